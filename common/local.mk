@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What more than one part of the project uses.
+
+noinst_HEADERS += \
+	common/cleanup.h \
+	common/mutex.h
+
+noinst_LTLIBRARIES += libmblock-common.la
+libmblock_common_la_SOURCES = \
+	common/size.c \
+	common/size.h

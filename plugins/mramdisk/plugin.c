@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* mramdisk: named disks in memory.  The glue between nbdkit and the engine;
+ * nbdkit-mramdisk-plugin(1) says what it promises.
+ */
+
+#include <config.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "arena.h"
+#include "disk.h"
+#include "parameters.h"
+#include "registry.h"
+#include "size.h"
+
+/* nbdkit refuses to make a longer list (its MAX_EXPORTS). */
+#define MOST_EXPORTS_LISTED 10000
+
+/* Nothing of this is freed at the end: nbdkit's detached threads may still run
+ * their destructors, and the process is about to exit.
+ */
+static struct arena *arena;
+static struct registry *registry;
+
+/* ------------------------------------------------------------- start-up */
+
+static int
+mramdisk_config (const char *key, const char *value)
+{
+  return config_set (key, value);
+}
+
+static int
+mramdisk_config_complete (void)
+{
+  return config_finish ();
+}
+
+static void
+mramdisk_dump_plugin (void)
+{
+  printf ("mramdisk_version=%s\n", PACKAGE_VERSION);
+  printf ("mramdisk_page_size=%u\n", PAGE_BYTES);
+  printf ("mramdisk_default_size=%" PRIu64 "\n", DEFAULT_SIZE);
+  printf ("mramdisk_max_size=%" PRIu64 "\n", DISK_MAX_SIZE);
+  printf ("mramdisk_default_max_memory=%" PRIu64 "\n",
+          config_default_memory ());
+  printf ("mramdisk_most_max_memory=%" PRIu64 "\n", ARENA_MAX_LIMIT);
+  printf ("mramdisk_default_max_disks=%d\n", DEFAULT_MAX_DISKS);
+  printf ("mramdisk_max_name=%d\n", REGISTRY_MAX_NAME);
+  printf ("mramdisk_min_sector_size=%d\n", DISK_MIN_SECTOR);
+  printf ("mramdisk_max_sector_size=%d\n", DISK_MAX_SECTOR);
+  printf ("mramdisk_rcu=liburcu-memb\n");
+  printf ("mramdisk_json=jansson\n");
+  printf ("mramdisk_compiler=%s\n", __VERSION__);
+}
+
+/* Is this loaded object an nbdkit filter? */
+static int
+is_filter (struct dl_phdr_info *info, size_t size, void *opaque)
+{
+  void *dl;
+  int r;
+
+  (void) size;
+  (void) opaque;
+  if (info->dlpi_name == NULL || *info->dlpi_name == '\0')
+    return 0;                   /* nbdkit itself */
+  dl = dlopen (info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
+  if (dl == NULL)
+    return 0;
+  r = dlsym (dl, "filter_init") != NULL;
+  dlclose (dl);
+  return r;
+}
+
+/* A disk that never waits gains nothing from several threads for one
+ * connection: they only fight over its socket (bench/ has the figures).  But
+ * a filter above us may wait, and then requests must be able to overlap.
+ */
+static int
+mramdisk_thread_model (void)
+{
+  bool parallel = config.parallel == PARALLEL_YES ||
+    (config.parallel == PARALLEL_AUTO && dl_iterate_phdr (is_filter, NULL));
+
+  return parallel
+    ? NBDKIT_THREAD_MODEL_PARALLEL : NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
+}
+
+static int
+mramdisk_get_ready (void)
+{
+  char buf[SIZE_STRING];
+  size_t i;
+
+  arena = arena_create (config.max_memory);
+  if (arena == NULL) {
+    nbdkit_error ("max-memory=%s: cannot reserve that much address space: %m",
+                  size_format (config.max_memory, buf));
+    return -1;
+  }
+  registry = registry_new (arena, &config.o);
+  if (registry == NULL) {
+    nbdkit_error ("cannot make the list of disks: %m");
+    return -1;
+  }
+  for (i = 0; i < config.ndisks; i++) {
+    struct config_disk *d = &config.disk[i];
+
+    if (registry_create (registry, d->name, d->size, d->sector_size,
+                         d->readonly) == -1) {
+      nbdkit_error ("disk=%s: %m", d->value);
+      return -1;
+    }
+  }
+  nbdkit_debug ("max-memory=%" PRIu64, config.max_memory);
+  return 0;
+}
+
+static int
+mramdisk_after_fork (void)
+{
+  if (arena_start (arena) == -1) {
+    nbdkit_error ("cannot start a thread: %m");
+    return -1;
+  }
+  return 0;
+}
+
+static void
+mramdisk_cleanup (void)
+{
+  if (arena)
+    arena_stop (arena);
+}
+
+static void
+mramdisk_unload (void)
+{
+  config_free ();
+}
+
+/* -------------------------------------------------------------- exports */
+
+/* What the empty name means. */
+static const char *
+resolve (const char *name)
+{
+  return *name ? name : config.default_name;
+}
+
+#define DESCRIPTION_STRING (2 * SIZE_STRING + 32)
+
+static void
+describe (const struct named_disk *d, char buf[DESCRIPTION_STRING])
+{
+  char size[SIZE_STRING], mapped[SIZE_STRING];
+
+  snprintf (buf, DESCRIPTION_STRING, "%s RAM disk, %s mapped%s",
+            size_format (disk_size (d->disk), size),
+            size_format (disk_mapped (d->disk), mapped),
+            disk_is_readonly (d->disk) ? ", read-only" : "");
+}
+
+struct listing {
+  struct nbdkit_exports *exports;
+  size_t n;
+  bool has_default;
+};
+
+static int
+list_one (void *opaque, const struct named_disk *d)
+{
+  struct listing *l = opaque;
+  char description[DESCRIPTION_STRING];
+
+  if (l->n++ == MOST_EXPORTS_LISTED)
+    return 1;
+  if (strcmp (d->name, config.default_name) == 0)
+    l->has_default = true;
+  describe (d, description);
+  return nbdkit_add_export (l->exports, d->name, description);
+}
+
+static int
+mramdisk_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
+{
+  struct listing l = { .exports = exports };
+  int r = registry_each (registry, NULL, list_one, &l);
+
+  (void) readonly;
+  (void) is_tls;
+  if (r == 0 && !l.has_default && config.o.auto_create &&
+      l.n < MOST_EXPORTS_LISTED)
+    r = nbdkit_add_export (exports, config.default_name, NULL);
+  return r == -1 ? -1 : 0;
+}
+
+static const char *
+mramdisk_default_export (int readonly, int is_tls)
+{
+  (void) readonly;
+  (void) is_tls;
+  return config.default_name;
+}
+
+static void *
+mramdisk_open (int readonly)
+{
+  const char *name = nbdkit_export_name (), *expected;
+  struct named_disk *d;
+
+  (void) readonly;
+  if (name == NULL)
+    return NULL;
+  name = resolve (name);
+  expected = registry_check_name (name);
+  if (expected) {
+    nbdkit_error ("export name: expected %s", expected);
+    return NULL;
+  }
+  d = registry_open (registry, name);
+  if (d == NULL) {
+    if (errno == ENOENT)
+      nbdkit_error ("export \"%s\": there is no such disk, and "
+                    "auto-create=no", name);
+    else if (errno == ENFILE)
+      nbdkit_error ("export \"%s\": there are max-disks=%zu disks already",
+                    name, config.o.max_disks);
+    else
+      nbdkit_error ("export \"%s\": %m", name);
+  }
+  return d;
+}
+
+static void
+mramdisk_close (void *handle)
+{
+  registry_close (registry, handle);
+}
+
+static const char *
+mramdisk_export_description (void *handle)
+{
+  char description[DESCRIPTION_STRING];
+
+  describe (handle, description);
+  return nbdkit_strdup_intern (description);
+}
+
+static int64_t
+mramdisk_get_size (void *handle)
+{
+  struct named_disk *d = handle;
+
+  return disk_size (d->disk);
+}
+
+static int
+mramdisk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
+                     uint32_t *maximum)
+{
+  struct named_disk *d = handle;
+  uint32_t sector = d->disk->sector_size;
+
+  *minimum = sector;
+  *preferred = sector > PAGE_BYTES ? sector : PAGE_BYTES;
+  *maximum = UINT32_MAX;
+  return 0;
+}
+
+static int
+mramdisk_can_write (void *handle)
+{
+  struct named_disk *d = handle;
+
+  return !disk_is_readonly (d->disk);
+}
+
+/* The same for all disks: yes. */
+static int
+always (void *handle)
+{
+  (void) handle;
+  return 1;
+}
+
+static int
+mramdisk_is_rotational (void *handle)
+{
+  (void) handle;
+  return 0;
+}
+
+static int
+mramdisk_can_fua (void *handle)
+{
+  (void) handle;
+  return NBDKIT_FUA_NATIVE;
+}
+
+static int
+mramdisk_can_cache (void *handle)
+{
+  (void) handle;
+  return NBDKIT_CACHE_NATIVE;
+}
+
+/* ------------------------------------------------------------ data path */
+
+/* Say why a request failed; errno stays for nbdkit. */
+static int
+failed (const struct named_disk *d, const char *what, uint32_t count,
+        uint64_t offset)
+{
+  int err = errno;
+  const char *why = strerror (err);
+
+  if (err == ENOSPC)
+    why = offset + count > disk_size (d->disk)
+      ? "past the end of the disk" : "max-memory is reached";
+  else if (err == EINVAL)
+    why = offset + count > disk_size (d->disk)
+      ? "past the end of the disk" : "not a multiple of the sector size";
+  nbdkit_error ("disk \"%s\": %s of %" PRIu32 " bytes at %" PRIu64 ": %s",
+                d->name, what, count, offset, why);
+  errno = err;
+  return -1;
+}
+
+static int
+mramdisk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
+                uint32_t flags)
+{
+  struct named_disk *d = handle;
+
+  (void) flags;
+  if (disk_read (d->disk, buf, count, offset) == -1)
+    return failed (d, "read", count, offset);
+  return 0;
+}
+
+static int
+mramdisk_pwrite (void *handle, const void *buf, uint32_t count,
+                 uint64_t offset, uint32_t flags)
+{
+  struct named_disk *d = handle;
+  int r;
+
+  (void) flags;                 /* FUA: there is nothing more durable */
+  if (config.detect_zeroes)
+    r = disk_write_detect (d->disk, buf, count, offset);
+  else
+    r = disk_write (d->disk, buf, count, offset);
+  return r == -1 ? failed (d, "write", count, offset) : 0;
+}
+
+static int
+mramdisk_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct named_disk *d = handle;
+
+  if (disk_zero (d->disk, count, offset, flags & NBDKIT_FLAG_MAY_TRIM) == -1)
+    return failed (d, "zero", count, offset);
+  return 0;
+}
+
+static int
+mramdisk_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct named_disk *d = handle;
+
+  (void) flags;
+  if (disk_trim (d->disk, count, offset) == -1)
+    return failed (d, "trim", count, offset);
+  return 0;
+}
+
+static int
+mramdisk_flush (void *handle, uint32_t flags)
+{
+  (void) handle;
+  (void) flags;
+  return 0;
+}
+
+/* All is in memory. */
+static int
+mramdisk_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  (void) handle;
+  (void) count;
+  (void) offset;
+  (void) flags;
+  return 0;
+}
+
+struct extents_request {
+  struct nbdkit_extents *extents;
+  bool one;
+};
+
+static int
+add_extent (void *opaque, uint64_t offset, uint64_t length,
+            enum extent_type type)
+{
+  static const uint32_t types[] = {
+    [EXTENT_DATA] = 0,
+    [EXTENT_ZERO] = NBDKIT_EXTENT_ZERO,
+    [EXTENT_HOLE] = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
+  };
+  struct extents_request *req = opaque;
+
+  if (nbdkit_add_extent (req->extents, offset, length, types[type]) == -1)
+    return -1;
+  return req->one;
+}
+
+static int
+mramdisk_extents (void *handle, uint32_t count, uint64_t offset,
+                  uint32_t flags, struct nbdkit_extents *extents)
+{
+  struct named_disk *d = handle;
+  struct extents_request req = { extents, flags & NBDKIT_FLAG_REQ_ONE };
+
+  if (disk_extents (d->disk, count, offset, add_extent, &req) == -1)
+    return failed (d, "block status", count, offset);
+  return 0;
+}
+
+static struct nbdkit_plugin plugin = {
+  .name               = "mramdisk",
+  .longname           = "mblock RAM disks",
+  .version            = PACKAGE_VERSION,
+  .description        = "named, sparse disks in memory, shared by name",
+  .errno_is_preserved = 1,
+  .magic_config_key   = "size",
+  .config_help        = config_help,
+  .config             = mramdisk_config,
+  .config_complete    = mramdisk_config_complete,
+  .dump_plugin        = mramdisk_dump_plugin,
+  .thread_model       = mramdisk_thread_model,
+  .get_ready          = mramdisk_get_ready,
+  .after_fork         = mramdisk_after_fork,
+  .cleanup            = mramdisk_cleanup,
+  .unload             = mramdisk_unload,
+  .list_exports       = mramdisk_list_exports,
+  .default_export     = mramdisk_default_export,
+  .open               = mramdisk_open,
+  .close              = mramdisk_close,
+  .export_description = mramdisk_export_description,
+  .get_size           = mramdisk_get_size,
+  .block_size         = mramdisk_block_size,
+  .can_write          = mramdisk_can_write,
+  .can_flush          = always,
+  .can_trim           = always,
+  .can_zero           = always,
+  .can_fast_zero      = always,
+  .can_extents        = always,
+  .can_multi_conn     = always,
+  .is_rotational      = mramdisk_is_rotational,
+  .can_fua            = mramdisk_can_fua,
+  .can_cache          = mramdisk_can_cache,
+  .pread              = mramdisk_pread,
+  .pwrite             = mramdisk_pwrite,
+  .zero               = mramdisk_zero,
+  .trim               = mramdisk_trim,
+  .flush              = mramdisk_flush,
+  .cache              = mramdisk_cache,
+  .extents            = mramdisk_extents,
+};
+
+/* Parallel is the most that mramdisk_thread_model may choose. */
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+NBDKIT_REGISTER_PLUGIN (plugin)

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The tree of a disk.  radix.h has the design and the invariants T1 to T6. */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "arena.h"
+#include "mutex.h"
+#include "node.h"
+#include "radix.h"
+#include "rcu.h"
+
+static_assert (NODE_SHIFT * TREE_MAX_HEIGHT >= 63 - PAGE_SHIFT,
+               "the highest tree holds the largest disk");
+
+/* How many pages a tree of that height can hold. */
+static inline uint64_t
+height_span (unsigned height)
+{
+  return UINT64_C (1) << (NODE_SHIFT * height);
+}
+
+static unsigned
+height_for (uint64_t pages)
+{
+  unsigned height = 1;
+
+  while (height_span (height) < pages)
+    height++;
+  assert (height <= TREE_MAX_HEIGHT);
+  return height;
+}
+
+/* Acquire: pairs with the release of slot_store and of the compare and swap in
+ * disk.c (T1).
+ */
+static inline page_t
+slot_load (struct node *node, unsigned i)
+{
+  return atomic_load_explicit (&node->slot[i], memory_order_acquire);
+}
+
+static inline void
+slot_store (struct node *node, unsigned i, page_t page)
+{
+  atomic_store_explicit (&node->slot[i], page, memory_order_release);
+}
+
+/* Acquire: pairs with the release of root_store. */
+static inline uint64_t
+root_load (const struct tree *t)
+{
+  return atomic_load_explicit (&t->root, memory_order_acquire);
+}
+
+/* Change page and height, and leave the gate as it is. */
+static void
+root_store (struct tree *t, page_t page, unsigned height) REQUIRES (t->lock)
+{
+  uint64_t closed = root_load (t) & ROOT_CLOSED;
+
+  atomic_store_explicit (&t->root, root_word (page, height) | closed,
+                         memory_order_release);
+}
+
+void
+tree_init (struct tree *t, struct arena *a, uint64_t pages)
+{
+  unsigned i;
+
+  t->arena = a;
+  mutex_init (&t->lock);
+  for (i = 0; i < TREE_COUNTERS; i++)
+    atomic_init (&t->count[i].mapped, 0);
+  atomic_init (&t->root, root_word (PAGE_HOLE, height_for (pages)));
+}
+
+void
+tree_destroy (struct tree *t)
+{
+  tree_unshare (t->arena, root_load (t));
+  mutex_destroy (&t->lock);
+}
+
+/* ---------------------------------------------------------- going down */
+
+page_t
+tree_find (const struct tree *t, uint64_t index, uint64_t *span)
+{
+  uint64_t root = root_load (t);
+  unsigned level = root_height (root);
+  page_t page = root_page (root);
+
+  /* A reader who checked the size before a shrink may still come here. */
+  if (index >= height_span (level)) {
+    *span = UINT64_MAX;
+    return PAGE_HOLE;
+  }
+  for (; page >= PAGE_FIRST && level > 1; level--)
+    page = slot_load (node_at (t->arena, page), slot_index (index, level));
+  *span = height_span (level) - (index & (height_span (level) - 1));
+  return page;
+}
+
+page_t
+tree_find_exclusive (const struct tree *t, uint64_t index, uint64_t *span)
+{
+  uint64_t root = root_load (t);
+  unsigned level = root_height (root);
+  page_t page = root_page (root);
+
+  if (root & ROOT_CLOSED || index >= height_span (level))
+    return WRITER_MUST_LOCK;
+  for (;;) {
+    if (page < PAGE_FIRST)
+      break;
+    if (arena_refs (t->arena, page) != 1)
+      return WRITER_MUST_LOCK;
+    if (level == 1)
+      break;
+    page = slot_load (node_at (t->arena, page), slot_index (index, level));
+    level--;
+  }
+  *span = height_span (level) - (index & (height_span (level) - 1));
+  return page;
+}
+
+/* The cost of pages first to last, all below one leaf.  all_nodes: count the
+ * nodes on the way down even if they were counted for the leaf before.
+ */
+static uint64_t
+leaf_cost (const struct tree *t, uint64_t first, uint64_t last, bool all_nodes)
+{
+  uint64_t root = root_load (t), cost = 0, i;
+  unsigned level = root_height (root);
+  page_t page = root_page (root);
+  bool exclusive = true;
+  struct node *leaf;
+
+  for (;;) {
+    if (page < PAGE_FIRST)
+      exclusive = false;
+    else if (exclusive && arena_refs (t->arena, page) != 1)
+      exclusive = false;
+    if (!exclusive && (all_nodes || (first & (height_span (level) - 1)) == 0))
+      cost++;
+    if (level == 1)
+      break;
+    if (page >= PAGE_FIRST)
+      page = slot_load (node_at (t->arena, page), slot_index (first, level));
+    level--;
+  }
+  if (!exclusive)
+    return cost + last - first + 1;
+
+  leaf = node_at (t->arena, page);
+  for (i = first; i <= last; i++) {
+    page = slot_load (leaf, slot_index (i, 1));
+    if (page < PAGE_FIRST || arena_refs (t->arena, page) != 1)
+      cost++;
+  }
+  return cost;
+}
+
+uint64_t
+tree_cost (const struct tree *t, uint64_t first, uint64_t last)
+{
+  uint64_t cost = 0, i, end;
+
+  for (i = first; i <= last; i = end + 1) {
+    end = i | (NODE_SLOTS - 1);
+    if (end > last)
+      end = last;
+    rcu_enter ();
+    cost += leaf_cost (t, i, end, i == first);
+    rcu_exit ();
+  }
+  return cost;
+}
+
+/* ---------------------------------------------------------- operations */
+
+int
+tree_op_reserve (struct tree_op *op, uint64_t n)
+{
+  if (n > op->credit) {
+    if (arena_reserve (op->arena, n - op->credit, op->overdraft) == -1)
+      return -1;
+    op->credit = n;
+  }
+  return 0;
+}
+
+int
+tree_op_alloc (struct tree_op *op, unsigned n, bool zeroed, page_t *pages)
+{
+  unsigned got;
+
+  if (tree_op_reserve (op, n) == -1)
+    return -1;
+  got = arena_alloc (op->arena, n, zeroed, pages);
+  op->credit -= got;
+  if (got < n) {
+    while (got > 0)
+      tree_op_unalloc (op, pages[--got]);
+    errno = ENOSPC;
+    return -1;
+  }
+  return 0;
+}
+
+void
+tree_op_unalloc (struct tree_op *op, page_t page)
+{
+  arena_free_unlinked (op->arena, page);
+  op->credit++;
+}
+
+void
+tree_op_room (struct tree_op *op, unsigned n)
+{
+  if (op->retired.n + n > RETIRE_MAX)
+    arena_retire (op->arena, &op->retired);
+}
+
+void
+tree_op_end (struct tree_op *op)
+{
+  assert (op->removed.n == 0);
+  arena_unreserve (op->arena, op->credit);
+  op->credit = 0;
+  arena_retire (op->arena, &op->retired);
+}
+
+/* ------------------------------------------------------- under the lock */
+
+/* Copy a shared node into a page of our own.  Each child gets a reference more
+ * before the old node can be given up.
+ */
+static void
+copy_node (struct arena *a, page_t from, page_t to)
+{
+  struct node *src = node_at (a, from), *dst = node_at (a, to);
+  unsigned i;
+
+  for (i = 0; i < NODE_SLOTS; i++) {
+    page_t child = slot_load (src, i);
+
+    if (child >= PAGE_FIRST)
+      arena_ref_add (a, child);
+    atomic_store_explicit (&dst->slot[i], child, memory_order_relaxed);
+  }
+}
+
+/* Make what a slot (or the root) refers to an exclusive node, where the way to
+ * that slot is exclusive.  The caller stores *ref back if it has changed.
+ */
+static int
+own_node (struct tree *t, struct tree_op *op, page_t *ref, unsigned level)
+  REQUIRES (t->lock)
+{
+  struct arena *a = t->arena;
+  page_t old = *ref, new;
+  unsigned i;
+
+  if (old < PAGE_FIRST) {
+    if (tree_op_alloc (op, 1, old == PAGE_HOLE, &new) == -1)
+      return -1;
+    if (old == PAGE_ZERO)
+      for (i = 0; i < NODE_SLOTS; i++)
+        atomic_init (&node_at (a, new)->slot[i], PAGE_ZERO);
+    *ref = new;
+    return 0;
+  }
+
+  if (arena_refs (a, old) == 1)
+    return 0;
+  tree_op_room (op, 2);
+  if (arena_ref_add (a, old) == 1) {    /* the pin, T5 */
+    arena_ref_undo (a, old);            /* the others have just gone */
+    return 0;
+  }
+  if (tree_op_alloc (op, 1, false, &new) == -1) {
+    retire (&op->retired, old, level);
+    return -1;
+  }
+  copy_node (a, old, new);
+  retire (&op->retired, old, level);    /* the pin */
+  retire (&op->retired, old, level);    /* the slot's */
+  *ref = new;
+  return 0;
+}
+
+struct node *
+tree_leaf_locked (struct tree *t, struct tree_op *op, uint64_t index)
+{
+  uint64_t root = root_load (t);
+  unsigned level = root_height (root);
+  page_t page = root_page (root);
+  struct node *node;
+
+  assert (index < height_span (level));
+  if (own_node (t, op, &page, level) == -1)
+    return NULL;
+  if (page != root_page (root))
+    root_store (t, page, level);
+  for (; level > 1; level--) {
+    unsigned i = slot_index (index, level);
+    page_t child;
+
+    node = node_at (t->arena, page);
+    page = child = slot_load (node, i);
+    if (own_node (t, op, &page, level - 1) == -1)
+      return NULL;
+    if (page != child)
+      slot_store (node, i, page);
+  }
+  return node_at (t->arena, page);
+}
+
+void
+tree_close_locked (struct tree *t)
+{
+  atomic_fetch_or_explicit (&t->root, ROOT_CLOSED, memory_order_relaxed);
+  rcu_grace_period ();
+}
+
+/* Release: a writer who sees the gate open again also sees the counts that
+ * were raised while it was closed.
+ */
+void
+tree_open_locked (struct tree *t)
+{
+  atomic_fetch_and_explicit (&t->root, ~ROOT_CLOSED, memory_order_release);
+}
+
+static uint64_t
+count_data (struct arena *a, page_t page, unsigned level)
+{
+  uint64_t n = 0;
+  unsigned i;
+
+  if (level == 0)
+    return 1;
+  for (i = 0; i < NODE_SLOTS; i++) {
+    page_t child = slot_load (node_at (a, page), i);
+
+    if (child >= PAGE_FIRST)
+      n += level == 1 ? 1 : count_data (a, child, level - 1);
+  }
+  return n;
+}
+
+/* Count what was removed, and retire it.  This is done with the lock still
+ * held, so that a clone never copies a count that is off, but where possible
+ * with the gate open again.
+ */
+static void
+settle_removed (struct tree *t, struct tree_op *op) REQUIRES (t->lock)
+{
+  unsigned i;
+
+  for (i = 0; i < op->removed.n; i++)
+    tree_count_mapped (t, -(int64_t) count_data (t->arena,
+                                              (page_t) op->removed.ref[i],
+                                              op->removed.ref[i] >> 32));
+  arena_retire (op->arena, &op->removed);
+}
+
+/* Set pages first to last, counted from the start of what *ref refers to, a
+ * subtree of so many levels.  The gate is closed.
+ */
+static int
+fill_below (struct tree *t, struct tree_op *op, page_t *ref, unsigned level,
+            uint64_t first, uint64_t last, page_t fill) REQUIRES (t->lock)
+{
+  struct node *node;
+  uint64_t span;
+  unsigned i;
+
+  if (*ref == fill)
+    return 0;
+  if (first == 0 && last == height_span (level) - 1) {
+    if (*ref >= PAGE_FIRST) {
+      if (op->removed.n == RETIRE_MAX)
+        settle_removed (t, op);
+      retire (&op->removed, *ref, level);
+    }
+    *ref = fill;
+    return 0;
+  }
+
+  span = slot_span (level);
+  if (*ref >= PAGE_FIRST) {     /* do not copy a node to change nothing */
+    node = node_at (op->arena, *ref);
+    for (i = first / span; i <= last / span; i++)
+      if (slot_load (node, i) != fill)
+        break;
+    if (i > last / span)
+      return 0;
+  }
+
+  if (own_node (t, op, ref, level) == -1)
+    return -1;
+  node = node_at (op->arena, *ref);
+  for (i = first / span; i <= last / span; i++) {
+    page_t old = slot_load (node, i), new = old;
+    uint64_t base = i * span;
+    int r = fill_below (t, op, &new, level - 1,
+                        first > base ? first - base : 0,
+                        last < base + span - 1 ? last - base : span - 1, fill);
+
+    if (new != old)
+      slot_store (node, i, new);
+    if (r == -1)
+      return -1;
+  }
+  return 0;
+}
+
+int
+tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
+                  uint64_t last, page_t fill)
+{
+  bool was_closed = root_load (t) & ROOT_CLOSED;
+  unsigned height = root_height (root_load (t));
+  page_t page;
+  int r;
+
+  if (last > height_span (height) - 1)
+    last = height_span (height) - 1;
+  if (first > last)
+    return 0;
+
+  if (!was_closed)
+    tree_close_locked (t);
+  page = root_page (root_load (t));
+  r = fill_below (t, op, &page, height, first, last, fill);
+  if (page != root_page (root_load (t)))
+    root_store (t, page, height);
+  if (!was_closed)
+    tree_open_locked (t);
+  settle_removed (t, op);
+  return r;
+}
+
+int
+tree_set_height_locked (struct tree *t, struct tree_op *op, uint64_t pages)
+{
+  unsigned want = height_for (pages);
+  unsigned height = root_height (root_load (t));
+  page_t page = root_page (root_load (t)), new;
+
+  /* Writers in flight do not mind: what they found stays where it is. */
+  for (; height < want; height++) {
+    if (page != PAGE_HOLE) {
+      if (tree_op_alloc (op, 1, true, &new) == -1)
+        return -1;
+      atomic_init (&node_at (t->arena, new)->slot[0], page);
+      page = new;
+    }
+    root_store (t, page, height + 1);
+  }
+
+  for (; height > want; height--) {
+    assert (root_load (t) & ROOT_CLOSED);
+    new = page;
+    if (page >= PAGE_FIRST) {
+      /* The old root keeps its reference to the child, since readers may be
+       * there; both go after the grace period.
+       */
+      tree_op_room (op, 1);
+      new = slot_load (node_at (t->arena, page), 0);
+      if (new >= PAGE_FIRST)
+        arena_ref_add (t->arena, new);
+      retire (&op->retired, page, height);
+    }
+    page = new;
+    root_store (t, page, height - 1);
+  }
+  return 0;
+}
+
+/* ------------------------------------------------------------- sharing */
+
+/* The reference closes the path: from here on each writer finds the root
+ * shared and queues for the lock.  Those who found it exclusive before are
+ * waited for, and what they store belongs to the shared content.  If it was
+ * shared before there is none: since it became so (T4) nobody has found it
+ * exclusive.  The count is read in the same step that raises it; a look before
+ * could be out of date.
+ */
+void
+tree_share_locked (struct tree *t, uint64_t *root, int64_t *mapped)
+{
+  *root = root_load (t);
+  if (root_page (*root) >= PAGE_FIRST &&
+      arena_ref_add (t->arena, root_page (*root)) == 1)
+    rcu_grace_period ();
+  *mapped = tree_mapped (t);
+}
+
+void
+tree_adopt (struct tree *t, uint64_t root, int64_t mapped)
+{
+  assert (root_page (root_load (t)) == PAGE_HOLE);
+  atomic_store_explicit (&t->root, root, memory_order_release);
+  atomic_store_explicit (&t->count[0].mapped, mapped, memory_order_relaxed);
+}
+
+void
+tree_unshare (struct arena *a, uint64_t root)
+{
+  struct retired r = { .n = 0 };
+
+  if (root_page (root) >= PAGE_FIRST) {
+    retire (&r, root_page (root), root_height (root));
+    arena_retire (a, &r);
+  }
+}
+
+uint64_t
+tree_mapped (const struct tree *t)
+{
+  int64_t n = 0;
+  unsigned i;
+
+  for (i = 0; i < TREE_COUNTERS; i++)
+    n += atomic_load_explicit (&t->count[i].mapped, memory_order_relaxed);
+  return n < 0 ? 0 : n;
+}
+
+/* -------------------------------------------------------------- checks */
+
+struct check {
+  const struct tree *t;
+  void (*page) (void *opaque, page_t page);
+  void *opaque;
+  uint64_t data;
+};
+
+static void
+check_below (struct check *c, page_t page, unsigned level)
+{
+  unsigned i;
+
+  if (page < PAGE_FIRST)
+    return;
+  if (arena_refs (c->t->arena, page) == 0) {
+    fprintf (stderr, "tree: invariant T6 broken: page %" PRIu32
+             " at level %u is linked and has no reference\n", page, level);
+    abort ();
+  }
+  c->page (c->opaque, page);
+  if (level == 0) {
+    c->data++;
+    return;
+  }
+  for (i = 0; i < NODE_SLOTS; i++)
+    check_below (c, slot_load (node_at (c->t->arena, page), i), level - 1);
+}
+
+void
+tree_check (const struct tree *t,
+            void (*page) (void *opaque, page_t page), void *opaque)
+{
+  struct check c = { .t = t, .page = page, .opaque = opaque };
+  uint64_t root = root_load (t);
+
+  if (root & ROOT_CLOSED) {
+    fprintf (stderr, "tree: the gate was left closed\n");
+    abort ();
+  }
+  check_below (&c, root_page (root), root_height (root));
+  if (c.data != tree_mapped (t)) {
+    fprintf (stderr, "tree: %" PRIu64 " pages hold data, but %" PRIu64
+             " are counted\n", c.data, tree_mapped (t));
+    abort ();
+  }
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The tree: which page of the arena holds which page of a disk.
+ *
+ * Design
+ *
+ * A radix tree of 1024-way nodes, each itself a page of the arena.  The height
+ * is what the disk's size needs: 1 up to 4 MiB, 2 up to 4 GiB, 6 for 2^63-1
+ * bytes.  A slot of a leaf (level 1) holds a data page, a slot above it a node
+ * one level lower, and any slot may hold PAGE_HOLE or PAGE_ZERO instead, which
+ * then stands for all that would be below it.  So an empty disk has no node,
+ * and a disk of 2^60 bytes that was zeroed as a whole has none either.
+ *
+ *          root word: [closed | height | page]
+ *                        |
+ *          level 2     [ . . hole . zero . ]
+ *                        |     \
+ *          level 1     [ ... ]  [ ... ]          <- the leaves
+ *                        |
+ *          level 0     4 KiB of data
+ *
+ * Trees share.  Each slot, and each root, counts as one reference to the page
+ * it names.  What can only be reached through references that are the only one
+ * to their page is exclusive to the tree; the rest may be shared with clones
+ * and is never changed.  Whoever must change a shared node copies it, raises
+ * its children's counts, publishes the copy and only then retires the old one
+ * (the scheme of btrfs; O. Rodeh, "B-trees, shadowing, and clones", 2008).
+ *
+ * Readers go down the tree in a reader section and take no lock.  Writers do
+ * the same as long as the path is exclusive and the gate is open: they store
+ * into data pages in place, and exchange slots of leaves with compare and swap.
+ * All else takes the tree's lock: making nodes, un-sharing them, and what
+ * follows here.
+ *
+ * Clone.  Adding a reference to the root is all that a clone does to a tree:
+ * from then on each writer finds the root shared and queues for the lock.  Who
+ * found it exclusive just before may still be storing, so the clone waits for
+ * a grace period before it shows itself; what those writers store is in it.
+ *
+ * The gate.  Shrink, and the unlinking of whole subtrees, need the writers out
+ * of the way too: one who checked the size before the shrink would store beyond
+ * the end, where a later grow would find it.  They set ROOT_CLOSED in the root
+ * word, wait for a grace period, do their work and clear it.  A writer looks at
+ * the root word first in each reader section; if it is closed he queues.
+ *
+ * Invariants
+ *
+ *   T1  At any instant the tree that can be reached from the root word is
+ *       whole: each store that publishes a page comes after all stores to
+ *       that page and to the counts of its children (release; the loads on the
+ *       way down acquire).
+ *   T2  Slots above the leaves, and the root word, change only under the lock.
+ *   T3  A shared page, node or data, is never changed.
+ *   T4  Who adds a second reference to a page waits for a grace period before
+ *       anyone can use it, unless the page was a child of a shared node.  So a
+ *       writer who finds a path exclusive in a reader section may store until
+ *       the end of that section.
+ *   T5  Who copies a shared page holds a reference of his own to it meanwhile
+ *       (the pin).  Else another disk could give up its reference, this tree's
+ *       writers would find the page exclusive, and what they store while the
+ *       copy is made would be lost.
+ *   T6  What an unlinked slot referred to stays until no reader can be there
+ *       (A3), and its count stays up as long (A4).
+ *
+ * Who keeps a page alive?  Nodes: under the lock, the root, since only the
+ * holder of the lock unlinks nodes (T2).  Everything else: the reader section
+ * in which it was found (T6).
+ *
+ * Thread-safety
+ *   wants a reader section:        tree_find, tree_find_exclusive
+ *   wants the lock held, and
+ *     no reader section:           all that end in _locked
+ *   may wait for a grace period, so no reader section either:
+ *                                  tree_op_*, tree_unshare, tree_destroy
+ */
+
+#ifndef MRAMDISK_RADIX_H
+#define MRAMDISK_RADIX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "mutex.h"
+#include "node.h"
+#include "rcu.h"
+
+/* 2^63-1 bytes are 2^51 pages, and 6 levels reach 2^60. */
+#define TREE_MAX_HEIGHT 6
+
+/* The root word: page number, height, gate. */
+#define ROOT_HEIGHT_SHIFT 32
+#define ROOT_CLOSED (UINT64_C (1) << 63)
+
+/* Pages that are mapped, counted by those who map and unmap.  One counter for
+ * each of a few threads, each in a cache line of its own; only the sum means
+ * something.
+ */
+#define TREE_COUNTERS 8
+struct tree_counter {
+  _Alignas (64) _Atomic int64_t mapped;
+};
+
+struct tree {
+  struct tree_counter count[TREE_COUNTERS];
+  struct arena *arena;
+  _Atomic uint64_t root;
+  struct mutex lock;
+};
+
+/* Credit for pages that an operation may spend, and what it gives up.  An
+ * operation makes one on its stack; tree_op_end settles it.
+ */
+struct tree_op {
+  struct arena *arena;
+  uint64_t credit;              /* pages reserved and not yet allocated */
+  bool overdraft;               /* see arena_reserve */
+  struct retired retired;       /* copied, or unlinked and counted */
+  struct retired removed;       /* unlinked, data pages below not yet counted */
+};
+
+/* An empty tree for a disk of so many pages. */
+void tree_init (struct tree *t, struct arena *a, uint64_t pages);
+
+/* Give up all that the tree holds.  Nobody may be using it. */
+void tree_destroy (struct tree *t);
+
+static inline page_t
+root_page (uint64_t root)
+{
+  return (page_t) root;
+}
+
+static inline unsigned
+root_height (uint64_t root)
+{
+  return root >> ROOT_HEIGHT_SHIFT & 0xff;
+}
+
+static inline uint64_t
+root_word (page_t page, unsigned height)
+{
+  return (uint64_t) height << ROOT_HEIGHT_SHIFT | page;
+}
+
+/* How many pages lie below one slot of a node at that level (1: a leaf). */
+static inline uint64_t
+slot_span (unsigned level)
+{
+  return UINT64_C (1) << (NODE_SHIFT * (level - 1));
+}
+
+static inline unsigned
+slot_index (uint64_t index, unsigned level)
+{
+  return index >> (NODE_SHIFT * (level - 1)) & (NODE_SLOTS - 1);
+}
+
+/* Find where a page of the disk is.  Returns the leaf's page number; or
+ * PAGE_HOLE or PAGE_ZERO, and in *span how many pages from index on are so.
+ */
+page_t tree_find (const struct tree *t, uint64_t index, uint64_t *span);
+
+/* The same for a writer, who may store if he gets a leaf: the path down to it
+ * is exclusive (not yet the data page).  WRITER_MUST_LOCK: the gate is closed
+ * or something on the way is shared.
+ */
+#define WRITER_MUST_LOCK UINT32_MAX
+page_t tree_find_exclusive (const struct tree *t, uint64_t index,
+                            uint64_t *span);
+
+/* How many pages, nodes included, a write of pages first to last (inclusive)
+ * needs at the most, if nobody else changes the tree meanwhile.
+ */
+uint64_t tree_cost (const struct tree *t, uint64_t first, uint64_t last);
+
+static inline void
+tree_op_begin (struct tree_op *op, struct arena *a, bool overdraft)
+{
+  op->arena = a;
+  op->credit = 0;
+  op->overdraft = overdraft;
+  op->retired.n = 0;
+  op->removed.n = 0;
+}
+
+/* Make sure of credit for n pages in all.  0, or -1 with errno ENOSPC. */
+int tree_op_reserve (struct tree_op *op, uint64_t n);
+
+/* Allocate with the operation's credit, or more where it has too little.
+ * Returns 0 or -1 with errno ENOSPC; then it has allocated nothing.
+ */
+int tree_op_alloc (struct tree_op *op, unsigned n, bool zeroed, page_t *pages);
+
+/* Free a page that tree_op_alloc gave and that was not linked. */
+void tree_op_unalloc (struct tree_op *op, page_t page);
+
+/* Make room in op->retired for n more.  May wait for a grace period. */
+void tree_op_room (struct tree_op *op, unsigned n);
+
+/* Return credit and hand over what was retired. */
+void tree_op_end (struct tree_op *op);
+
+/* Make the path to the leaf of page index exclusive, with new nodes where
+ * there are none.  Returns the leaf, or NULL with errno ENOSPC (some of the
+ * path may then be exclusive, which does no harm).
+ */
+struct node *tree_leaf_locked (struct tree *t, struct tree_op *op,
+                               uint64_t index)
+  REQUIRES (t->lock);
+
+/* Set pages first to last (inclusive) to PAGE_HOLE or PAGE_ZERO, whole
+ * subtrees at once.  Waits for a grace period with the gate closed.
+ * Returns 0 or -1 with errno ENOSPC; then some may have been set.
+ */
+int tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
+                      uint64_t last, page_t fill) REQUIRES (t->lock);
+
+/* Close the gate and wait until no writer is inside, and open it. */
+void tree_close_locked (struct tree *t) REQUIRES (t->lock);
+void tree_open_locked (struct tree *t) REQUIRES (t->lock);
+
+/* Give the tree the height that so many pages need.  To make it lower, the
+ * pages beyond must be holes and the gate closed.
+ * Returns 0 or -1 with errno ENOSPC (only when growing).
+ */
+int tree_set_height_locked (struct tree *t, struct tree_op *op,
+                            uint64_t pages)
+  REQUIRES (t->lock);
+
+/* Take a reference to the tree's content as it is at one instant between call
+ * and return.  Costs the same for any size; waits for writers in flight, but
+ * not if all is shared already.  The caller owns the reference in *root.
+ */
+void tree_share_locked (struct tree *t, uint64_t *root, int64_t *mapped)
+  REQUIRES (t->lock);
+
+/* Fill an empty tree with a content that tree_share_locked gave. */
+void tree_adopt (struct tree *t, uint64_t root, int64_t mapped);
+
+/* Give up a reference that tree_share_locked gave. */
+void tree_unshare (struct arena *a, uint64_t root);
+
+/* Pages that hold data.  Exact while nobody writes. */
+uint64_t tree_mapped (const struct tree *t);
+
+static inline void
+tree_count_mapped (struct tree *t, int64_t n)
+{
+  if (n)
+    atomic_fetch_add_explicit (
+      &t->count[rcu_thread_number () % TREE_COUNTERS].mapped, n,
+      memory_order_relaxed);
+}
+
+/* Abort if the tree is not as the invariants say, with nobody else using it.
+ * Calls page for each page that can be reached, once for each way to it.
+ */
+void tree_check (const struct tree *t,
+                 void (*page) (void *opaque, page_t page), void *opaque);
+
+#endif /* MRAMDISK_RADIX_H */
