@@ -679,6 +679,8 @@ static int
 fill_range (struct tree_op *op, struct disk *d, struct fill *f, bool *tail)
 {
   *tail = false;
+  if (f->first == 0 && f->end == disk_size (d))
+    return fill_locked (op, d, f, tail);        /* the nodes go too */
   while (f->first < f->stop) {
     uint64_t n = 0;
     bool in;

@@ -537,10 +537,9 @@ tree_mapped (const struct tree *t)
 /* -------------------------------------------------------------- checks */
 
 struct check {
-  const struct tree *t;
-  void (*page) (void *opaque, page_t page);
+  struct arena *a;
+  bool (*edge) (void *opaque, page_t page, unsigned level);
   void *opaque;
-  uint64_t data;
 };
 
 static void
@@ -550,35 +549,34 @@ check_below (struct check *c, page_t page, unsigned level)
 
   if (page < PAGE_FIRST)
     return;
-  if (arena_refs (c->t->arena, page) == 0) {
+  if (arena_refs (c->a, page) == 0) {
     fprintf (stderr, "tree: invariant T6 broken: page %" PRIu32
              " at level %u is linked and has no reference\n", page, level);
     abort ();
   }
-  c->page (c->opaque, page);
-  if (level == 0) {
-    c->data++;
-    return;
-  }
-  for (i = 0; i < NODE_SLOTS; i++)
-    check_below (c, slot_load (node_at (c->t->arena, page), i), level - 1);
+  if (c->edge (c->opaque, page, level) && level > 0)
+    for (i = 0; i < NODE_SLOTS; i++)
+      check_below (c, slot_load (node_at (c->a, page), i), level - 1);
 }
 
 void
 tree_check (const struct tree *t,
-            void (*page) (void *opaque, page_t page), void *opaque)
+            bool (*edge) (void *opaque, page_t page, unsigned level),
+            void *opaque)
 {
-  struct check c = { .t = t, .page = page, .opaque = opaque };
-  uint64_t root = root_load (t);
+  struct check c = { .a = t->arena, .edge = edge, .opaque = opaque };
+  uint64_t root = root_load (t), data = 0;
 
   if (root & ROOT_CLOSED) {
     fprintf (stderr, "tree: the gate was left closed\n");
     abort ();
   }
   check_below (&c, root_page (root), root_height (root));
-  if (c.data != tree_mapped (t)) {
+  if (root_page (root) >= PAGE_FIRST)
+    data = count_data (t->arena, root_page (root), root_height (root));
+  if (data != tree_mapped (t)) {
     fprintf (stderr, "tree: %" PRIu64 " pages hold data, but %" PRIu64
-             " are counted\n", c.data, tree_mapped (t));
+             " are counted\n", data, tree_mapped (t));
     abort ();
   }
 }

@@ -253,10 +253,13 @@ tree_count_mapped (struct tree *t, int64_t n)
       memory_order_relaxed);
 }
 
-/* Abort if the tree is not as the invariants say, with nobody else using it.
- * Calls page for each page that can be reached, once for each way to it.
+/* Abort with a message if the tree is not as the invariants say, while nobody
+ * else uses it.  Calls edge for each reference on the way: level 0 leads to a
+ * data page.  Goes on below it if edge returns true; so a caller who has been
+ * there may count each reference once.
  */
 void tree_check (const struct tree *t,
-                 void (*page) (void *opaque, page_t page), void *opaque);
+                 bool (*edge) (void *opaque, page_t page, unsigned level),
+                 void *opaque);
 
 #endif /* MRAMDISK_RADIX_H */

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Unit tests: no nbdkit, no server.
+
+check_LTLIBRARIES += libengine-check.la
+libengine_check_la_SOURCES = tests/engine-check.c tests/engine-check.h
+libengine_check_la_CPPFLAGS = $(libmramdisk_engine_la_CPPFLAGS)
+libengine_check_la_CFLAGS = $(libmramdisk_engine_la_CFLAGS)
+
+unit_cppflags = $(libmramdisk_engine_la_CPPFLAGS) -I$(top_srcdir)/tests
+unit_cflags = $(libmramdisk_engine_la_CFLAGS) $(CMOCKA_CFLAGS)
+unit_ldadd = libengine-check.la libmramdisk-engine.la libmblock-common.la \
+	$(CMOCKA_LIBS)
+
+unit_tests = \
+	tests/unit/test-arena \
+	tests/unit/test-disk \
+	tests/unit/test-memlimit \
+	tests/unit/test-registry \
+	tests/unit/test-size
+
+if HAVE_CMOCKA
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+else
+TESTS += tests/unit/no-cmocka.sh
+endif
+EXTRA_DIST += tests/unit/no-cmocka.sh
+
+tests_unit_test_arena_SOURCES = tests/unit/test-arena.c
+tests_unit_test_arena_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_arena_CFLAGS = $(unit_cflags)
+tests_unit_test_arena_LDADD = $(unit_ldadd)
+
+tests_unit_test_disk_SOURCES = tests/unit/test-disk.c
+tests_unit_test_disk_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_disk_CFLAGS = $(unit_cflags)
+tests_unit_test_disk_LDADD = $(unit_ldadd)
+
+tests_unit_test_memlimit_SOURCES = tests/unit/test-memlimit.c
+tests_unit_test_memlimit_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_memlimit_CFLAGS = $(unit_cflags)
+tests_unit_test_memlimit_LDADD = $(unit_ldadd)
+
+tests_unit_test_registry_SOURCES = tests/unit/test-registry.c
+tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_registry_CFLAGS = $(unit_cflags)
+tests_unit_test_registry_LDADD = $(unit_ldadd)
+
+tests_unit_test_size_SOURCES = tests/unit/test-size.c
+tests_unit_test_size_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_size_CFLAGS = $(unit_cflags)
+tests_unit_test_size_LDADD = $(unit_ldadd)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sizes as people write them. */
+
+#include "unit.h"
+
+#include "size.h"
+
+static void
+test_parse (void **state)
+{
+  static const struct { const char *s; uint64_t bytes; } good[] = {
+    { "0", 0 }, { "1", 1 }, { "4096", 4096 }, { "1b", 1 }, { "2s", 1024 },
+    { "1k", 1024 }, { "1K", 1024 }, { "10G", UINT64_C (10) << 30 },
+    { "3m", 3 << 20 }, { "1T", UINT64_C (1) << 40 },
+    { "2P", UINT64_C (2) << 50 }, { "15E", UINT64_C (15) << 60 },
+    { "9223372036854775807", INT64_MAX },
+    { "18446744073709551615", UINT64_MAX },
+  };
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof good / sizeof good[0]; i++) {
+    uint64_t n = 99;
+
+    assert_int_equal (0, size_parse (good[i].s, &n));
+    assert_int_equal (good[i].bytes, n);
+  }
+}
+
+static void
+test_parse_bad (void **state)
+{
+  static const char *const bad[] = {
+    "", " 1", "-1", "+1", "1 ", "1x", "1KB", "1Gi", "0x10", "1.5G", "G", "1\n",
+  };
+  uint64_t n = 99;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    assert_errno (EINVAL, size_parse (bad[i], &n));
+  assert_errno (ERANGE, size_parse ("16E", &n));
+  assert_errno (ERANGE, size_parse ("18446744073709551616", &n));
+  assert_errno (ERANGE, size_parse ("18014398509481984k", &n));
+  assert_int_equal (99, n);
+}
+
+static void
+test_format (void **state)
+{
+  static const struct { uint64_t bytes; const char *s; } cases[] = {
+    { 0, "0" }, { 1023, "1023" }, { 1024, "1K" }, { 4097, "~4.0K" },
+    { 16 << 20, "16M" }, { (UINT64_C (3) << 30) / 2, "~1.5G" },
+    { UINT64_C (1) << 60, "1E" }, { INT64_MAX, "~8.0E" },
+  };
+  char buf[SIZE_STRING];
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    assert_string_equal (cases[i].s, size_format (cases[i].bytes, buf));
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_parse),
+    cmocka_unit_test (test_parse_bad),
+    cmocka_unit_test (test_format),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
