@@ -1,0 +1,817 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The stress test of the engine: threads read, write, zero, trim, clone,
+ * shrink, grow, replace and destroy a few disks for an epoch; then all that
+ * they saw is held against the model (model.h), and the engine's invariants
+ * are checked.  Then the next epoch begins, with new threads.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "disk.h"
+#include "engine-check.h"
+#include "model.h"
+#include "registry.h"
+
+#define NAMES 3
+#define WORKERS 4
+#define SNAPSHOTS 2             /* how many a snapshot thread keeps */
+#define OPS_A_HANDLE 40         /* then a worker opens the name anew */
+
+/* Memory is ample in even epochs.  In odd ones a thread fills and trims a disk
+ * of ballast all the time, so that the others meet ENOSPC.
+ */
+#define MEMORY (UINT64_C (24) << 20)
+#define BALLAST_SIZE (UINT64_C (1) << 30)
+
+static uint64_t seconds = 10, seed = 1, ops = 3000;
+static bool verbose;
+
+static struct arena *arena;
+static struct registry *registry;
+
+/* Which life a disk of the registry is in.  Locked for writing while a disk is
+ * replaced and for reading while one is opened; not while it is used.
+ */
+static pthread_rwlock_t lives_lock = PTHREAD_RWLOCK_INITIALIZER;
+static struct life life[MOST_LIVES];
+static unsigned nlives;
+static unsigned name_life[NAMES];
+static struct life golden;
+
+/* One thread at a time changes the size of a name, so that sizes follow each
+ * other.
+ */
+static pthread_mutex_t resize_lock[NAMES] = {
+  PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
+  PTHREAD_MUTEX_INITIALIZER
+};
+
+static atomic_uint busy;        /* workers that are not done */
+static bool tight;              /* the ballast thread runs */
+
+struct thread {
+  pthread_t t;
+  void (*run) (struct thread *);
+  struct history h;
+  uint64_t seed, next_id;
+  unsigned number;
+};
+
+static void __attribute__ ((noreturn))
+fail (const char *what)
+{
+  fprintf (stderr, "stress: %s: %s\n", what, strerror (errno));
+  abort ();
+}
+
+static uint64_t
+rnd (struct thread *t, uint64_t n)
+{
+  t->seed ^= t->seed << 13;
+  t->seed ^= t->seed >> 7;
+  t->seed ^= t->seed << 17;
+  return (t->seed >> 11) % n;
+}
+
+/* A value that nobody has written yet, of 48 bits. */
+static uint64_t
+new_id (struct thread *t)
+{
+  return t->next_id++ << 6 | t->number;
+}
+
+/* -------------------------------------------------------------- handles */
+
+struct handle {
+  struct named_disk *d;
+  unsigned name;
+  unsigned life;
+};
+
+static struct handle
+open_name (unsigned name)
+{
+  struct handle h = { .name = name };
+
+  pthread_rwlock_rdlock (&lives_lock);
+  h.d = registry_open (registry, (char[]) { '0' + name, '\0' });
+  h.life = name_life[name];
+  pthread_rwlock_unlock (&lives_lock);
+  if (h.d == NULL)
+    fail ("open");
+  return h;
+}
+
+static void
+close_name (struct handle h)
+{
+  registry_close (registry, h.d);
+}
+
+/* ---------------------------------------------------- reading and writing */
+
+static void
+fill (char *buf, unsigned first, unsigned last, uint64_t id)
+{
+  uint64_t *w = (uint64_t *) buf;
+  unsigned reg, i;
+
+  for (reg = first; reg <= last; reg++)
+    for (i = 0; i < SECTOR / 8; i++)
+      *w++ = word (id, reg);
+}
+
+/* The value in a word; it must have been written to that register. */
+static uint64_t
+value (uint64_t w, unsigned reg)
+{
+  if (w != 0 && (w & 0xffff) != reg) {
+    fprintf (stderr, "stress: register %u has a word of register %u: %#"
+             PRIx64 "\n", reg, (unsigned) (w & 0xffff), w);
+    abort ();
+  }
+  return w >> 16;
+}
+
+/* Registers of one cluster. */
+struct range {
+  unsigned first, last;
+};
+
+static struct range
+some_range (struct thread *t)
+{
+  unsigned cluster = rnd (t, CLUSTERS) * CLUSTER_SECTORS;
+  unsigned first = rnd (t, CLUSTER_SECTORS);
+  unsigned most = rnd (t, 4) ? 8 : CLUSTER_SECTORS;
+  unsigned n = rnd (t, most) + 1;
+
+  if (first + n > CLUSTER_SECTORS)
+    n = CLUSTER_SECTORS - first;
+  return (struct range) { cluster + first, cluster + first + n - 1 };
+}
+
+static uint64_t
+range_offset (struct range r)
+{
+  return register_offset (r.first);
+}
+
+static uint64_t
+range_stop (struct range r)
+{
+  return register_offset (r.last) + SECTOR;
+}
+
+/* Note what a request did. */
+static void
+note (struct thread *t, struct handle h, int r, uint64_t begin,
+      struct range range, uint64_t id)
+{
+  uint64_t end = now ();
+
+  if (r == -1 && errno != ENOSPC)
+    fail ("write");
+  history_event (&t->h, (struct event) {
+      begin, end, id, range.first, range.last, h.life, r == 0 });
+  if (r == 0 || !tight)
+    history_outcome (&t->h, (struct outcome) {
+        begin, end, range_stop (range), h.life, r == 0 });
+}
+
+static void
+do_write (struct thread *t, struct handle h)
+{
+  char buf[CLUSTER_SECTORS * SECTOR] __attribute__ ((aligned (8)));
+  struct range range = some_range (t);
+  uint64_t id = new_id (t), begin;
+  int r;
+
+  fill (buf, range.first, range.last, id);
+  begin = now ();
+  r = disk_write (h.d->disk, buf, range_stop (range) - range_offset (range),
+                  range_offset (range));
+  note (t, h, r, begin, range, id);
+}
+
+static void
+do_read (struct thread *t, struct handle h)
+{
+  uint64_t buf[CLUSTER_SECTORS * SECTOR / 8], *w = buf;
+  struct range range = some_range (t);
+  uint64_t begin = now (), end;
+  int r = disk_read (h.d->disk, buf,
+                     range_stop (range) - range_offset (range),
+                     range_offset (range));
+  unsigned reg, i;
+
+  if (r == -1 && errno != EINVAL)
+    fail ("read");
+  end = now ();
+  history_outcome (&t->h, (struct outcome) {
+      begin, end, range_stop (range), h.life, r == 0 });
+  if (r == -1)
+    return;
+  for (reg = range.first; reg <= range.last; reg++) {
+    uint64_t last = UINT64_MAX;
+
+    /* A read that meets a write may see some words of each. */
+    for (i = 0; i < SECTOR / 8; i++, w++)
+      if (*w != last) {
+        last = *w;
+        history_seen (&t->h, (struct seen) {
+            begin, end, value (*w, reg), reg, h.life });
+      }
+  }
+}
+
+static void
+do_zero (struct thread *t, struct handle h)
+{
+  struct range range = some_range (t);
+  uint64_t begin = now ();
+  int r = disk_zero (h.d->disk, range_stop (range) - range_offset (range),
+                     range_offset (range), rnd (t, 2));
+
+  note (t, h, r, begin, range, 0);
+}
+
+/* Whole pages, in one cluster or over several with all that is between. */
+static void
+do_trim (struct thread *t, struct handle h, bool wide)
+{
+  struct range range = some_range (t);
+  uint64_t begin, offset, stop;
+  int r;
+
+  range.first &= ~7u;
+  range.last |= 7;
+  if (wide) {
+    struct range other = some_range (t);
+
+    if ((other.last | 7) > range.last)
+      range.last = other.last | 7;
+    else
+      range.first = range.first < (other.first & ~7u)
+        ? range.first : other.first & ~7u;
+  }
+  offset = range_offset (range);
+  stop = range_stop (range);
+  begin = now ();
+  if (rnd (t, 2))
+    r = disk_trim (h.d->disk, stop - offset, offset);
+  else
+    r = disk_zero (h.d->disk, stop - offset, offset, rnd (t, 2));
+  note (t, h, r, begin, range, 0);
+}
+
+static void
+worker (struct thread *t)
+{
+  uint64_t i;
+
+  for (i = 0; i < ops; i += OPS_A_HANDLE) {
+    struct handle h = open_name (rnd (t, NAMES));
+    unsigned j;
+
+    for (j = 0; j < OPS_A_HANDLE; j++) {
+      unsigned op = rnd (t, 100);
+
+      if (op < 50)
+        do_write (t, h);
+      else if (op < 80)
+        do_read (t, h);
+      else if (op < 90)
+        do_zero (t, h);
+      else
+        do_trim (t, h, op >= 97);
+    }
+    close_name (h);
+  }
+  busy--;
+}
+
+/* --------------------------------------------------------------- clones */
+
+static struct content
+content_of (const uint64_t *w, unsigned reg)
+{
+  struct content is = { value (w[0], reg), value (w[0], reg), 0 };
+  unsigned i;
+
+  for (i = 0; i < SECTOR / 8; i++) {
+    if (value (w[i], reg) != is.id)
+      is.other = value (w[i], reg);
+    is.hash = (is.hash ^ w[i]) * UINT64_C (0x100000001b3);
+  }
+  return is;
+}
+
+/* Read a disk that nobody writes to.  Returns how many registers it has. */
+static unsigned
+read_all (struct disk *d, struct content *is)
+{
+  unsigned n = registers_before (disk_size (d)), reg;
+  uint64_t buf[SECTOR / 8];
+
+  for (reg = 0; reg < n; reg++) {
+    if (disk_read (d, buf, SECTOR, register_offset (reg)) == -1)
+      fail ("read of a clone");
+    is[reg] = content_of (buf, reg);
+  }
+  return n;
+}
+
+static void
+check_same (struct disk *d, const struct content *is, unsigned n)
+{
+  struct content again[REGISTERS];
+  unsigned reg;
+
+  if (read_all (d, again) != n)
+    fail ("a clone has changed its size");
+  for (reg = 0; reg < n; reg++)
+    if (again[reg].hash != is[reg].hash) {
+      fprintf (stderr, "stress: register %u of a clone was %#" PRIx64
+               " and is %#" PRIx64 "\n", reg, is[reg].id, again[reg].id);
+      abort ();
+    }
+}
+
+static struct disk *
+cloned (struct disk *d)
+{
+  struct disk *c = disk_clone (d);
+
+  if (c == NULL)
+    fail ("clone");
+  return c;
+}
+
+/* Clones that nobody writes to keep what they had. */
+static void
+snapshots (struct thread *t)
+{
+  struct { struct disk *d; struct snapshot s; } kept[SNAPSHOTS] = { 0 };
+  unsigned i, next = 0;
+
+  while (busy) {
+    struct handle h = open_name (rnd (t, NAMES));
+    struct snapshot *s = &kept[next].s;
+
+    if (kept[next].d) {
+      check_same (kept[next].d, s->is, s->n);
+      disk_free (kept[next].d);
+    }
+    s->life = h.life;
+    s->begin = now ();
+    kept[next].d = cloned (h.d->disk);
+    s->end = now ();
+    close_name (h);
+    s->n = read_all (kept[next].d, s->is);
+    *history_snapshot (&t->h) = *s;
+    next = (next + 1) % SNAPSHOTS;
+  }
+  for (i = 0; i < SNAPSHOTS; i++)
+    if (kept[i].d) {
+      check_same (kept[i].d, kept[i].s.is, kept[i].s.n);
+      disk_free (kept[i].d);
+    }
+}
+
+/* Clones that only this thread writes to hold what it wrote, and else what
+ * they had.  Clones of clones, too.
+ */
+static void
+scratch (struct thread *t)
+{
+  while (busy) {
+    struct handle h = open_name (rnd (t, NAMES));
+    struct disk *c = cloned (h.d->disk), *old;
+    struct content is[REGISTERS];
+    unsigned n, i, reg;
+
+    close_name (h);
+    n = read_all (c, is);
+    for (i = 0; i < 30 && n > 0; i++) {
+      char buf[CLUSTER_SECTORS * SECTOR] __attribute__ ((aligned (8)));
+      struct range r = some_range (t);
+      uint64_t v = rnd (t, 3) ? new_id (t) : 0, len;
+
+      if (r.last >= n)
+        continue;
+      fill (buf, r.first, r.last, v);
+      len = range_stop (r) - range_offset (r);
+      if ((v ? disk_write (c, buf, len, range_offset (r))
+             : disk_zero (c, len, range_offset (r), rnd (t, 2))) == -1) {
+        if (errno != ENOSPC || !tight)
+          fail ("write to a clone");
+        break;
+      }
+      for (reg = r.first; reg <= r.last; reg++)
+        is[reg] = content_of ((uint64_t *) buf + (reg - r.first) * SECTOR / 8,
+                              reg);
+      if (rnd (t, 10) == 0) {
+        old = c;
+        c = cloned (old);
+        disk_free (old);
+      }
+    }
+    if (i == 30)
+      check_same (c, is, n);
+    disk_free (c);
+  }
+}
+
+/* -------------------------------------------------- resize and replace */
+
+static void
+resizer (struct thread *t)
+{
+  while (busy) {
+    unsigned name = rnd (t, NAMES);
+    struct handle h;
+    uint64_t begin, size = FULL_SIZE;
+    unsigned n = REGISTERS;
+
+    pthread_mutex_lock (&resize_lock[name]);
+    h = open_name (name);
+    if (rnd (t, 2)) {
+      n = rnd (t, REGISTERS + 1);
+      size = n < REGISTERS ? register_offset (n) : FULL_SIZE;
+    }
+    begin = now ();
+    if (disk_resize (h.d->disk, size) == 0) {
+      uint64_t end = now ();
+
+      history_resize (&t->h, (struct resize) { begin, end, size, h.life });
+      if (n < REGISTERS)
+        history_event (&t->h, (struct event) {
+            begin, end, 0, n, REGISTERS - 1, h.life, true });
+    }
+    else if (errno != ENOSPC || !tight)
+      fail ("resize");
+    close_name (h);
+    pthread_mutex_unlock (&resize_lock[name]);
+    nanosleep (&(struct timespec) { 0, rnd (t, 2000000) }, NULL);
+  }
+}
+
+/* Reset a name to the golden disk, or make it anew: a life begins.  Who has
+ * the old disk open goes on with it.
+ */
+static void
+replacer (struct thread *t)
+{
+  while (busy) {
+    unsigned name = rnd (t, NAMES);
+    const char s[] = { '0' + name, '\0' };
+
+    nanosleep (&(struct timespec) { 0, rnd (t, 20000000) }, NULL);
+    pthread_mutex_lock (&resize_lock[name]);
+    pthread_rwlock_wrlock (&lives_lock);
+    if (nlives < MOST_LIVES) {
+      if (rnd (t, 3)) {
+        if (registry_clone (registry, "golden", s, false, true) == -1)
+          fail ("replace");
+        life[nlives] = golden;
+      }
+      else {
+        if (registry_destroy (registry, s) == -1 ||
+            registry_create (registry, s, FULL_SIZE, 1, false) == -1)
+          fail ("destroy and create");
+        memset (&life[nlives], 0, sizeof life[nlives]);
+        life[nlives].size = FULL_SIZE;
+      }
+      name_life[name] = nlives++;
+    }
+    pthread_rwlock_unlock (&lives_lock);
+    pthread_mutex_unlock (&resize_lock[name]);
+  }
+}
+
+/* ------------------------------------------------------------- the rest */
+
+static int
+expect_next (void *opaque, uint64_t offset, uint64_t length,
+             enum extent_type type)
+{
+  uint64_t *next = opaque;
+
+  (void) type;
+  if (offset != *next || length == 0) {
+    fprintf (stderr, "stress: an extent at %" PRIu64 " instead of %" PRIu64
+             "\n", offset, *next);
+    abort ();
+  }
+  *next += length;
+  return 0;
+}
+
+static int
+count_diff (void *opaque, uint64_t offset, uint64_t length)
+{
+  (void) offset;
+  *(uint64_t *) opaque += length;
+  return 0;
+}
+
+/* Walk the trees while they change. */
+static void
+walker (struct thread *t)
+{
+  while (busy) {
+    struct handle a = open_name (rnd (t, NAMES));
+    struct handle b = open_name (rnd (t, NAMES));
+    uint64_t next = 0, size = disk_size (a.d->disk);
+
+    if (disk_extents (a.d->disk, size, 0, expect_next, &next) == -1) {
+      if (errno != EINVAL)
+        fail ("extents");
+    }
+    else if (next < size)
+      fail ("extents end too early");
+    next = 0;
+    if (disk_diff (a.d->disk, b.d->disk, count_diff, &next) == -1)
+      fail ("diff");
+    if (a.d == b.d && next > FULL_SIZE)
+      fail ("diff");
+    close_name (a);
+    close_name (b);
+  }
+}
+
+static void
+ballast (struct thread *t)
+{
+  struct disk *d = disk_new (arena, BALLAST_SIZE, 1);
+  static char buf[64 * PAGE_BYTES];
+  uint64_t i, n;
+
+  if (d == NULL)
+    fail ("ballast");
+  while (busy) {
+    for (i = 0; disk_write (d, buf, sizeof buf, i * sizeof buf) == 0; i++)
+      ;
+    if (errno != ENOSPC)
+      fail ("write of ballast");
+    for (n = rnd (t, 20); n > 0; n--)
+      if (disk_write (d, buf, PAGE_BYTES, i * sizeof buf) == -1 &&
+          errno != ENOSPC)
+        fail ("write of ballast");
+    if (disk_trim (d, BALLAST_SIZE, 0) == -1)
+      fail ("trim of ballast");
+  }
+  disk_free (d);
+}
+
+/* At rest: what the extents call a hole or zero reads as zeros, what a clone
+ * shares does not differ, and what differs is found.
+ */
+static int
+check_extent (void *opaque, uint64_t offset, uint64_t length,
+              enum extent_type type)
+{
+  struct disk *d = opaque;
+  uint64_t buf[SECTOR / 8];
+  unsigned reg, i;
+
+  for (reg = 0; reg < registers_before (disk_size (d)); reg++)
+    if (type != EXTENT_DATA && register_offset (reg) >= offset &&
+        register_offset (reg) < offset + length) {
+      if (disk_read (d, buf, SECTOR, register_offset (reg)) == -1)
+        fail ("read");
+      for (i = 0; i < SECTOR / 8; i++)
+        if (buf[i] != 0)
+          fail ("a hole that is not zero");
+    }
+  return 0;
+}
+
+static void
+check_at_rest (struct disk *d)
+{
+  struct disk *c = cloned (d);
+  uint64_t different = 0, buf[SECTOR / 8], size = disk_size (d);
+
+  if (disk_extents (d, size, 0, check_extent, d) == -1)
+    fail ("extents");
+  if (disk_diff (c, d, count_diff, &different) == -1 || different != 0)
+    fail ("a clone differs");
+  if (size >= SECTOR) {
+    if (disk_read (d, buf, SECTOR, 0) == -1)
+      fail ("read");
+    buf[0] = ~buf[0];
+    if (disk_write (c, buf, SECTOR, 0) == -1)
+      fail ("write to a clone");
+    if (disk_diff (d, c, count_diff, &different) == -1 || different == 0 ||
+        different > PAGE_BYTES)
+      fail ("a difference was not found");
+  }
+  disk_free (c);
+}
+
+/* ------------------------------------------------------------ the epochs */
+
+static struct disk *every_disk[NAMES + 1];
+static size_t nevery_disk;
+
+static int
+collect (void *opaque, const struct named_disk *d)
+{
+  (void) opaque;
+  every_disk[nevery_disk++] = d->disk;
+  return 0;
+}
+
+static void
+begin_epoch (void)
+{
+  unsigned i;
+
+  nlives = 0;
+  for (i = 0; i < NAMES; i++) {
+    struct handle h = open_name (i);
+
+    memset (&life[nlives], 0, sizeof life[nlives]);
+    read_all (h.d->disk, life[nlives].is);
+    life[nlives].size = disk_size (h.d->disk);
+    name_life[i] = nlives++;
+    close_name (h);
+  }
+}
+
+/* What is there at the end was seen by the history, too. */
+static void
+end_epoch (struct thread *t)
+{
+  unsigned i, reg, n;
+
+  for (i = 0; i < NAMES; i++) {
+    struct handle h = open_name (i);
+    struct content is[REGISTERS];
+    uint64_t begin = now ();
+
+    n = read_all (h.d->disk, is);
+    for (reg = 0; reg < n; reg++) {
+      history_seen (&t->h, (struct seen) {
+          begin, now (), is[reg].id, reg, h.life });
+      history_seen (&t->h, (struct seen) {
+          begin, now (), is[reg].other, reg, h.life });
+    }
+    check_at_rest (h.d->disk);
+    close_name (h);
+  }
+  nevery_disk = 0;
+  registry_each (registry, NULL, collect, NULL);
+  engine_check (arena, every_disk, nevery_disk);
+}
+
+static void *
+start (void *vp)
+{
+  struct thread *t = vp;
+
+  t->run (t);
+  return NULL;
+}
+
+static void
+epoch (unsigned number)
+{
+  static void (*const others[]) (struct thread *) = {
+    snapshots, snapshots, scratch, resizer, replacer, walker, ballast
+  };
+  enum { OTHERS = sizeof others / sizeof others[0] };
+  struct thread thread[WORKERS + OTHERS];
+  struct history h[WORKERS + OTHERS];
+  size_t n = WORKERS + OTHERS, i, events = 0, reads = 0, snaps = 0;
+
+  tight = number % 2;
+  if (!tight)
+    n--;
+  begin_epoch ();
+  busy = WORKERS;
+  memset (thread, 0, sizeof thread);
+  for (i = 0; i < n; i++) {
+    thread[i].run = i < WORKERS ? worker : others[i - WORKERS];
+    thread[i].number = i;
+    thread[i].next_id = (uint64_t) number << 22 | 1;
+    thread[i].seed = (seed * 1000003 + number) * 1000003 + i + 1;
+    if (pthread_create (&thread[i].t, NULL, start, &thread[i]))
+      fail ("pthread_create");
+  }
+  for (i = 0; i < n; i++)
+    pthread_join (thread[i].t, NULL);
+  end_epoch (&thread[0]);
+
+  for (i = 0; i < n; i++) {
+    h[i] = thread[i].h;
+    events += h[i].nevent;
+    reads += h[i].nseen;
+    snaps += h[i].nsnapshot;
+  }
+  judge (h, n, life, nlives);
+  if (verbose)
+    printf ("epoch %u%s: %zu writes and zeroings, %zu values read, "
+            "%zu snapshots, %u lives\n", number, tight ? ", tight" : "",
+            events, reads, snaps, nlives);
+  for (i = 0; i < n; i++)
+    history_clear (&h[i]);
+}
+
+static void
+make_golden (void)
+{
+  struct named_disk *d;
+  char buf[CLUSTER_SECTORS * SECTOR] __attribute__ ((aligned (8)));
+  unsigned c, reg;
+
+  if (registry_create (registry, "golden", FULL_SIZE, 1, false) == -1)
+    fail ("golden");
+  d = registry_open (registry, "golden");
+  for (c = 0; c < CLUSTERS; c += 2) {
+    unsigned first = c * CLUSTER_SECTORS, last = first + CLUSTER_SECTORS - 1;
+
+    fill (buf, first, last, 63);
+    if (disk_write (d->disk, buf, sizeof buf, cluster_offset[c]) == -1)
+      fail ("golden");
+    for (reg = first; reg <= last; reg++)
+      golden.is[reg] = content_of ((uint64_t *) buf + (reg - first) * SECTOR / 8,
+                                   reg);
+  }
+  golden.size = FULL_SIZE;
+  disk_set_readonly (d->disk, true);
+  registry_close (registry, d);
+}
+
+static const char usage[] =
+  "Usage: stress [--seconds N] [--seed N] [--ops N] [--verbose]\n"
+  "  --seconds N   stop after the first epoch that ends later than this;\n"
+  "                0: go on until something breaks (default: 10)\n"
+  "  --seed N      where random numbers begin (default: the time)\n"
+  "  --ops N       operations of each worker in an epoch (default: 3000)\n";
+
+int
+main (int argc, char *argv[])
+{
+  static const struct option options[] = {
+    { "seconds", required_argument, NULL, 's' },
+    { "seed", required_argument, NULL, 'r' },
+    { "ops", required_argument, NULL, 'o' },
+    { "verbose", no_argument, NULL, 'v' },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 }
+  };
+  const struct registry_options o = {
+    .max_size = DISK_MAX_SIZE, .sector_size = 1, .max_disks = 100,
+  };
+  time_t began = time (NULL);
+  unsigned i, number;
+  int c;
+
+  seed = began;
+  while ((c = getopt_long (argc, argv, "", options, NULL)) != -1)
+    switch (c) {
+    case 's': seconds = strtoull (optarg, NULL, 10); break;
+    case 'r': seed = strtoull (optarg, NULL, 10); break;
+    case 'o': ops = strtoull (optarg, NULL, 10); break;
+    case 'v': verbose = true; break;
+    case 'h': fputs (usage, stdout); return 0;
+    default: fputs (usage, stderr); return 2;
+    }
+  printf ("stress --seed %" PRIu64 "\n", seed);
+  fflush (stdout);
+
+  arena = arena_create (MEMORY);
+  registry = arena ? registry_new (arena, &o) : NULL;
+  if (registry == NULL || rcu_prepare () == -1 || arena_start (arena) == -1)
+    fail ("start");
+  for (i = 0; i < NAMES; i++)
+    if (registry_create (registry, (char[]) { '0' + i, '\0' }, FULL_SIZE, 1,
+                         false) == -1)
+      fail ("create");
+  make_golden ();
+
+  for (number = 0;
+       number < 2 || seconds == 0 || (uint64_t) (time (NULL) - began) < seconds;
+       number++)
+    epoch (number);
+
+  registry_free (registry);
+  arena_stop (arena);
+  engine_check (arena, NULL, 0);
+  arena_destroy (arena);
+  printf ("%u epochs\n", number);
+  return 0;
+}
