@@ -538,6 +538,7 @@ put_ref (struct free_batch *b, page_t page, unsigned level)
 {
   struct arena *a = &b->p->a;
 
+  STRESS_POINT ();
   if (arena_refs (a, page) == 1)
     atomic_store_explicit (&a->refs[page], 0, memory_order_relaxed);
   else if (atomic_fetch_sub_explicit (&a->refs[page], 1,

@@ -220,6 +220,7 @@ read_leaf (struct disk *d, struct node *leaf, char *buf, size_t len,
         break;
       n += min (PAGE_BYTES, len - n);
     }
+    STRESS_POINT ();
     if (first >= PAGE_FIRST)
       copy_out (buf, (char *) arena_addr (a, first) + offset % PAGE_BYTES, n);
     else
@@ -307,8 +308,10 @@ write_mapped (struct disk *d, const char *buf, size_t len, uint64_t offset,
         break;
       n += min (PAGE_BYTES, len - done - n);
     }
+    STRESS_POINT ();
     copy_in ((char *) arena_addr (a, first) + offset % PAGE_BYTES,
              buf + done, n);
+    STRESS_POINT ();
     done += n;
     offset += n;
     if (done == len) {
@@ -371,6 +374,7 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
   if (tree_op_alloc (op, holes, false, pages) == -1)
     return -1;
   fill_pages (a, pages, holes, buf, len, offset);
+  STRESS_POINT ();
 
   rcu_enter ();
   page = tree_find_exclusive (&d->tree, index, &span);
@@ -381,6 +385,7 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
     for (; i < holes; i++) {
       page_t old = slot_load (leaf, index + i);
 
+      STRESS_POINT ();
       if (old >= PAGE_FIRST || !slot_swap (leaf, index + i, old, pages[i]))
         break;
     }
@@ -440,6 +445,7 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
       }
       memcpy ((char *) arena_addr (a, spare) + off, buf, len);
     }
+    STRESS_POINT ();
     linked = slot_swap (leaf, index, old, spare);
     if (linked) {
       if (old >= PAGE_FIRST)
@@ -636,6 +642,7 @@ fill_fast (struct tree_op *op, struct disk *d, const struct fill *f)
   page = tree_find_exclusive (&d->tree, f->first, &span);
   if (page == WRITER_MUST_LOCK || page < PAGE_FIRST)
     return 0;
+  STRESS_POINT ();
   leaf = node_at (d->tree.arena, page);
   want = min (min (want, span), DISK_SECTION_PAGES);
   for (i = 0; i < want; i++) {

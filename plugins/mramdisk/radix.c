@@ -100,8 +100,10 @@ tree_find (const struct tree *t, uint64_t index, uint64_t *span)
     *span = UINT64_MAX;
     return PAGE_HOLE;
   }
-  for (; page >= PAGE_FIRST && level > 1; level--)
+  for (; page >= PAGE_FIRST && level > 1; level--) {
+    STRESS_POINT ();
     page = slot_load (node_at (t->arena, page), slot_index (index, level));
+  }
   *span = height_span (level) - (index & (height_span (level) - 1));
   return page;
 }
@@ -115,6 +117,7 @@ tree_find_exclusive (const struct tree *t, uint64_t index, uint64_t *span)
 
   if (root & ROOT_CLOSED || index >= height_span (level))
     return WRITER_MUST_LOCK;
+  STRESS_POINT ();
   for (;;) {
     if (page < PAGE_FIRST)
       break;
@@ -254,6 +257,7 @@ copy_node (struct arena *a, page_t from, page_t to)
       arena_ref_add (a, child);
     atomic_store_explicit (&dst->slot[i], child, memory_order_relaxed);
   }
+  STRESS_POINT ();
 }
 
 /* Make what a slot (or the root) refers to an exclusive node, where the way to

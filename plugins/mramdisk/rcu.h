@@ -90,6 +90,16 @@ rcu_exit (void)
   urcu_memb_read_unlock ();
 }
 
+/* Where the engine is most sensitive to what other threads do just then.  The
+ * stress test's own build of the engine dawdles there; else it is nothing.
+ */
+#ifdef MBLOCK_STRESS
+void stress_point (void);
+#define STRESS_POINT() stress_point ()
+#else
+#define STRESS_POINT() ((void) 0)
+#endif
+
 /* Wait until every reader section that is open now has ended. */
 static inline void
 rcu_grace_period (void)

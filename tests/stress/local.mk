@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The stress test: many threads on a few disks, against a model.
 
+# An engine of its own, which dawdles where it hurts (STRESS_POINT in rcu.h).
+check_LTLIBRARIES += libmramdisk-stress.la
+libmramdisk_stress_la_SOURCES = $(libmramdisk_engine_la_SOURCES)
+libmramdisk_stress_la_CPPFLAGS = \
+	$(libmramdisk_engine_la_CPPFLAGS) -DMBLOCK_STRESS
+libmramdisk_stress_la_CFLAGS = $(libmramdisk_engine_la_CFLAGS)
+libmramdisk_stress_la_LIBADD = $(libmramdisk_engine_la_LIBADD)
+
 check_PROGRAMS += tests/stress/stress
 tests_stress_stress_SOURCES = \
 	tests/stress/model.c \
@@ -8,7 +16,7 @@ tests_stress_stress_SOURCES = \
 	tests/stress/stress.c
 tests_stress_stress_CPPFLAGS = $(unit_cppflags)
 tests_stress_stress_CFLAGS = $(libmramdisk_engine_la_CFLAGS)
-tests_stress_stress_LDADD = libengine-check.la libmramdisk-engine.la
+tests_stress_stress_LDADD = libengine-check.la libmramdisk-stress.la
 
 TESTS += tests/stress/test-stress.sh
 EXTRA_DIST += tests/stress/test-stress.sh

@@ -151,6 +151,25 @@ by_begin (const void *a, const void *b)
   return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
+/* What a shrink zeroes, and until when nothing can be written there. */
+static void
+add_shrinks (struct court *c, size_t life)
+{
+  const struct resize *r = c->sizes[life].r;
+  size_t i, j, n = c->sizes[life].n;
+  unsigned reg;
+
+  for (i = 1; i < n; i++)
+    for (reg = registers_before (r[i].size); reg < REGISTERS; reg++) {
+      for (j = i + 1; j < n && registers_before (r[j].size) <= reg; j++)
+        ;
+      add (&c->log[life][reg],
+           (struct event) { r[i].begin, r[i].end, 0,
+                            j < n ? r[j].begin : UINT64_MAX,
+                            reg, reg, life, true });
+    }
+}
+
 static struct court *
 gather (const struct history *h, size_t n, const struct life *life,
         size_t nlives)
@@ -164,9 +183,10 @@ gather (const struct history *h, size_t n, const struct life *life,
   for (i = 0; i < nlives; i++) {
     for (reg = 0; reg < REGISTERS; reg++) {
       add (&c->log[i][reg],
-           (struct event) { 0, 0, life[i].is[reg].id, reg, reg, i, true });
+           (struct event) { 0, 0, life[i].is[reg].id, 0, reg, reg, i, true });
       add (&c->log[i][reg],
-           (struct event) { 0, 0, life[i].is[reg].other, reg, reg, i, true });
+           (struct event) { 0, 0, life[i].is[reg].other, 0, reg, reg, i,
+                            true });
     }
     add_size (c, (struct resize) { 0, 0, life[i].size, i });
   }
@@ -177,9 +197,18 @@ gather (const struct history *h, size_t n, const struct life *life,
     for (j = 0; j < h[i].nresize; j++)
       add_size (c, h[i].resize[j]);
   }
-  for (i = 0; i < nlives; i++)
+  for (i = 0; i < nlives; i++) {
     qsort (c->sizes[i].r, c->sizes[i].n, sizeof (struct resize), by_begin);
+    add_shrinks (c, i);
+  }
   return c;
+}
+
+/* Has this not been overwritten?  A shrink does not beat itself. */
+static bool
+stands (const struct event *e, uint64_t overwritten)
+{
+  return (e->end > e->beats ? e->end : e->beats) >= overwritten;
 }
 
 static void
@@ -192,11 +221,11 @@ judge_read (const struct court *c, const struct seen *s)
 
   for (i = 0; i < l->n; i++)
     if (l->event[i].sure && l->event[i].end < s->begin &&
-        l->event[i].begin > overwritten)
-      overwritten = l->event[i].begin;
+        l->event[i].beats > overwritten)
+      overwritten = l->event[i].beats;
   for (i = 0; i < l->n; i++)
     if (l->event[i].id == s->id && l->event[i].begin < s->end) {
-      if (l->event[i].end >= overwritten)
+      if (stands (&l->event[i], overwritten))
         return;
       ended_too_early = true;
     }
@@ -215,11 +244,11 @@ value_possible_at (const struct log *l, uint64_t id, uint64_t t)
 
   for (i = 0; i < l->n; i++)
     if (l->event[i].sure && l->event[i].end < t &&
-        l->event[i].begin > overwritten)
-      overwritten = l->event[i].begin;
+        l->event[i].beats > overwritten)
+      overwritten = l->event[i].beats;
   for (i = 0; i < l->n; i++)
     if (l->event[i].id == id && l->event[i].begin < t &&
-        l->event[i].end >= overwritten)
+        stands (&l->event[i], overwritten))
       return true;
   return false;
 }

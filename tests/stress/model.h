@@ -19,7 +19,10 @@
  *              that it shows (D5): no write acknowledged before it is missing,
  *              none that began after it is in.
  *   sizes      A request succeeds or fails as one of the sizes that the disk
- *              can have had while it ran wants it.
+ *              can have had while it ran wants it.  A shrink zeroes what is
+ *              beyond the new end; and since a write there fails until the disk
+ *              has grown again, each one that succeeded and ended before that
+ *              went before the shrink.
  *
  * An operation that failed for want of memory may have been done in part: it
  * can explain a value, but it overwrites nothing for sure.
@@ -66,6 +69,7 @@ uint64_t now (void);
 /* A write (id > 0) or zeroing (id 0) of registers first to last. */
 struct event {
   uint64_t begin, end, id;
+  uint64_t beats;               /* writes that ended before this are gone */
   uint16_t first, last;
   uint16_t life;
   bool sure;                    /* it succeeded */

@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,27 @@ struct thread {
   uint64_t seed, next_id;
   unsigned number;
 };
+
+/* The engine calls this where it is most sensitive: mostly go on, sometimes
+ * let another thread run, rarely let many.
+ */
+void stress_point (void);
+
+void
+stress_point (void)
+{
+  static __thread uint32_t x;
+
+  if (x == 0)
+    x = (uint32_t) seed * 2654435761u + (uint32_t) now () + 1;
+  x ^= x << 13;
+  x ^= x >> 17;
+  x ^= x << 5;
+  if (x % 32 == 0)
+    sched_yield ();
+  else if (x % 1021 == 0)
+    nanosleep (&(struct timespec) { 0, x % 2000000 }, NULL);
+}
 
 static void __attribute__ ((noreturn))
 fail (const char *what)
@@ -183,7 +205,7 @@ note (struct thread *t, struct handle h, int r, uint64_t begin,
   if (r == -1 && errno != ENOSPC)
     fail ("write");
   history_event (&t->h, (struct event) {
-      begin, end, id, range.first, range.last, h.life, r == 0 });
+      begin, end, id, begin, range.first, range.last, h.life, r == 0 });
   if (r == 0 || !tight)
     history_outcome (&t->h, (struct outcome) {
         begin, end, range_stop (range), h.life, r == 0 });
@@ -442,12 +464,12 @@ resizer (struct thread *t)
     unsigned name = rnd (t, NAMES);
     struct handle h;
     uint64_t begin, size = FULL_SIZE;
-    unsigned n = REGISTERS;
 
     pthread_mutex_lock (&resize_lock[name]);
     h = open_name (name);
     if (rnd (t, 2)) {
-      n = rnd (t, REGISTERS + 1);
+      unsigned n = rnd (t, REGISTERS + 1);
+
       size = n < REGISTERS ? register_offset (n) : FULL_SIZE;
     }
     begin = now ();
@@ -455,9 +477,6 @@ resizer (struct thread *t)
       uint64_t end = now ();
 
       history_resize (&t->h, (struct resize) { begin, end, size, h.life });
-      if (n < REGISTERS)
-        history_event (&t->h, (struct event) {
-            begin, end, 0, n, REGISTERS - 1, h.life, true });
     }
     else if (errno != ENOSPC || !tight)
       fail ("resize");
@@ -497,6 +516,69 @@ replacer (struct thread *t)
     }
     pthread_rwlock_unlock (&lives_lock);
     pthread_mutex_unlock (&resize_lock[name]);
+  }
+}
+
+/* ------------------------------------------------------------- the pond */
+
+/* A disk of two pages.  In the second one two threads have a sector each, and
+ * nobody else writes there.  A third shares both pages with a clone, un-shares
+ * the node by a write to the first page, and drops the clone; then, while the
+ * reference that the clone had is counted down, the owners write.  What they
+ * have stored they must find (D3): without the pin of T5 one of them copies the
+ * page while the other finds it exclusive again and stores into the old one.
+ */
+static struct disk *pond;
+static pthread_barrier_t pond_barrier;
+static bool pond_ends;          /* the barrier orders it */
+
+static void
+owner (struct thread *t)
+{
+  uint64_t offset = PAGE_BYTES + t->number % 2 * SECTOR;
+  uint64_t buf[SECTOR / 8], v;
+
+  for (;;) {
+    pthread_barrier_wait (&pond_barrier);
+    if (pond_ends)
+      break;
+    v = new_id (t);
+    fill ((char *) buf, 1, 1, v);
+    v = buf[0];
+    for (unsigned n = rnd (t, 200); n > 0; n--)
+      atomic_signal_fence (memory_order_seq_cst);
+    if (disk_write (pond, buf, SECTOR, offset) == -1) {
+      if (errno != ENOSPC || !tight)
+        fail ("write to the pond");
+      v = 0;
+    }
+    pthread_barrier_wait (&pond_barrier);
+    if (disk_read (pond, buf, SECTOR, offset) == -1)
+      fail ("read of the pond");
+    if (v && (buf[0] != v || buf[SECTOR / 8 - 1] != v)) {
+      fprintf (stderr, "stress: a write got lost: %#" PRIx64 " instead of %#"
+               PRIx64 "\n", buf[0], v);
+      abort ();
+    }
+  }
+}
+
+static void
+sharer (struct thread *t)
+{
+  for (;;) {
+    struct disk *c = cloned (pond);
+    uint64_t v = new_id (t);
+
+    if (disk_write (pond, &v, sizeof v, 0) == -1 && (errno != ENOSPC || !tight))
+      fail ("write to the pond");
+    disk_free (c);
+    pond_ends = !busy;
+    pthread_barrier_wait (&pond_barrier);
+    if (pond_ends)
+      break;
+    arena_reclaim (arena);
+    pthread_barrier_wait (&pond_barrier);
   }
 }
 
@@ -623,7 +705,7 @@ check_at_rest (struct disk *d)
 
 /* ------------------------------------------------------------ the epochs */
 
-static struct disk *every_disk[NAMES + 1];
+static struct disk *every_disk[NAMES + 2];     /* golden, the pond */
 static size_t nevery_disk;
 
 static int
@@ -672,7 +754,8 @@ end_epoch (struct thread *t)
     check_at_rest (h.d->disk);
     close_name (h);
   }
-  nevery_disk = 0;
+  every_disk[0] = pond;
+  nevery_disk = 1;
   registry_each (registry, NULL, collect, NULL);
   engine_check (arena, every_disk, nevery_disk);
 }
@@ -690,7 +773,8 @@ static void
 epoch (unsigned number)
 {
   static void (*const others[]) (struct thread *) = {
-    snapshots, snapshots, scratch, resizer, replacer, walker, ballast
+    owner, owner, sharer, snapshots, snapshots, scratch, resizer, replacer,
+    walker, ballast
   };
   enum { OTHERS = sizeof others / sizeof others[0] };
   struct thread thread[WORKERS + OTHERS];
@@ -802,12 +886,16 @@ main (int argc, char *argv[])
                          false) == -1)
       fail ("create");
   make_golden ();
+  pond = disk_new (arena, 2 * PAGE_BYTES, 1);
+  if (pond == NULL || pthread_barrier_init (&pond_barrier, NULL, 3))
+    fail ("create");
 
   for (number = 0;
        number < 2 || seconds == 0 || (uint64_t) (time (NULL) - began) < seconds;
        number++)
     epoch (number);
 
+  disk_free (pond);
   registry_free (registry);
   arena_stop (arena);
   engine_check (arena, NULL, 0);
