@@ -1023,10 +1023,17 @@ struct extents {
   struct { uint64_t index; page_t type; } found[EXTENT_BUFFER + 1];
 };
 
-static inline page_t
-extent_type (page_t page)
+/* Where the run of slots of one type ends that begins at i. */
+static unsigned
+run_end (struct node *leaf, unsigned i, unsigned end, page_t type)
 {
-  return page < PAGE_FIRST ? page : PAGE_FIRST;
+  if (type == PAGE_FIRST)
+    while (i < end && slot_load (leaf, i) >= PAGE_FIRST)
+      i++;
+  else
+    while (i < end && slot_load (leaf, i) == type)
+      i++;
+  return i;
 }
 
 /* Note that from index on the type is another. */
@@ -1045,9 +1052,10 @@ extent_begins (struct extents *e, uint64_t index, page_t type)
 static void
 extents_step (struct extents *e, uint64_t last)
 {
-  uint64_t span, end;
+  uint64_t span, base;
   page_t page = tree_find (&e->d->tree, e->index, &span);
   struct node *leaf;
+  unsigned i, end;
 
   if (page < PAGE_FIRST) {
     extent_begins (e, e->index, page);
@@ -1055,11 +1063,17 @@ extents_step (struct extents *e, uint64_t last)
     return;
   }
   leaf = node_at (e->d->tree.arena, page);
-  end = (e->index | (NODE_SLOTS - 1)) + 1;
-  if (end > last + 1)
-    end = last + 1;
-  for (; e->index < end && e->n < EXTENT_BUFFER; e->index++)
-    extent_begins (e, e->index, extent_type (slot_load (leaf, e->index)));
+  base = e->index & ~(uint64_t) (NODE_SLOTS - 1);
+  end = last - base < NODE_SLOTS ? last - base + 1 : NODE_SLOTS;
+  for (i = e->index - base; i < end && e->n < EXTENT_BUFFER; ) {
+    page_t type = slot_load (leaf, i);
+
+    if (type > PAGE_FIRST)
+      type = PAGE_FIRST;
+    extent_begins (e, base + i, type);
+    i = run_end (leaf, i + 1, end, type);
+  }
+  e->index = base + i;
 }
 
 static int

@@ -431,7 +431,7 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
                   uint64_t last, page_t fill)
 {
   bool was_closed = root_load (t) & ROOT_CLOSED;
-  unsigned height = root_height (root_load (t));
+  unsigned height = root_height (root_load (t)), i;
   page_t page;
   int r;
 
@@ -446,6 +446,11 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
   r = fill_below (t, op, &page, height, first, last, fill);
   if (page != root_page (root_load (t)))
     root_store (t, page, height);
+  if (page < PAGE_FIRST) {      /* all is gone: no need to look what it was */
+    for (i = 0; i < TREE_COUNTERS; i++)
+      atomic_store_explicit (&t->count[i].mapped, 0, memory_order_relaxed);
+    arena_retire (t->arena, &op->removed);
+  }
   if (!was_closed)
     tree_open_locked (t);
   settle_removed (t, op);
