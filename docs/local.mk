@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The manuals.
+
+PODS = docs/nbdkit-mramdisk-plugin.pod
+EXTRA_DIST += docs/ARCHITECTURE.md $(PODS)
+
+if HAVE_POD2MAN
+man_MANS += docs/nbdkit-mramdisk-plugin.1
+CLEANFILES += $(man_MANS)
+endif
+
+SUFFIXES = .pod .1
+.pod.1:
+	$(AM_V_GEN) $(MKDIR_P) $(@D) && \
+	$(POD2MAN) --utf8 --section=1 --name=$(basename $(notdir $@)) \
+	  --center="mblock" --release="mblock $(PACKAGE_VERSION)" $< $@.tmp && \
+	mv $@.tmp $@
+
+TESTS += \
+	tests/test-manual-parameters.sh \
+	tests/test-podchecker.sh
+EXTRA_DIST += \
+	tests/test-manual-parameters.sh \
+	tests/test-podchecker.sh

@@ -39,9 +39,3 @@ EXTRA_DIST += plugins/mramdisk/plugin.syms
 TOP_LINKS += mramdisk.so
 mramdisk.so: nbdkit-mramdisk-plugin.la
 	$(AM_V_GEN) rm -f $@ && $(LN_S) .libs/nbdkit-mramdisk-plugin.so $@
-
-# libtool's .la file is of no use to dlopen(3).
-install-exec-hook: remove-plugin-la
-.PHONY: remove-plugin-la
-remove-plugin-la:
-	rm -f $(DESTDIR)$(plugindir)/nbdkit-mramdisk-plugin.la
