@@ -142,9 +142,10 @@ build_in () {                   # FOLDER CONFIGURE-ARGUMENT...
       [ "$(cat "$dir/.arguments" 2>/dev/null)" != "$arguments" ]; then
     rm -rf "$dir"
     mkdir -p "$dir"
-    echo "    \$ autoreconf -fi"
-    [ -e "$top/configure" ] ||
+    if [ ! -e "$top/configure" ]; then
+      echo "    \$ autoreconf -fi"
       (cd "$top" && build_step "$log" autoreconf -fi) || exit 1
+    fi
     echo "    \$ mkdir -p ${dir#"$top"/} && cd ${dir#"$top"/} && ../configure${*:+ $*}"
     (cd "$dir" && build_step "$log" ../configure "$@") || exit 1
     echo "$arguments" > "$dir/.arguments"

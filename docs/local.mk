@@ -2,7 +2,7 @@
 # The manuals.
 
 PODS = docs/nbdkit-mramdisk-plugin.pod
-EXTRA_DIST += docs/ARCHITECTURE.md $(PODS)
+EXTRA_DIST += $(PODS)
 
 if HAVE_POD2MAN
 man_MANS += docs/nbdkit-mramdisk-plugin.1
