@@ -102,7 +102,7 @@ packages_install () {           # GROUP...
     "$@" update </dev/null >"$log" 2>&1 ||
       echo "    (failed; trying with the package lists there are)"
     echo "    \$ ${sudo:+sudo }apt-get install --no-install-recommends $names" |
-      fold -s -w 76 | sed '2,$s/^/        /; $!s/$/\\/'
+      fold -s -w 68 | sed '2,$s/^/        /; $!s/$/\\/'
     if ! "$@" install -y --no-install-recommends $names \
          </dev/null >>"$log" 2>&1; then
       tail -n 20 "$log" >&2

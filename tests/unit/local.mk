@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Unit tests: no nbdkit, no server.
 
+noinst_HEADERS += tests/unit/unit.h
+
 check_LTLIBRARIES += libengine-check.la
 libengine_check_la_SOURCES = tests/engine-check.c tests/engine-check.h
 libengine_check_la_CPPFLAGS = $(libmramdisk_engine_la_CPPFLAGS)
