@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# The manuals.
+# The manuals, and tests of them.
 
 PODS = docs/nbdkit-mramdisk-plugin.pod
 EXTRA_DIST += $(PODS)
@@ -18,7 +18,9 @@ SUFFIXES = .pod .1
 
 TESTS += \
 	tests/test-manual-parameters.sh \
+	tests/test-mramdisk-map-large.sh \
 	tests/test-podchecker.sh
 EXTRA_DIST += \
 	tests/test-manual-parameters.sh \
+	tests/test-mramdisk-map-large.sh \
 	tests/test-podchecker.sh

@@ -408,6 +408,7 @@ mramdisk_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 
 struct extents_request {
   struct nbdkit_extents *extents;
+  uint64_t end;
   bool one;
 };
 
@@ -422,6 +423,11 @@ add_extent (void *opaque, uint64_t offset, uint64_t length,
   };
   struct extents_request *req = opaque;
 
+  /* A last extent over 4 GiB that is reached by a request for the longest
+   * range there is, 2^32-1, fails an assertion of nbdkit 1.32 and ends it.
+   */
+  if (length > req->end - offset)
+    length = req->end - offset;
   if (nbdkit_add_extent (req->extents, offset, length, types[type]) == -1)
     return -1;
   return req->one;
@@ -432,7 +438,9 @@ mramdisk_extents (void *handle, uint32_t count, uint64_t offset,
                   uint32_t flags, struct nbdkit_extents *extents)
 {
   struct named_disk *d = handle;
-  struct extents_request req = { extents, flags & NBDKIT_FLAG_REQ_ONE };
+  struct extents_request req = {
+    extents, offset + count, flags & NBDKIT_FLAG_REQ_ONE
+  };
 
   if (disk_extents (d->disk, count, offset, add_extent, &req) == -1)
     return failed (d, "block status", count, offset);
