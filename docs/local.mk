@@ -2,7 +2,7 @@
 # The manuals, and tests of them.
 
 PODS = docs/nbdkit-mramdisk-plugin.pod
-EXTRA_DIST += $(PODS)
+EXTRA_DIST += docs/ARCHITECTURE.md $(PODS)
 
 if HAVE_POD2MAN
 man_MANS += docs/nbdkit-mramdisk-plugin.1
