@@ -146,7 +146,8 @@ build_in () {                   # FOLDER CONFIGURE-ARGUMENT...
       echo "    \$ autoreconf -fi"
       (cd "$top" && build_step "$log" autoreconf -fi) || exit 1
     fi
-    echo "    \$ mkdir -p ${dir#"$top"/} && cd ${dir#"$top"/} && ../configure${*:+ $*}"
+    echo "    \$ mkdir -p ${dir#"$top"/} && cd ${dir#"$top"/} &&" \
+         "../configure${*:+ $*}"
     (cd "$dir" && build_step "$log" ../configure "$@") || exit 1
     echo "$arguments" > "$dir/.arguments"
   fi
