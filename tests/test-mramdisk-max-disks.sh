@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# max-disks= bounds how many disks there are at a time.
+
+. "$(dirname "$0")/functions.sh"
+
+serve size=1M max-disks=3 disk=given
+python <<'END'
+a, b = connect("a"), connect("b")
+refused("a fourth disk", None, connect, "c")
+check("disks that exist can be opened", connect("given").get_size(),
+      1 * MiB)
+check("a second connection to a", connect("a").get_size(), 1 * MiB)
+
+# a goes, because nothing was written there, and makes room.
+b.pwrite(b"b", 0)
+a.shutdown()
+b.shutdown()
+while "a" in names():
+    pass
+c = connect("c")
+check("c", c.get_size(), 1 * MiB)
+refused("a fifth", None, connect, "d")
+check("b stayed", connect("b").pread(1, 0), b"b")
+END
+grep -q 'export "c": there are max-disks=3 disks already' s.log ||
+  fail "the log does not say why c was refused"
