@@ -88,7 +88,7 @@ start_server ()
     sleep 0.05
   done
   if [ ! -s "$id.pid" ]; then
-    kill $pid 2>/dev/null
+    kill $pid 2>/dev/null || :
     cat "$id.log" >&2
     fail "nbdkit $* did not start"
   fi
@@ -113,13 +113,13 @@ stop_server ()
 {
   local id=$1 pid rc=0 i left=()
   pid=$(cat "$id.pid")
-  kill "$pid" 2>/dev/null
+  kill "$pid" 2>/dev/null || :
   wait "$pid" || rc=$?
   for i in "${servers[@]}"; do
     [ "$i" = "$id" ] || left+=("$i")
   done
   servers=("${left[@]}")
-  rm -f "$id.pid"
+  rm -f "$id.pid" "$id.sock"    # nbdkit leaves the socket
   if [ $rc -ne 0 ]; then
     cat "$id.log" >&2
     fail "server $id ended with status $rc, expected 0"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# --help has every parameter, and no line over 80 columns.
+
+. "$(dirname "$0")/functions.sh"
+
+nbdkit "$mramdisk" --help >out
+sed -n '/^plugin:/,$p' out >plugin
+for parameter in "[size=]" disk= auto-create= default= sector-size= \
+    max-memory= max-size= max-disks= detect-zeroes= parallel=; do
+  grep -q "^${parameter//[/\\[}" plugin ||
+    fail "$parameter is not in: $(cat plugin)"
+done
+long=$(sed 1,2d plugin | awk 'length > 80')
+check "long lines" "$long" ""
