@@ -6,13 +6,18 @@
 
 size='a size in bytes or with a suffix, such as 1G, of at most 2^63-1 bytes'
 sector='a power of two from 512 to 65536'
-disk='NAME[,size=SIZE][,sector-size=N][,readonly=yes|no], and each comma in NAME doubled'
-keys='size, disk, auto-create, default, sector-size, max-memory, max-size, max-disks, detect-zeroes or parallel'
+disk='NAME[,size=SIZE][,sector-size=N][,readonly=yes|no], '
+disk+='and each comma in NAME doubled'
+keys='size, disk, auto-create, default, sector-size, max-memory, max-size, '
+keys+='max-disks, detect-zeroes or parallel'
 
 # Wrong values: each line has a parameter, and what is expected there.
 while IFS='|' read -r parameter expected; do
-  refused_start "$parameter: expected ${!expected:-$expected}" \
-    "$mramdisk" "$parameter"
+  case $expected in
+    size) expected=$size ;;
+    sector) expected=$sector ;;
+  esac
+  refused_start "$parameter: expected $expected" "$mramdisk" "$parameter"
 done <<'END'
 size=|size
 size=x|size
@@ -55,7 +60,7 @@ for parameter in foo=1 sizes=1M SIZE=1M Max-Size=1M; do
 done
 
 step "disk="
-for value in a,b a,=1 a,size a,, a,size=1M,b=2 a,Size=1M a,,b,c; do
+for value in a,b a,=1 a,size a, a,size=1M, a,size=1M,b=2 a,Size=1M a,,b,c; do
   refused_start "disk=$value: expected $disk" "$mramdisk" "disk=$value"
 done
 refused_start "disk=…,size=x: expected $size" "$mramdisk" disk=a,size=x
@@ -76,8 +81,8 @@ refused_start "default=b: expected a disk= of that name, or auto-create=yes" \
   "$mramdisk" auto-create=no disk=a default=b
 refused_start "size: the size is 16777216, expected at most max-size=1048576" \
   "$mramdisk" max-size=1M
-refused_start "disk=a: the size is 16777217, expected a multiple of \
-sector-size=4096" "$mramdisk" size=16777217 auto-create=no \
+refused_start "disk=a,sector-size=4096: the size is 16777217, expected a \
+multiple of sector-size=4096" "$mramdisk" size=16777217 auto-create=no \
   disk=a,sector-size=4096
 
 step "values that must be taken"
