@@ -84,11 +84,11 @@ start_server ()
   pid=$!
   for ((i = 0; i < 600; i++)); do
     [ -s "$id.pid" ] && break
-    kill -0 $pid 2>/dev/null || break
+    running $pid || break
     sleep 0.05
   done
   if [ ! -s "$id.pid" ]; then
-    kill $pid 2>/dev/null || :
+    ! running $pid || kill $pid
     cat "$id.log" >&2
     fail "nbdkit $* did not start"
   fi
@@ -108,13 +108,34 @@ uri ()
   printf 'nbd+unix:///%s?socket=%s' "${1:-}" "$tmp/${2:-s}.sock"
 }
 
+# Is a process that this shell started still there?  Unlike kill -0 this cannot
+# take another one with the same number for it.
+running ()
+{
+  jobs -pr >running
+  grep -qx "$1" running
+}
+
+# end_of ID: send a server the signal to end, and wait until it has; returns its
+# status.  nbdkit first waits until all clients have gone.
+end_of ()
+{
+  local pid i
+  pid=$(cat "$1.pid")
+  ! running "$pid" || kill "$pid"
+  for ((i = 0; i < 1200; i++)); do
+    running "$pid" || break
+    sleep 0.02
+  done
+  ! running "$pid" || kill -KILL "$pid"
+  wait "$pid"
+}
+
 # stop_server ID: end a server, which must then exit by itself with status 0.
 stop_server ()
 {
-  local id=$1 pid rc=0 i left=()
-  pid=$(cat "$id.pid")
-  kill "$pid" 2>/dev/null || :
-  wait "$pid" || rc=$?
+  local id=$1 rc=0 i left=()
+  end_of "$id" || rc=$?
   for i in "${servers[@]}"; do
     [ "$i" = "$id" ] || left+=("$i")
   done
@@ -136,8 +157,7 @@ finish ()
     eval "${cleanups[i]}"
   done
   for id in "${servers[@]}"; do
-    kill "$(cat "$id.pid")" 2>/dev/null
-    wait "$(cat "$id.pid")"
+    end_of "$id"
     server_rc=$?
     if [ $server_rc -ne 0 ]; then
       echo "FAIL: server $id ended with status $server_rc, expected 0" >&2

@@ -14,10 +14,14 @@ AM_TESTS_ENVIRONMENT = \
 mramdisk_tests = \
 	tests/test-mramdisk-auto-create.sh \
 	tests/test-mramdisk-bad-parameters.sh \
+	tests/test-mramdisk-bare-connect.sh \
 	tests/test-mramdisk-boundaries.sh \
+	tests/test-mramdisk-concurrent.sh \
+	tests/test-mramdisk-connections.sh \
 	tests/test-mramdisk-default-name.sh \
 	tests/test-mramdisk-default-size.sh \
 	tests/test-mramdisk-detect-zeroes.sh \
+	tests/test-mramdisk-disconnect.sh \
 	tests/test-mramdisk-disk-parameter.sh \
 	tests/test-mramdisk-dump-plugin.sh \
 	tests/test-mramdisk-export-list.sh \
@@ -42,6 +46,7 @@ mramdisk_tests = \
 	tests/test-mramdisk-max-memory-default.sh \
 	tests/test-mramdisk-max-memory.sh \
 	tests/test-mramdisk-max-size.sh \
+	tests/test-mramdisk-memory-returns.sh \
 	tests/test-mramdisk-multi-conn.sh \
 	tests/test-mramdisk-name-limits.sh \
 	tests/test-mramdisk-nbdcopy.sh \
@@ -51,6 +56,7 @@ mramdisk_tests = \
 	tests/test-mramdisk-oldstyle.sh \
 	tests/test-mramdisk-overlap.sh \
 	tests/test-mramdisk-past-end.sh \
+	tests/test-mramdisk-probe-race.sh \
 	tests/test-mramdisk-probe.sh \
 	tests/test-mramdisk-qemu-img.sh \
 	tests/test-mramdisk-qemu-io.sh \

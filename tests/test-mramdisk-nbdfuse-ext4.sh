@@ -19,7 +19,7 @@ attach ()
   fuse_pid=$!
   for ((i = 0; i < 400; i++)); do
     [ -s nbdfuse.pid ] && [ -e fuse/nbd ] && return
-    kill -0 $fuse_pid 2>/dev/null ||
+    running $fuse_pid ||
       skip "nbdfuse cannot mount here: $(cat nbdfuse.log)"
     sleep 0.05
   done

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Probes that come and go never take away a disk that is written to.
+
+. "$(dirname "$0")/functions.sh"
+
+serve size=64K
+python <<'END'
+import threading
+
+errors = []
+
+def probe(name):
+    for i in range(4):
+        h = connect(name)
+        h.pread(1, 0)
+        h.shutdown()
+
+def write(name):
+    try:
+        h = connect(name)
+        h.pwrite(pattern(100, 5), 4000)
+        h.shutdown()
+    except nbd.Error as e:
+        errors.append(str(e))
+
+for i in range(40):
+    name = "disk %d" % i
+    threads = [threading.Thread(target=fn, args=(name,))
+               for fn in (probe, write, probe, probe)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    check("errors", errors, [])
+    h = connect(name)
+    check("content of " + name, h.pread(100, 4000), pattern(100, 5))
+    h.shutdown()
+END
