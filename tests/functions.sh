@@ -112,8 +112,8 @@ uri ()
 # take another one with the same number for it.
 running ()
 {
-  jobs -pr >running
-  grep -qx "$1" running
+  jobs -pr >"$tmp/running"
+  grep -qx "$1" "$tmp/running"
 }
 
 # end_of ID: send a server the signal to end, and wait until it has; returns its
