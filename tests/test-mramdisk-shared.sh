@@ -19,6 +19,7 @@ a2.trim(1 * MiB, 0)
 check("a1 after a trim by a2", a1.pread(5, 4094), bytes(5))
 check("b after a trim of a", b.pread(5, 4094), b"other")
 
+a1.pwrite(b"hello", 4094)
 # What differs in one byte, in case, or in a space is another name.
 for name in "A", "a ", "a/", "ä", "0", "x" * 100:
     check("size of %r" % name, connect(name).get_size(), 1 * MiB)
