@@ -7,5 +7,7 @@ noinst_HEADERS += \
 
 noinst_LTLIBRARIES += libmblock-common.la
 libmblock_common_la_SOURCES = \
+	common/printable.c \
+	common/printable.h \
 	common/size.c \
 	common/size.h

@@ -72,6 +72,11 @@ refused_start "disk=…,readonly=perhaps: expected yes or no" \
 refused_start "disk=a,size=2M: expected a name that was not given before" \
   "$mramdisk" disk=a disk=b disk=a,size=2M
 
+step "a value of several lines gets one line"
+refused_start "size=1\\x0a2\\x7f: expected $size" "$mramdisk" $'size=1\n2\x7f'
+refused_start "disk=a\\x0ab,x: expected $disk" "$mramdisk" $'disk=a\nb,x'
+refused_start "unknown parameter x=\\x09: expected $keys" "$mramdisk" $'x=\t'
+
 step "what does not go together"
 refused_start "max-disks=1: expected at least 2, for so many disk= are given" \
   "$mramdisk" max-disks=1 disk=a disk=b

@@ -41,16 +41,29 @@ check "lines in the log about UTF-8" \
 step "on the command line"
 long=$(printf '%4097s' '' | tr ' ' x)
 serve_long=${long:1}
-refused_start "disk=${long:0:80}…: expected a name of at most 4096 bytes" \
+refused_start "disk=${long:0:252}…: expected a name of at most 4096 bytes" \
   "$mramdisk" "disk=$long"
-refused_start "default=${long:0:80}…: expected a name of at most 4096 bytes" \
+refused_start "default=${long:0:252}…: expected a name of at most 4096 bytes" \
   "$mramdisk" "default=$long"
-refused_start $'disk=a\xff…: expected a name of valid UTF-8' \
+refused_start $'disk=a\xff: expected a name of valid UTF-8' \
   "$mramdisk" $'disk=a\xff'
-refused_start $'default=a\xff…: expected a name of valid UTF-8' \
+refused_start $'default=a\xff: expected a name of valid UTF-8' \
   "$mramdisk" $'default=a\xff'
 stop_server s
 serve "disk=$serve_long,size=2M" default="$serve_long" auto-create=no
 python <<'END'
 check("4096 bytes", connect("x" * 4096).get_size(), 2 * MiB)
 END
+stop_server s
+
+step "a name with a newline cannot write a line of its own into the log"
+serve disk=a auto-create=no
+python <<'END'
+refused("the name", None, connect, "no\nnbdkit: a line")
+refused("a long one", None, connect, "€" * 1365)
+END
+grep -qF 'error: export "no\x0anbdkit: a line": there is no such disk' s.log ||
+  fail "the log does not have the name in one line"
+euros=$(printf '€%.0s' {1..84})
+grep -qF "error: export \"$euros…\": there is no such disk" s.log ||
+  fail "the log does not have the long name cut between characters"

@@ -17,6 +17,7 @@
 #include "disk.h"
 #include "memlimit.h"
 #include "parameters.h"
+#include "printable.h"
 #include "size.h"
 
 
@@ -34,7 +35,19 @@ struct config config = {
 static int
 bad (const char *key, const char *value, const char *expected)
 {
-  nbdkit_error ("%s=%s: expected %s", key, value, expected);
+  char buf[PRINTABLE_STRING];
+
+  nbdkit_error ("%s=%s: expected %s", key, printable (value, buf), expected);
+  return -1;
+}
+
+static int
+bad_name (const char *key, const char *value, const char *expected)
+{
+  char buf[PRINTABLE_STRING];
+
+  nbdkit_error ("%s=%s: expected a name of %s", key, printable (value, buf),
+                expected);
   return -1;
 }
 
@@ -162,6 +175,7 @@ set_disk_option (struct config_disk *d, char *option)
 static int
 add_disk (const char *value)
 {
+  char buf[PRINTABLE_STRING];
   struct config_disk *disk, d = { .value = value };
   const char *expected;
   char *option;
@@ -173,7 +187,7 @@ add_disk (const char *value)
   option = cut_name (d.name);
   expected = registry_check_name (d.name);
   if (expected) {
-    nbdkit_error ("disk=%.80s…: expected a name of %s", value, expected);
+    bad_name ("disk", value, expected);
     goto error;
   }
   for (i = 0; i < config.ndisks; i++)
@@ -199,7 +213,7 @@ add_disk (const char *value)
   return 0;
 
  out_of_memory:
-  nbdkit_error ("disk=%s: %m", value);
+  nbdkit_error ("disk=%s: %m", printable (value, buf));
  error:
   free (d.name);
   return -1;
@@ -210,10 +224,8 @@ set_default (const char *value)
 {
   const char *expected = registry_check_name (value);
 
-  if (expected) {
-    nbdkit_error ("default=%.80s…: expected a name of %s", value, expected);
-    return -1;
-  }
+  if (expected)
+    return bad_name ("default", value, expected);
   config.default_name = value;
   return 0;
 }
@@ -239,6 +251,8 @@ const char config_help[] =
 int
 config_set (const char *key, const char *value)
 {
+  char buf[PRINTABLE_STRING];
+
   if (strcmp (key, "size") == 0)
     return parse_size (key, value, 0, SIZE_EXPECTED, &config.o.default_size);
   if (strcmp (key, "disk") == 0)
@@ -261,7 +275,7 @@ config_set (const char *key, const char *value)
     return parse_parallel (key, value, &config.parallel);
   nbdkit_error ("unknown parameter %s=%s: expected size, disk, auto-create, "
                 "default, sector-size, max-memory, max-size, max-disks, "
-                "detect-zeroes or parallel", key, value);
+                "detect-zeroes or parallel", key, printable (value, buf));
   return -1;
 }
 
@@ -297,13 +311,15 @@ static int
 finish_disk (struct config_disk *d)
 {
   CLEANUP_FREE char *key = NULL;
+  char value[PRINTABLE_STRING];
 
   if (!d->has_size)
     d->size = config.o.default_size;
   if (!d->has_sector_size)
     d->sector_size = config.o.sector_size;
-  if (asprintf (&key, "disk=%s", d->value) == -1) {
-    nbdkit_error ("disk=%s: %m", d->value);
+  printable (d->value, value);
+  if (asprintf (&key, "disk=%s", value) == -1) {
+    nbdkit_error ("disk=%s: %m", value);
     return -1;
   }
   return check_size (key, d->size, d->sector_size);
@@ -312,6 +328,7 @@ finish_disk (struct config_disk *d)
 int
 config_finish (void)
 {
+  char buf[PRINTABLE_STRING];
   bool default_exists = config.o.auto_create;
   size_t i;
 
@@ -336,7 +353,8 @@ config_finish (void)
   }
   if (!default_exists && *config.default_name) {
     nbdkit_error ("default=%s: expected a disk= of that name, "
-                  "or auto-create=yes", config.default_name);
+                  "or auto-create=yes",
+                  printable (config.default_name, buf));
     return -1;
   }
   if (config.max_memory == 0)

@@ -20,6 +20,7 @@
 #include "arena.h"
 #include "disk.h"
 #include "parameters.h"
+#include "printable.h"
 #include "registry.h"
 #include "size.h"
 
@@ -120,7 +121,9 @@ mramdisk_get_ready (void)
 
     if (registry_create (registry, d->name, d->size, d->sector_size,
                          d->readonly) == -1) {
-      nbdkit_error ("disk=%s: %m", d->value);
+      char value[PRINTABLE_STRING];
+
+      nbdkit_error ("disk=%s: %m", printable (d->value, value));
       return -1;
     }
   }
@@ -219,6 +222,7 @@ static void *
 mramdisk_open (int readonly)
 {
   const char *name = nbdkit_export_name (), *expected;
+  char shown[PRINTABLE_STRING];
   struct named_disk *d;
 
   (void) readonly;
@@ -232,14 +236,15 @@ mramdisk_open (int readonly)
   }
   d = registry_open (registry, name);
   if (d == NULL) {
+    printable (name, shown);
     if (errno == ENOENT)
       nbdkit_error ("export \"%s\": there is no such disk, and "
-                    "auto-create=no", name);
+                    "auto-create=no", shown);
     else if (errno == ENFILE)
       nbdkit_error ("export \"%s\": there are max-disks=%zu disks already",
-                    name, config.o.max_disks);
+                    shown, config.o.max_disks);
     else
-      nbdkit_error ("export \"%s\": %m", name);
+      nbdkit_error ("export \"%s\": %m", shown);
   }
   return d;
 }
@@ -326,6 +331,7 @@ failed (const struct named_disk *d, const char *what, uint32_t count,
 {
   int err = errno;
   const char *why = strerror (err);
+  char name[PRINTABLE_STRING];
 
   if (err == ENOSPC)
     why = offset + count > disk_size (d->disk)
@@ -334,7 +340,7 @@ failed (const struct named_disk *d, const char *what, uint32_t count,
     why = offset + count > disk_size (d->disk)
       ? "past the end of the disk" : "not a multiple of the sector size";
   nbdkit_error ("disk \"%s\": %s of %" PRIu32 " bytes at %" PRIu64 ": %s",
-                d->name, what, count, offset, why);
+                printable (d->name, name), what, count, offset, why);
   errno = err;
   return -1;
 }
