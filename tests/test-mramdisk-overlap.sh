@@ -40,9 +40,10 @@ for i in range(3000):
     h.poll(10)
     if lines(" Read id=") == 4:
         break
-check("reads that have begun", lines(" Read id="), 4)
-check("reads that have ended", lines("...Read id="), 0)
+begun, ended = lines(" Read id="), lines("...Read id=")
 control(b"r")
+check("reads that have begun", begun, 4)
+check("reads that have ended", ended, 0)
 while h.aio_in_flight() > 0:
     h.poll(-1)
 for c in cookie:
