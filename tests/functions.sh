@@ -181,13 +181,6 @@ check ()
   [ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"
 }
 
-# check_match WHAT ACTUAL PATTERN: the pattern is one of the shell's.
-check_match ()
-{
-  # shellcheck disable=SC2053
-  [[ "$2" == $3 ]] || fail "$1: got '$2', expected '$3'"
-}
-
 # refused COMMAND…: it must fail; its output is then in the file $tmp/refused.
 refused ()
 {

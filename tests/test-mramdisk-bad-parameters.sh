@@ -60,7 +60,8 @@ for parameter in foo=1 sizes=1M SIZE=1M Max-Size=1M; do
 done
 
 step "disk="
-for value in a,b a,=1 a,size a, a,size=1M, a,size=1M,b=2 a,Size=1M a,,b,c; do
+for value in 'a,b' 'a,=1' 'a,size' 'a,' 'a,size=1M,' \
+    'a,size=1M,b=2' 'a,Size=1M' 'a,,b,c'; do
   refused_start "disk=$value: expected $disk" "$mramdisk" "disk=$value"
 done
 refused_start "disk=…,size=x: expected $size" "$mramdisk" disk=a,size=x

@@ -42,7 +42,13 @@ give_up ()
 at_exit give_up
 attach
 mkfs.ext4 -q -E nodiscard fuse/nbd
-mount -o loop fuse/nbd mnt 2>err || skip "cannot mount here: $(cat err)"
+if ! mount -o loop fuse/nbd mnt 2>err; then
+  case $(cat err) in
+    *'unknown filesystem'*|*'not permitted'*|*'ermission denied'*|*'loop device'*)
+      skip "cannot mount here: $(cat err)" ;;
+  esac
+  fail "mount: $(cat err)"
+fi
 
 step "copy real files"
 cp -L "$mramdisk" "$(type -P bash)" "$testdir"/*.sh files/
