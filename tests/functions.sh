@@ -84,11 +84,11 @@ start_server ()
   pid=$!
   for ((i = 0; i < 600; i++)); do
     [ -s "$id.pid" ] && break
-    running $pid || break
+    running "$pid" || break
     sleep 0.05
   done
   if [ ! -s "$id.pid" ]; then
-    ! running $pid || kill $pid
+    ! running "$pid" || kill "$pid"
     cat "$id.log" >&2
     fail "nbdkit $* did not start"
   fi

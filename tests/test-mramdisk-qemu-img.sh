@@ -5,7 +5,7 @@
 . "$(dirname "$0")/functions.sh"
 
 requires qemu-img
-url=nbd+unix:///d?socket=$sock
+url="nbd+unix:///d?socket=$sock"
 dd if=/dev/urandom of=raw bs=64k count=40 2>err
 truncate -s 32M raw
 qemu-img convert -f raw -O qcow2 raw image.qcow2

@@ -6,7 +6,7 @@
 
 requires qemu-io
 serve size=16M
-url=nbd+unix:///d?socket=$sock
+url="nbd+unix:///d?socket=$sock"
 qemu-io -f raw \
   -c 'write -P 0xaa 4095 8194' \
   -c 'write -P 0xbb -f 1M 1M' \
