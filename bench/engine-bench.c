@@ -39,6 +39,13 @@ static double seconds = 1;
 static bool quick;
 static uint64_t footprint = GIB;        /* bytes, of a mapped disk */
 
+/* The parts of the report, in order. */
+enum { MAPPED, EMPTY, TRIM, EXTENTS, CLONES, NPARTS };
+static char *const part_names[] = {
+  "mapped", "empty", "trim", "extents", "clones", NULL
+};
+static bool parts[NPARTS] = { true, true, true, true, true };
+
 /* Medians and ratios want the figures of each round. */
 typedef double series[MOST_ROUNDS];
 
@@ -337,6 +344,8 @@ usage (void)
           "  --rounds=N       alternating rounds of each measurement "
           "(default 5)\n"
           "  --seconds=S      length of a run (default 1)\n"
+          "  --only=PART,...  only these of: mapped, empty, trim, extents, "
+          "clones\n"
           "  --quick          tiny sizes, to see that it works; figures mean "
           "nothing\n"
           "  --mramdisk=FILE  the plugin to measure (default: of this "
@@ -378,12 +387,31 @@ default_output (void)
   return path;
 }
 
+static void
+choose_parts (char *list)
+{
+  char *value;
+  int part;
+
+  memset (parts, 0, sizeof parts);
+  while (*list) {
+    part = getsubopt (&list, part_names, &value);
+    if (part == -1 || value) {
+      fprintf (stderr, "--only=%s: expected parts of the report, such as "
+               "mapped,empty,trim,extents,clones\n", optarg);
+      exit (EXIT_FAILURE);
+    }
+    parts[part] = true;
+  }
+}
+
 static const char *
 options (int argc, char *argv[])
 {
   static const struct option long_options[] = {
     { "rounds", required_argument, NULL, 'r' },
     { "seconds", required_argument, NULL, 's' },
+    { "only", required_argument, NULL, 'p' },
     { "quick", no_argument, NULL, 'q' },
     { "mramdisk", required_argument, NULL, 'd' },
     { "memory", required_argument, NULL, 'm' },
@@ -401,6 +429,9 @@ options (int argc, char *argv[])
       break;
     case 's':
       seconds = number_option ("--seconds", optarg, 0.001, 3600);
+      break;
+    case 'p':
+      choose_parts (optarg);
       break;
     case 'q':
       quick = true;
@@ -466,12 +497,17 @@ main (int argc, char *argv[])
   in_child (load_plugins, NULL, &unused, 1);
   say ("rounds     %u of %g s, alternating; medians\n", rounds, seconds);
 
-  warm_machine (quick ? 64 * MIB : 8 * GIB);
-  report_mapped ();
-  report_empty ();
-  report_trim ();
-  report_extents ();
-  report_clones (quick, rounds < 3 ? rounds : 3);
+  warm_machine (quick ? 64 * MIB : 12 * GIB);
+  if (parts[MAPPED])
+    report_mapped ();
+  if (parts[EMPTY])
+    report_empty ();
+  if (parts[TRIM])
+    report_trim ();
+  if (parts[EXTENTS])
+    report_extents ();
+  if (parts[CLONES])
+    report_clones (quick, rounds < 3 ? rounds : 3);
   report_end ();
   return EXIT_SUCCESS;
 }

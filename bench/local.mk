@@ -1,26 +1,45 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The benchmarks.  "make" builds them; README.md says how to run them.
 
-noinst_PROGRAMS += bench/engine-bench
+noinst_PROGRAMS += \
+	bench/engine-bench \
+	bench/rcu-bench \
+	bench/touch-bench
 
+# A process of its own for each measurement, and the report.
 bench_common = \
 	bench/peer.c \
 	bench/peer.h \
 	bench/report.c \
-	bench/report.h
+	bench/report.h \
+	bench/host.c \
+	bench/host.h
+bench_cppflags = \
+	$(libmramdisk_engine_la_CPPFLAGS) \
+	-DNBDKIT_PLUGINDIR='"$(NBDKIT_PLUGINDIR_SYSTEM)"' \
+	-DRESULTS_DIR='"$(abs_top_srcdir)/bench/results"'
+bench_cflags = $(AM_CFLAGS) $(NBDKIT_CFLAGS) $(URCU_CFLAGS)
 
 # Plugins find the functions that nbdkit has for them in the program.
 bench_engine_bench_SOURCES = \
 	$(bench_common) \
 	bench/engine-bench.c \
 	bench/engine-clone.c \
-	bench/engine-clone.h \
-	bench/host.c \
-	bench/host.h
-bench_engine_bench_CPPFLAGS = \
-	$(libmramdisk_engine_la_CPPFLAGS) \
-	-DNBDKIT_PLUGINDIR='"$(NBDKIT_PLUGINDIR_SYSTEM)"' \
-	-DRESULTS_DIR='"$(abs_top_srcdir)/bench/results"'
-bench_engine_bench_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS) $(URCU_CFLAGS)
+	bench/engine-clone.h
+bench_engine_bench_CPPFLAGS = $(bench_cppflags)
+bench_engine_bench_CFLAGS = $(bench_cflags)
 bench_engine_bench_LDADD = libmramdisk-engine.la libmblock-common.la
 bench_engine_bench_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
+
+# Both flavours, whichever the engine has.
+bench_rcu_bench_SOURCES = $(bench_common) bench/rcu-bench.c
+bench_rcu_bench_CPPFLAGS = $(bench_cppflags)
+bench_rcu_bench_CFLAGS = $(bench_cflags)
+bench_rcu_bench_LDADD = libmblock-common.la $(URCU_LIBS) -lurcu-bp
+
+bench_touch_bench_SOURCES = $(bench_common) bench/touch-bench.c
+bench_touch_bench_CPPFLAGS = $(bench_cppflags)
+bench_touch_bench_CFLAGS = $(bench_cflags)
+bench_touch_bench_LDADD = libmblock-common.la
+
+EXTRA_DIST += bench/README.md
