@@ -388,17 +388,20 @@ default_output (void)
 }
 
 static void
-choose_parts (char *list)
+choose_parts (const char *option)
 {
-  char *value;
+  /* The command line is printed later, so it stays as it is. */
+  char *list = strdup (option), *value;
   int part;
 
+  if (list == NULL)
+    abort ();
   memset (parts, 0, sizeof parts);
   while (*list) {
     part = getsubopt (&list, part_names, &value);
     if (part == -1 || value) {
       fprintf (stderr, "--only=%s: expected parts of the report, such as "
-               "mapped,empty,trim,extents,clones\n", optarg);
+               "mapped,empty,trim,extents,clones\n", option);
       exit (EXIT_FAILURE);
     }
     parts[part] = true;

@@ -42,4 +42,13 @@ bench_touch_bench_CPPFLAGS = $(bench_cppflags)
 bench_touch_bench_CFLAGS = $(bench_cflags)
 bench_touch_bench_LDADD = libmblock-common.la
 
-EXTRA_DIST += bench/README.md
+# Sanitizers are for the engine's own tests; here the plugin would come with
+# one into a program that has its peers without.
+if !SANITIZER
+TESTS += bench/test-engine-bench.sh
+endif
+
+EXTRA_DIST += \
+	bench/README.md \
+	bench/server-bench \
+	bench/test-engine-bench.sh
