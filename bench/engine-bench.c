@@ -484,11 +484,34 @@ load_plugins (void *arg, double *values)
   return 0;
 }
 
+static void
+report_part (unsigned part)
+{
+  switch (part) {
+  case MAPPED:
+    report_mapped ();
+    break;
+  case EMPTY:
+    report_empty ();
+    break;
+  case TRIM:
+    report_trim ();
+    break;
+  case EXTENTS:
+    report_extents ();
+    break;
+  case CLONES:
+    report_clones (quick, rounds < 3 ? rounds : 3);
+    break;
+  }
+}
+
 int
 main (int argc, char *argv[])
 {
   const char *output;
   double unused;
+  unsigned i;
 
   plugins[MRAMDISK].path = default_plugin ();
   output = options (argc, argv);
@@ -500,17 +523,11 @@ main (int argc, char *argv[])
   in_child (load_plugins, NULL, &unused, 1);
   say ("rounds     %u of %g s, alternating; medians\n", rounds, seconds);
 
-  warm_machine (quick ? 64 * MIB : 12 * GIB);
-  if (parts[MAPPED])
-    report_mapped ();
-  if (parts[EMPTY])
-    report_empty ();
-  if (parts[TRIM])
-    report_trim ();
-  if (parts[EXTENTS])
-    report_extents ();
-  if (parts[CLONES])
-    report_clones (quick, rounds < 3 ? rounds : 3);
+  for (i = 0; i < NPARTS; i++)
+    if (parts[i]) {
+      warm_machine (quick ? 64 * MIB : 12 * GIB);
+      report_part (i);
+    }
   report_end ();
   return EXIT_SUCCESS;
 }

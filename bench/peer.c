@@ -451,7 +451,7 @@ in_child (int (*fn) (void *arg, double *values), void *arg, double *values,
     fail ("mmap");
   if (start_process (&pid))
     _exit (fn (arg, shared) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-  end_process (pid, "engine");
+  end_process (pid, "measurement");
   memcpy (values, shared, n * sizeof *shared);
   munmap (shared, n * sizeof *shared);
 }
