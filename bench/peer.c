@@ -260,6 +260,9 @@ job_trim (struct host *h, struct answer *a)
   a->value[1] = used / peak;
 }
 
+/* What the extents of a comb must add up to. */
+static uint64_t comb_bytes;
+
 static void
 job_comb (struct host *h, const struct job *job)
 {
@@ -269,6 +272,8 @@ job_comb (struct host *h, const struct job *job)
   for (i = 0; i < pages; i += job->n)
     host_write (h, buf, job->block, i * job->block);
   host_write (h, buf, job->block, (pages - 1) * job->block);
+  comb_bytes = ((pages - 1) / job->n + 1 + ((pages - 1) % job->n != 0)) *
+    job->block;
   free (buf);
 }
 
@@ -298,6 +303,10 @@ job_extents (struct host *h, const struct job *job, struct answer *a)
   uint64_t n = 0;
 
   walk (h, &e);
+  if (e.data != comb_bytes) {
+    errno = EIO;
+    fail ("the extents do not cover what was written");
+  }
   begin = now ();
   do {
     walk (h, &e);
