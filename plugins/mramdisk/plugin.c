@@ -414,7 +414,7 @@ mramdisk_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 
 struct extents_request {
   struct nbdkit_extents *extents;
-  uint64_t end;
+  uint64_t end;                 /* where to cut extents */
   bool one;
 };
 
@@ -429,9 +429,6 @@ add_extent (void *opaque, uint64_t offset, uint64_t length,
   };
   struct extents_request *req = opaque;
 
-  /* A last extent over 4 GiB that is reached by a request for the longest
-   * range there is, 2^32-1, fails an assertion of nbdkit 1.32 and ends it.
-   */
   if (length > req->end - offset)
     length = req->end - offset;
   if (nbdkit_add_extent (req->extents, offset, length, types[type]) == -1)
@@ -445,8 +442,15 @@ mramdisk_extents (void *handle, uint32_t count, uint64_t offset,
 {
   struct named_disk *d = handle;
   struct extents_request req = {
-    extents, offset + count, flags & NBDKIT_FLAG_REQ_ONE
+    extents, UINT64_MAX, flags & NBDKIT_FLAG_REQ_ONE
   };
+
+  /* Extents go on past the range as far as they are known, so that a hole of
+   * 2^60 bytes is one.  But an extent over 4 GiB in the answer to a request for
+   * just 2^32-1 bytes fails an assertion of nbdkit 1.32 and ends the server.
+   */
+  if (count == UINT32_MAX)
+    req.end = offset + count;
 
   if (disk_extents (d->disk, count, offset, add_extent, &req) == -1)
     return failed (d, "block status", count, offset);
