@@ -50,6 +50,11 @@ static_assert (CHUNK_PAGES % 64 == 0, "bitmaps are of 64-bit words");
  */
 #define HUGE_AFTER_CHUNKS 64
 
+/* How many threads may populate a chunk at the same time.  More would have
+ * more memory in hand than anyone asked for.
+ */
+#define MOST_POPULATING 2
+
 /* How many retired references may wait (512 KiB of ring).  Who finds it full
  * waits for the grace period himself.
  */
@@ -111,7 +116,11 @@ struct arena_private {
   uint32_t warm GUARDED_BY (lock);        /* chunks that are not cold */
   uint64_t free_dirty GUARDED_BY (lock);  /* pages */
   uint64_t reused GUARDED_BY (lock);      /* dirty pages taken since the tick */
+  uint64_t keep GUARDED_BY (lock);        /* pages, see tidy_up */
   uint64_t granted GUARDED_BY (lock);     /* CACHE_PAGES for each full cache */
+  unsigned populating GUARDED_BY (lock);  /* threads in warm_up */
+  unsigned moving GUARDED_BY (lock);      /* of these and in give_back_chunk */
+  pthread_cond_t moved;                   /* one of them is done */
   struct cache *caches GUARDED_BY (lock);
   pthread_key_t cache_key;
 
@@ -127,8 +136,7 @@ struct arena_private {
    * it knows that nothing is half way.
    */
   struct mutex reclaim_lock;
-  uint64_t grace_periods GUARDED_BY (reclaim_lock);
-  uint64_t keep GUARDED_BY (reclaim_lock);
+  _Atomic uint64_t grace_periods;
   bool started;
   pthread_t thread;
 };
@@ -261,36 +269,69 @@ chunk_populate_huge (struct arena_private *p, uint32_t c)
   }
 }
 
-/* Make one more chunk available.  Drops the lock while it does so.
- * Returns false if the whole range is in use.
+/* A chunk is out of everybody's reach, or back.  Who finds no free page in the
+ * meantime waits, so that A5 holds: while there is credit there is one.
+ */
+static void
+move_begins (struct arena_private *p) REQUIRES (p->lock)
+{
+  p->moving++;
+}
+
+static void
+move_ends (struct arena_private *p) REQUIRES (p->lock)
+{
+  p->moving--;
+  pthread_cond_broadcast (&p->moved);
+}
+
+/* A chunk that was never used. */
+static uint32_t
+new_chunk (struct arena_private *p) REQUIRES (p->lock)
+{
+  uint32_t c = p->top++;
+  struct chunk *ch = &p->chunk[c];
+
+  memset (ch->free, 0xff, sizeof ch->free);
+  ch->nfree = CHUNK_PAGES;
+  ch->list = NONE;
+  if (c == 0) {                 /* PAGE_HOLE and PAGE_ZERO are no pages */
+    ch->free[0] &= ~UINT64_C (3);
+    ch->nfree -= PAGE_FIRST;
+  }
+  return c;
+}
+
+/* Make one more chunk available, or wait until another thread has; the caller
+ * looks again.  Drops the lock meanwhile.  Returns false if the whole range is
+ * in use.
  */
 static bool
 warm_up (struct arena_private *p) REQUIRES (p->lock)
 {
-  uint32_t c = p->head[COLD];
-  bool huge;
+  bool left = p->head[COLD] != NIL || p->top < p->nchunks;
+  uint32_t c;
 
-  if (c != NIL)
-    list_remove (p, c);
-  else if (p->top < p->nchunks) {
-    c = p->top++;
-    struct chunk *ch = &p->chunk[c];
-    memset (ch->free, 0xff, sizeof ch->free);
-    ch->nfree = CHUNK_PAGES;
-    ch->list = NONE;
-    if (c == 0) {               /* PAGE_HOLE and PAGE_ZERO are no pages */
-      ch->free[0] &= ~UINT64_C (3);
-      ch->nfree -= PAGE_FIRST;
-    }
+  if (left ? p->populating >= MOST_POPULATING : p->moving > 0) {
+    pthread_cond_wait (&p->moved, &p->lock.m);
+    return true;
   }
-  else
+  if (!left)
     return false;
 
-  huge = p->warm++ >= HUGE_AFTER_CHUNKS;
-  if (huge) {
+  c = p->head[COLD];
+  if (c != NIL)
+    list_remove (p, c);
+  else
+    c = new_chunk (p);
+  if (p->warm++ >= HUGE_AFTER_CHUNKS) {
+    p->populating++;
+    move_begins (p);
     mutex_unlock (&p->lock);
     chunk_populate_huge (p, c);
     mutex_lock (&p->lock);
+    p->populating--;
+    move_ends (p);
   }
   list_insert (p, c, CLEAN, false);
   return true;
@@ -348,6 +389,12 @@ cache_destructor (void *vp)
   mutex_lock (&p->lock);
   cache_drop (p, cache);
   mutex_unlock (&p->lock);
+  mutex_lock (&p->limbo_lock);
+  if (!p->tidy) {
+    p->tidy = true;
+    pthread_cond_signal (&p->limbo_cond);
+  }
+  mutex_unlock (&p->limbo_lock);
   free (cache);
 }
 
@@ -414,6 +461,8 @@ arena_reserve (struct arena *a, uint64_t n, bool overdraft)
   struct arena_private *p = a->priv;
   int64_t floor = overdraft ? -ARENA_OVERDRAFT_PAGES : 0;
 
+  if (n == 0)
+    return 0;
   if (n <= p->limit + ARENA_OVERDRAFT_PAGES) {
     if (try_reserve (p, n, floor))
       return 0;
@@ -576,7 +625,7 @@ reclaim_locked (struct arena_private *p) REQUIRES (p->reclaim_lock)
     return;
 
   rcu_grace_period ();
-  p->grace_periods++;
+  atomic_fetch_add_explicit (&p->grace_periods, 1, memory_order_relaxed);
 
   /* Entries between tail and head are not written until tail moves. */
   for (i = tail; i < head; i++) {
@@ -629,19 +678,28 @@ arena_retire (struct arena *a, struct retired *r)
 
 /* ------------------------------------------------------------- give back */
 
-/* Return the free dirty pages of one chunk to the system.  They are taken out
+/* Return the free dirty pages of a chunk to the system, if there are more than
+ * keep in all.  Returns false if not.  They are taken out
  * of the chunk meanwhile, so that nobody can allocate them.
  */
-static void
-give_back_chunk (struct arena_private *p, uint32_t c)
+static bool
+give_back_one (struct arena_private *p, uint64_t keep)
   REQUIRES (p->reclaim_lock)
 {
   uint64_t given[CHUNK_WORDS];
-  struct chunk *ch = &p->chunk[c];
+  struct chunk *ch;
   unsigned w, i, j;
+  uint32_t c;
   bool whole;
 
   mutex_lock (&p->lock);
+  c = p->free_dirty > keep ? p->tail[DIRTY] : NIL;
+  if (c == NIL) {
+    mutex_unlock (&p->lock);
+    return false;
+  }
+  move_begins (p);
+  ch = &p->chunk[c];
   whole = ch->nfree == CHUNK_PAGES;
   for (w = 0; w < CHUNK_WORDS; w++) {
     given[w] = whole ? ch->free[w] : ch->free[w] & ch->dirty[w];
@@ -671,33 +729,30 @@ give_back_chunk (struct arena_private *p, uint32_t c)
   for (w = 0; w < CHUNK_WORDS; w++)
     if (given[w])
       chunk_put (p, c, w, given[w], 0);
+  move_ends (p);
   mutex_unlock (&p->lock);
+  return true;
 }
 
 static void
-give_back_locked (struct arena_private *p, uint64_t keep)
-  REQUIRES (p->reclaim_lock)
+give_back (struct arena_private *p, uint64_t keep)
 {
-  for (;;) {
-    uint32_t c;
+  bool more = true;
 
-    mutex_lock (&p->lock);
-    c = p->free_dirty > keep ? p->tail[DIRTY] : NIL;
-    mutex_unlock (&p->lock);
-    if (c == NIL)
-      break;
-    give_back_chunk (p, c);
+  /* The lock is let go after each chunk: who waits for room does not want to
+   * wait for gigabytes to be given back.
+   */
+  while (more) {
+    mutex_lock (&p->reclaim_lock);
+    more = give_back_one (p, keep);
+    mutex_unlock (&p->reclaim_lock);
   }
 }
 
 void
 arena_give_back (struct arena *a, uint64_t keep)
 {
-  struct arena_private *p = a->priv;
-
-  mutex_lock (&p->reclaim_lock);
-  give_back_locked (p, keep / PAGE_BYTES);
-  mutex_unlock (&p->reclaim_lock);
+  give_back (a->priv, keep / PAGE_BYTES);
 }
 
 /* Once a tick: keep as much free memory as was taken from it lately, and half
@@ -706,22 +761,22 @@ arena_give_back (struct arena *a, uint64_t keep)
 static bool
 tidy_up (struct arena_private *p)
 {
+  uint64_t keep;
   bool more;
 
-  mutex_lock (&p->reclaim_lock);
-  p->keep /= 2;
   mutex_lock (&p->lock);
+  p->keep /= 2;
   if (p->keep < p->reused)
     p->keep = p->reused;
   if (p->keep < KEEP_PAGES)
     p->keep = KEEP_PAGES;
+  keep = p->keep;
   p->reused = 0;
   mutex_unlock (&p->lock);
-  give_back_locked (p, p->keep);
+  give_back (p, keep);
   mutex_lock (&p->lock);
   more = p->free_dirty > KEEP_PAGES;
   mutex_unlock (&p->lock);
-  mutex_unlock (&p->reclaim_lock);
   return more;
 }
 
@@ -898,7 +953,8 @@ arena_create (uint64_t limit)
   }
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
-  if (pthread_cond_init (&p->limbo_cond, &attr))
+  if (pthread_cond_init (&p->limbo_cond, &attr) ||
+      pthread_cond_init (&p->moved, NULL))
     goto error6;
   pthread_condattr_destroy (&attr);
   mutex_init (&p->lock);
@@ -951,6 +1007,7 @@ arena_destroy (struct arena *a)
   mutex_destroy (&p->limbo_lock);
   mutex_destroy (&p->reclaim_lock);
   pthread_cond_destroy (&p->limbo_cond);
+  pthread_cond_destroy (&p->moved);
   munmap (p->limbo, LIMBO_ENTRIES * sizeof *p->limbo);
   munmap (p->chunk, p->nchunks * sizeof *p->chunk);
   munmap (p->a.refs, refs_len (p));
@@ -974,9 +1031,8 @@ arena_stats (struct arena *a, struct arena_stats *stats)
   mutex_lock (&p->limbo_lock);
   stats->retired = p->limbo_head - p->limbo_tail;
   mutex_unlock (&p->limbo_lock);
-  mutex_lock (&p->reclaim_lock);
-  stats->grace_periods = p->grace_periods;
-  mutex_unlock (&p->reclaim_lock);
+  stats->grace_periods = atomic_load_explicit (&p->grace_periods,
+                                               memory_order_relaxed);
 }
 
 #define CHECK(invariant, cond, ...)                                     \

@@ -36,7 +36,7 @@
  *       that it may store in place, so no reader may be left behind.
  *   A5  Pages in thread caches are at most SLACK_PAGES in all, and the range
  *       has that many pages beyond the limit and the overdraft: while there is
- *       credit there is a free page.
+ *       credit there is a free page, or one that comes back in a moment.
  *   A6  A free page that is not marked dirty reads as zeros.
  *
  * Thread-safety.  All functions may be called from any thread but
@@ -46,8 +46,9 @@
  *                                 arena_unreserve
  *   takes the arena's lock:       arena_alloc, arena_free_unlinked, arena_stats
  *   waits for a grace period, so never in a reader section:
- *                                 arena_reclaim; and arena_reserve and
- *                                 arena_retire at their limits
+ *                                 arena_reclaim, arena_give_back; and
+ *                                 arena_reserve and arena_retire at their
+ *                                 limits
  */
 
 #ifndef MRAMDISK_ARENA_H
@@ -135,8 +136,9 @@ void arena_unreserve (struct arena *a, uint64_t n);
  * caller's own, with a reference count of 1.  Where it can it gives adjacent
  * ones in ascending order.  With zeroed they read as zeros, else their content
  * is undefined.
- * Returns how many pages it got; fewer than n only if the system refuses
- * memory for the bookkeeping.
+ * Returns how many pages it got; fewer than n only if the caller had no credit.
+ * Waits for a chunk that another thread populates or gives back, never for a
+ * grace period.
  */
 unsigned arena_alloc (struct arena *a, unsigned n, bool zeroed, page_t *pages);
 

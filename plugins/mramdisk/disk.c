@@ -71,7 +71,7 @@ copy_in (void *dst, const void *src, size_t len)
 #define copy_in memcpy
 #endif
 
-static inline size_t
+static inline uint64_t
 min (uint64_t a, uint64_t b)
 {
   return a < b ? a : b;
@@ -562,42 +562,6 @@ disk_write (struct disk *d, const void *buf, uint64_t count, uint64_t offset)
   return r;
 }
 
-static bool
-is_zero_page (const char *buf)
-{
-  return memcmp (buf, zero_page, PAGE_BYTES) == 0;
-}
-
-int
-disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
-                   uint64_t offset)
-{
-  const char *buf = vbuf;
-
-  if (begin (d, count, offset, true) == -1)
-    return -1;
-  while (count > 0) {
-    uint64_t n = page_len (offset, count);
-    bool zero = n == PAGE_BYTES && is_zero_page (buf);
-    int r;
-
-    while (n < count) {
-      uint64_t part = page_len (offset + n, count - n);
-
-      if ((part == PAGE_BYTES && is_zero_page (buf + n)) != zero)
-        break;
-      n += part;
-    }
-    r = zero ? disk_zero (d, n, offset, true) : disk_write (d, buf, n, offset);
-    if (r == -1)
-      return -1;
-    buf += n;
-    count -= n;
-    offset += n;
-  }
-  return 0;
-}
-
 /* ------------------------------------------------------- zero and trim */
 
 /* The whole pages of a zero or trim request, and what they become. */
@@ -605,6 +569,7 @@ struct fill {
   uint64_t first, stop;         /* pages, stop not included */
   uint64_t end;                 /* first byte after the request */
   page_t with;                  /* PAGE_HOLE or PAGE_ZERO */
+  bool emptied;                 /* the leaf is now, and might go */
 };
 
 static void
@@ -614,6 +579,7 @@ fill_init (struct fill *f, uint64_t count, uint64_t offset, page_t with)
   f->stop = (offset + count) >> PAGE_SHIFT;
   f->end = offset + count;
   f->with = with;
+  f->emptied = false;
 }
 
 /* How many leaves does the rest of the range cover as a whole? */
@@ -624,12 +590,26 @@ whole_leaves (const struct fill *f)
     (int64_t) ((f->first + NODE_SLOTS - 1) / NODE_SLOTS);
 }
 
+/* Is there nothing in a leaf?  Begins to look where something is likeliest,
+ * after what was just trimmed.
+ */
+static bool
+leaf_is_empty (struct node *leaf, uint64_t from)
+{
+  uint64_t i;
+
+  for (i = 0; i < NODE_SLOTS; i++)
+    if (slot_load (leaf, from + i) != PAGE_HOLE)
+      return false;
+  return true;
+}
+
 /* Go on without the lock.  Returns how many pages are as they should be; 0 if
  * the lock is needed, or better because whole subtrees can go at once.
  * In a reader section.
  */
 static uint64_t
-fill_fast (struct tree_op *op, struct disk *d, const struct fill *f)
+fill_fast (struct tree_op *op, struct disk *d, struct fill *f)
 {
   uint64_t want = f->stop - f->first, span, i;
   page_t page = tree_find (&d->tree, f->first, &span), old;
@@ -654,6 +634,7 @@ fill_fast (struct tree_op *op, struct disk *d, const struct fill *f)
       tree_count_mapped (&d->tree, -1);
     }
   }
+  f->emptied = f->with == PAGE_HOLE && leaf_is_empty (leaf, f->first + want);
   return want;
 }
 
@@ -704,6 +685,12 @@ fill_range (struct tree_op *op, struct disk *d, struct fill *f, bool *tail)
     }
     if (n == 0)
       return fill_locked (op, d, f, tail);
+    if (f->emptied) {
+      mutex_lock (&d->tree.lock);
+      tree_prune_locked (&d->tree, op, f->first);
+      mutex_unlock (&d->tree.lock);
+      f->emptied = false;
+    }
     f->first += n;
   }
   if (f->end % PAGE_BYTES && f->end == disk_size (d))
@@ -753,14 +740,44 @@ zero_part (struct tree_op *op, struct disk *d, size_t len, uint64_t offset,
   return 0;
 }
 
+/* What a request to zero or trim costs at its two ends, the most it can. */
+static uint64_t
+fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with)
+{
+  uint64_t end = offset + count;
+  uint64_t first = offset >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
+
+  return tree_fill_cost (&d->tree, first, with, offset % PAGE_BYTES) +
+    (first < last
+     ? tree_fill_cost (&d->tree, last, with, end % PAGE_BYTES) : 0);
+}
+
+static int
+zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
+            uint64_t offset, page_t with)
+{
+  size_t head = min (-offset % PAGE_BYTES, count);
+  size_t tail = (offset + count) % PAGE_BYTES;
+  struct fill f;
+  bool tail_done;
+
+  /* For D4. */
+  if (tree_op_reserve (op, fill_cost (d, count, offset, with)) == -1)
+    return -1;
+  if (zero_part (op, d, head, offset, with) == -1)
+    return -1;
+  if (head == count)
+    return 0;
+  fill_init (&f, count, offset, with);
+  if (fill_range (op, d, &f, &tail_done) == -1)
+    return -1;
+  return tail_done ? 0 : zero_part (op, d, tail, f.end - tail, with);
+}
+
 int
 disk_zero (struct disk *d, uint64_t count, uint64_t offset, bool hole)
 {
-  page_t with = hole ? PAGE_HOLE : PAGE_ZERO;
-  size_t head = min (-offset % PAGE_BYTES, count), tail;
   struct tree_op op;
-  struct fill f;
-  bool tail_done;
   int r;
 
   if (begin (d, count, offset, true) == -1)
@@ -768,17 +785,9 @@ disk_zero (struct disk *d, uint64_t count, uint64_t offset, bool hole)
   if (count == 0)
     return 0;
   tree_op_begin (&op, d->tree.arena, true);
-  fill_init (&f, count, offset, with);
-  tail = f.end % PAGE_BYTES;
-
-  r = zero_part (&op, d, head, offset, with);
-  if (r == 0 && head < count) {
-    r = fill_range (&op, d, &f, &tail_done);
-    if (r == 0 && !tail_done)
-      r = zero_part (&op, d, tail, f.end - tail, with);
-  }
+  r = zero_bytes (&op, d, count, offset, hole ? PAGE_HOLE : PAGE_ZERO);
   tree_op_end (&op);
-  if (r == 0 && !hole)
+  if (r == 0)
     mark_written (d);
   return r;
 }
@@ -797,8 +806,73 @@ disk_trim (struct disk *d, uint64_t count, uint64_t offset)
     return 0;
   tree_op_begin (&op, d->tree.arena, true);
   fill_init (&f, count, offset, PAGE_HOLE);
-  r = fill_range (&op, d, &f, &tail_done);
+  r = tree_op_reserve (&op, fill_cost (d, count, offset, PAGE_HOLE));
+  if (r == -1)
+    r = 0;      /* what takes memory frees none: it is shared.  A hint, only */
+  else
+    r = fill_range (&op, d, &f, &tail_done);
   tree_op_end (&op);
+  return r;
+}
+
+/* -------------------------------------------------------- detect zeroes */
+
+static bool
+is_zero_page (const char *buf)
+{
+  return memcmp (buf, zero_page, PAGE_BYTES) == 0;
+}
+
+/* How much of a request, from its start, is pages of zeros (*zero), or not. */
+static uint64_t
+zero_run (const char *buf, uint64_t count, uint64_t offset, bool *zero)
+{
+  uint64_t n = 0;
+
+  do {
+    uint64_t part = page_len (offset + n, count - n);
+    bool is_zero = part == PAGE_BYTES && is_zero_page (buf + n);
+
+    if (n == 0)
+      *zero = is_zero;
+    else if (is_zero != *zero)
+      break;
+    n += part;
+  } while (n < count);
+  return n;
+}
+
+int
+disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
+                   uint64_t offset)
+{
+  const char *buf = vbuf;
+  uint64_t cost = 0, i, n;
+  struct tree_op op;
+  bool zero;
+  int r;
+
+  if (begin (d, count, offset, true) == -1)
+    return -1;
+  if (count == 0)
+    return 0;
+  tree_op_begin (&op, d->tree.arena, false);
+  /* For D4: the whole request, before the first change. */
+  for (i = 0; i < count; i += n) {
+    n = zero_run (buf + i, count - i, offset + i, &zero);
+    cost += zero ? fill_cost (d, n, offset + i, PAGE_HOLE)
+      : tree_cost (&d->tree, (offset + i) >> PAGE_SHIFT,
+                   (offset + i + n - 1) >> PAGE_SHIFT);
+  }
+  r = tree_op_reserve (&op, cost);
+  for (i = 0; i < count && r == 0; i += n) {
+    n = zero_run (buf + i, count - i, offset + i, &zero);
+    r = zero ? zero_bytes (&op, d, n, offset + i, PAGE_HOLE)
+      : write_bytes (&op, d, buf + i, n, offset + i);
+  }
+  tree_op_end (&op);
+  if (r == 0)
+    mark_written (d);
   return r;
 }
 

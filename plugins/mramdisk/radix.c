@@ -132,40 +132,69 @@ tree_find_exclusive (const struct tree *t, uint64_t index, uint64_t *span)
   return page;
 }
 
-/* The cost of pages first to last, all below one leaf.  all_nodes: count the
- * nodes on the way down even if they were counted for the leaf before.
+/* How many nodes must be made or copied on the way down to a page.  In *leaf
+ * the leaf, if it can be used as it is, else PAGE_HOLE.  all: count also the
+ * nodes that the page before has in common with it.  In a reader section.
  */
 static uint64_t
-leaf_cost (const struct tree *t, uint64_t first, uint64_t last, bool all_nodes)
+path_cost (const struct tree *t, uint64_t index, bool all, page_t *leaf)
 {
-  uint64_t root = root_load (t), cost = 0, i;
+  uint64_t root = root_load (t), cost = 0;
   unsigned level = root_height (root);
   page_t page = root_page (root);
   bool exclusive = true;
-  struct node *leaf;
 
   for (;;) {
-    if (page < PAGE_FIRST)
-      exclusive = false;
-    else if (exclusive && arena_refs (t->arena, page) != 1)
-      exclusive = false;
-    if (!exclusive && (all_nodes || (first & (height_span (level) - 1)) == 0))
+    exclusive = exclusive && page >= PAGE_FIRST &&
+      arena_refs (t->arena, page) == 1;
+    if (!exclusive && (all || (index & (height_span (level) - 1)) == 0))
       cost++;
     if (level == 1)
       break;
     if (page >= PAGE_FIRST)
-      page = slot_load (node_at (t->arena, page), slot_index (first, level));
+      page = slot_load (node_at (t->arena, page), slot_index (index, level));
     level--;
   }
-  if (!exclusive)
-    return cost + last - first + 1;
+  *leaf = exclusive ? page : PAGE_HOLE;
+  return cost;
+}
 
-  leaf = node_at (t->arena, page);
+/* Nodes and pages that a write of pages first to last costs, all below one
+ * leaf.
+ */
+static uint64_t
+leaf_cost (const struct tree *t, uint64_t first, uint64_t last, bool all)
+{
+  page_t leaf, page;
+  uint64_t cost = path_cost (t, first, all, &leaf), i;
+
+  if (leaf == PAGE_HOLE)
+    return cost + last - first + 1;
   for (i = first; i <= last; i++) {
-    page = slot_load (leaf, slot_index (i, 1));
+    page = slot_load (node_at (t->arena, leaf), slot_index (i, 1));
     if (page < PAGE_FIRST || arena_refs (t->arena, page) != 1)
       cost++;
   }
+  return cost;
+}
+
+uint64_t
+tree_fill_cost (const struct tree *t, uint64_t index, page_t fill, bool part)
+{
+  uint64_t span, cost = 0;
+  page_t page, leaf;
+
+  rcu_enter ();
+  page = tree_find (t, index, &span);
+  if (page != fill) {
+    cost = path_cost (t, index, true, &leaf);
+    if (page >= PAGE_FIRST)
+      page = slot_load (node_at (t->arena, page), slot_index (index, 1));
+    if (part && page >= PAGE_FIRST &&
+        (cost > 0 || arena_refs (t->arena, page) != 1))
+      cost++;
+  }
+  rcu_exit ();
   return cost;
 }
 
@@ -283,7 +312,10 @@ own_node (struct tree *t, struct tree_op *op, page_t *ref, unsigned level)
 
   if (arena_refs (a, old) == 1)
     return 0;
-  tree_op_room (op, 2);
+  /* What is retired here may still be linked until the caller stores *ref, so
+   * it must not be handed over before: the caller has made the room.
+   */
+  assert (op->retired.n + 2 <= RETIRE_MAX);
   if (arena_ref_add (a, old) == 1) {    /* the pin, T5 */
     arena_ref_undo (a, old);            /* the others have just gone */
     return 0;
@@ -308,6 +340,7 @@ tree_leaf_locked (struct tree *t, struct tree_op *op, uint64_t index)
   struct node *node;
 
   assert (index < height_span (level));
+  tree_op_room (op, 2 * TREE_MAX_HEIGHT);
   if (own_node (t, op, &page, level) == -1)
     return NULL;
   if (page != root_page (root))
@@ -440,6 +473,8 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
   if (first > last)
     return 0;
 
+  /* Two paths at the most are copied, to the first and to the last page. */
+  tree_op_room (op, 2 * 2 * TREE_MAX_HEIGHT);
   if (!was_closed)
     tree_close_locked (t);
   page = root_page (root_load (t));
@@ -455,6 +490,48 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
     tree_open_locked (t);
   settle_removed (t, op);
   return r;
+}
+
+/* Is there nothing in a node, but perhaps in one slot? */
+static bool
+node_is_empty (struct node *node, unsigned except)
+{
+  unsigned i;
+
+  for (i = 0; i < NODE_SLOTS; i++)
+    if (i != except && slot_load (node, i) != PAGE_HOLE)
+      return false;
+  return true;
+}
+
+void
+tree_prune_locked (struct tree *t, struct tree_op *op, uint64_t index)
+{
+  struct node *path[TREE_MAX_HEIGHT + 1];
+  uint64_t root, first;
+  unsigned level, height;
+  page_t page;
+
+  tree_close_locked (t);
+  root = root_load (t);
+  page = root_page (root);
+  height = root_height (root);
+  for (level = height; level >= 1; level--) {
+    if (index >= height_span (height) || page < PAGE_FIRST ||
+        arena_refs (t->arena, page) != 1)
+      goto out;
+    path[level] = node_at (t->arena, page);
+    page = slot_load (path[level], slot_index (index, level));
+  }
+  if (!node_is_empty (path[1], NODE_SLOTS))
+    goto out;
+  for (level = 1; level < height; level++)
+    if (!node_is_empty (path[level + 1], slot_index (index, level + 1)))
+      break;
+  first = index & ~(height_span (level) - 1);
+  tree_fill_locked (t, op, first, first + height_span (level) - 1, PAGE_HOLE);
+ out:
+  tree_open_locked (t);
 }
 
 int

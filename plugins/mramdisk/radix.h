@@ -8,7 +8,7 @@
  * bytes.  A slot of a leaf (level 1) holds a data page, a slot above it a node
  * one level lower, and any slot may hold PAGE_HOLE or PAGE_ZERO instead, which
  * then stands for all that would be below it.  So an empty disk has no node,
- * and a disk of 2^60 bytes that was zeroed as a whole has none either.
+ * and a disk of 2^60 bytes that was zeroed as a whole has none or one.
  *
  *          root word: [closed | height | page]
  *                        |
@@ -63,7 +63,9 @@
  *
  * Who keeps a page alive?  Nodes: under the lock, the root, since only the
  * holder of the lock unlinks nodes (T2).  Everything else: the reader section
- * in which it was found (T6).
+ * in which it was found (T6).  A node that was copied is still linked until the
+ * copy is published, so its references must not be handed over (tree_op_room,
+ * tree_op_end) before that.
  *
  * Thread-safety
  *   wants a reader section:        tree_find, tree_find_exclusive
@@ -174,6 +176,12 @@ page_t tree_find_exclusive (const struct tree *t, uint64_t index,
  */
 uint64_t tree_cost (const struct tree *t, uint64_t first, uint64_t last);
 
+/* How many pages the first or last page of a range costs that is to be filled
+ * with PAGE_HOLE or PAGE_ZERO.  part: of that page only a part is to be zero.
+ */
+uint64_t tree_fill_cost (const struct tree *t, uint64_t index, page_t fill,
+                         bool part);
+
 static inline void
 tree_op_begin (struct tree_op *op, struct arena *a, bool overdraft)
 {
@@ -215,6 +223,12 @@ struct node *tree_leaf_locked (struct tree *t, struct tree_op *op,
  */
 int tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
                       uint64_t last, page_t fill) REQUIRES (t->lock);
+
+/* If the leaf of page index has become empty, unlink it, with the nodes above
+ * that are empty without it.  Waits for a grace period.
+ */
+void tree_prune_locked (struct tree *t, struct tree_op *op, uint64_t index)
+  REQUIRES (t->lock);
 
 /* Close the gate and wait until no writer is inside, and open it. */
 void tree_close_locked (struct tree *t) REQUIRES (t->lock);

@@ -763,6 +763,72 @@ test_shrink_without_memory (void **state)
   expect (f->disk[1], 0, n * P, 'x');
 }
 
+/* D4 for a write that detects zeroes: page 0 costs one more than there is. */
+static void
+test_no_memory_detect (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, GIB);
+  uint64_t n = fill_up (d, 'x');
+  char *buf = calloc (1, 4 * P);
+
+  assert_int_equal (0, disk_trim (d, P, (n - 1) * P));
+  buf[0] = buf[2 * P] = buf[3 * P] = 'y';
+  assert_errno (ENOSPC, disk_write_detect (d, buf, 4 * P, (n - 3) * P));
+  expect (d, (n - 3) * P, 2 * P, 'x');
+  expect (d, (n - 1) * P, 2 * P, 0);
+  free (buf);
+}
+
+/* Trims that come and go far apart leave no nodes behind. */
+static void
+test_trim_frees_nodes (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, DISK_MAX_SIZE);
+  uint64_t i;
+
+  put (d, 5 * LEAF, P, 'x');
+  for (i = 1; i < 3000; i++) {
+    uint64_t offset = i << 42;
+
+    put (d, offset, P, 'x');
+    assert_int_equal (0, disk_trim (d, P, offset));
+  }
+  expect (d, 5 * LEAF, P, 'x');
+  assert_int_equal (6 + 1, used (f));
+  put (d, LEAF, LEAF, 'y');
+  for (i = 0; i < LEAF; i += P)
+    assert_int_equal (0, disk_zero (d, P, LEAF + i, true));
+  assert_int_equal (6 + 1, used (f));
+}
+
+/* The copies that a zeroing makes are linked before the old nodes are given
+ * up, though the list of them fills up on the way (radix.h, T6).
+ */
+static void
+test_zero_many_then_copy (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, 4 * GIB + 100), *c;
+  unsigned n;
+
+  for (n = 240; n <= 256; n++) {
+    put (d, 4 * GIB - MIB, MIB + 100, 'g');
+    c = clone_to (f, 1, d);
+    put (d, 4 * GIB - MIB, n * P, 'd');
+    assert_int_equal (0, disk_zero (d, MIB + 100, 4 * GIB - MIB, false));
+    expect (d, 4 * GIB - MIB, MIB + 100, 0);
+    arena_reclaim (f->a);
+    put (c, 4 * GIB - 2 * MIB, MIB, 'c');
+    expect (d, 4 * GIB - 2 * MIB, MIB, 0);
+    expect (c, 4 * GIB - MIB, MIB + 100, 'g');
+    engine_check (f->a, f->disk, MOST_DISKS);
+    disk_free (c);
+    f->disk[1] = NULL;
+  }
+}
+
 /* ---------------------------------------------------------------------- */
 
 /* Many small random operations on a family of disks, each against a plain
@@ -910,6 +976,9 @@ main (void)
     TEST (test_no_memory_changes_nothing),
     TEST (test_trim_clone_without_memory),
     TEST (test_shrink_without_memory),
+    TEST (test_no_memory_detect),
+    TEST (test_trim_frees_nodes),
+    TEST (test_zero_many_then_copy),
     TEST (test_shadow),
   };
 
