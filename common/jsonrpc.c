@@ -60,20 +60,22 @@ excerpt (const json_t *value, char *buf, size_t size)
   return buf;
 }
 
-/* A message may end in the middle of a character where it was cut. */
+/* Where text was cut in the middle of a character put "?" for the rest of it.
+ * What was not cut is valid: it came from jansson or from us.
+ */
 static void
-cut_utf8 (char *s)
+mend_utf8 (char *s)
 {
-  size_t n = strlen (s), i = n;
+  unsigned char *p = (unsigned char *) s;
 
-  while (i > 0 && ((unsigned char) s[i - 1] & 0xc0) == 0x80)
-    i--;
-  if (i > 0) {
-    unsigned char lead = s[i - 1];
-    size_t want = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+  while (*p) {
+    unsigned n = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : *p >= 0xc0 ? 2 : 1, i;
 
-    if (n - (i - 1) != want)
-      s[i - 1] = '\0';
+    for (i = 1; i < n && (p[i] & 0xc0) == 0x80; i++)
+      ;
+    if (i < n || (*p & 0xc0) == 0x80)
+      memset (p, '?', i);
+    p += i;
   }
 }
 
@@ -139,7 +141,7 @@ jsonrpc_fail (struct jsonrpc_call *call, int code, json_t *data,
   va_start (args, fmt);
   vsnprintf (call->message, sizeof call->message, fmt, args);
   va_end (args);
-  cut_utf8 (call->message);
+  mend_utf8 (call->message);
   return NULL;
 }
 
@@ -404,7 +406,7 @@ check_request (const json_t *request, char *buf, size_t size)
     if (i == sizeof members / sizeof members[0]) {
       snprintf (buf, size, "unknown member \"%.80s\": expected jsonrpc, "
                 "method, params and id", key);
-      cut_utf8 (buf);
+      mend_utf8 (buf);
       return buf;
     }
   }

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The methods of mramdisk's control socket, and its events.  mblock-control(7)
+ * is the reference.  Knows nothing of nbdkit.
+ *
+ * Thread-safety
+ *   called by the control socket's thread:  the methods, methods_tick
+ *   from any thread, takes a lock inside:   methods_report
+ */
+
+#ifndef MRAMDISK_METHODS_H
+#define MRAMDISK_METHODS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "control.h"
+#include "jsonrpc.h"
+#include "registry.h"
+
+/* Goes up when a client that was right before may be wrong. */
+#define METHODS_PROTOCOL 1
+
+/* What the methods work on. */
+struct service {
+  struct arena *arena;
+  struct registry *registry;
+  struct control *control;      /* set once it listens */
+  uint64_t started;             /* CLOCK_MONOTONIC, seconds */
+  bool low;                     /* memory is; the control thread's */
+};
+
+extern const struct jsonrpc_method mramdisk_methods[];
+
+/* Looks at how much memory is left, so often, for those who subscribed. */
+#define METHODS_TICK_MS 1000
+void methods_tick (void *service);
+extern const uint32_t methods_tick_kinds;
+
+/* For registry_listen: make an event of it. */
+void methods_report (void *service, const struct change_report *report);
+
+/* Put the time of the start into it. */
+void methods_started (struct service *s);
+
+#endif /* MRAMDISK_METHODS_H */
