@@ -671,8 +671,8 @@ control_kinds (const struct control_client *client)
 unsigned
 control_clients (const struct control *c)
 {
-  return atomic_load_explicit (&((struct control *) c)->nclients,
-                               memory_order_relaxed);
+  return c ? atomic_load_explicit (&((struct control *) c)->nclients,
+                                   memory_order_relaxed) : 0;
 }
 
 /* ---------------------------------------------------------------- thread */
