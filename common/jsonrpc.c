@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "jsonrpc.h"
+#include "printable.h"
 
 /* Integers up to here are exact in a double. */
 #define EXACT_DOUBLE 9007199254740992.0
@@ -279,7 +280,7 @@ check_params (struct jsonrpc_call *call, json_t *params)
 {
   const struct jsonrpc_method *m = call->method;
   const struct jsonrpc_param *p;
-  char text[80], want[160];
+  char text[80], want[160], shown[PRINTABLE_STRING];
   const char *key;
   json_t *value;
 
@@ -287,8 +288,8 @@ check_params (struct jsonrpc_call *call, json_t *params)
     p = find_param (m, key);
     if (p == NULL) {
       jsonrpc_fail (call, JSONRPC_BAD_PARAMS, NULL,
-                    "unknown parameter \"%.80s\": see help of %s", key,
-                    m->name);
+                    "unknown parameter \"%s\": see help of %s",
+                    printable (key, shown), m->name);
       return false;
     }
     if (!fits (p, value)) {
@@ -377,6 +378,7 @@ check_request (const json_t *request, char *buf, size_t size)
 {
   static const char *const members[] = { "jsonrpc", "method", "params", "id" };
   const json_t *version, *params, *value, *id;
+  char shown[PRINTABLE_STRING];
   const char *key;
   size_t i;
 
@@ -404,9 +406,8 @@ check_request (const json_t *request, char *buf, size_t size)
       if (strcmp (key, members[i]) == 0)
         break;
     if (i == sizeof members / sizeof members[0]) {
-      snprintf (buf, size, "unknown member \"%.80s\": expected jsonrpc, "
-                "method, params and id", key);
-      mend_utf8 (buf);
+      snprintf (buf, size, "unknown member \"%s\": expected jsonrpc, "
+                "method, params and id", printable (key, shown));
       return buf;
     }
   }
@@ -554,6 +555,7 @@ jsonrpc_help (struct jsonrpc_call *call)
   const struct jsonrpc_method *m;
   json_t *methods = json_array ();
   const char *only = NULL;
+  char shown[PRINTABLE_STRING];
 
   if (jsonrpc_given (call, "method"))
     only = jsonrpc_string (call, "method");
@@ -568,7 +570,8 @@ jsonrpc_help (struct jsonrpc_call *call)
   if (only && json_array_size (methods) == 0) {
     json_decref (methods);
     return jsonrpc_fail (call, JSONRPC_BAD_PARAMS, NULL,
-                         "method: there is no method \"%.80s\"", only);
+                         "method: there is no method \"%s\"",
+                         printable (only, shown));
   }
   return json_pack ("{s:o}", "methods", methods);
 }

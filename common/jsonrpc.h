@@ -67,7 +67,8 @@ struct jsonrpc_method {
   json_t *(*fn) (struct jsonrpc_call *call);
 };
 
-#define JSONRPC_MESSAGE 256
+/* Room for one name (printable.h) and what is said about it. */
+#define JSONRPC_MESSAGE 512
 
 struct jsonrpc_call {
   const struct jsonrpc_method *table;

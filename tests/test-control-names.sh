@@ -23,6 +23,9 @@ for name in odd:
         check("content", connect(name).pread(len(name.encode()[:100]), 0),
               name.encode()[:100])
     check("destroy", c.call("disk_destroy", name=name)["name"], name)
+# Messages are of one line, whatever the name.
+c.refused("ENOENT", 'no disk "a\\x0ab"', "disk_destroy", name="a\nb")
+c.refused(BAD_PARAMS, '"x\\x0ay"', "disk_list", **{"x\ny": 1})
 # The empty export name means default=, the empty name on the socket does not.
 c.call("disk_create", name="", size=4096)
 check("default=", connect("").get_size(), 1 * MiB)

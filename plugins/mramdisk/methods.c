@@ -19,6 +19,7 @@
 #include "figures.h"
 #include "jsonrpc.h"
 #include "methods.h"
+#include "printable.h"
 #include "registry.h"
 
 /* The longest page of disks, and of extents, that one answer has. */
@@ -78,8 +79,10 @@ error_data (int err)
 static json_t *
 no_disk (struct jsonrpc_call *call, const char *param)
 {
-  return FAIL (call, ENOENT, "%s: there is no disk \"%.100s\"", param,
-               jsonrpc_string (call, param));
+  char shown[PRINTABLE_STRING];
+
+  return FAIL (call, ENOENT, "%s: there is no disk \"%s\"", param,
+               printable (jsonrpc_string (call, param), shown));
 }
 
 /* What went wrong with making or resizing the disk `name'. */
@@ -90,12 +93,15 @@ failed (struct jsonrpc_call *call, int err, uint64_t size,
   const struct registry_options *o =
     registry_options (service_of (call)->registry);
   const char *name = jsonrpc_string (call, "name");
+  char shown[PRINTABLE_STRING] = "";
 
+  if (name)
+    printable (name, shown);
   switch (err) {
   case ENOENT:
     return no_disk (call, "name");
   case EEXIST:
-    return FAIL (call, err, "name: there is a disk \"%.100s\" already", name);
+    return FAIL (call, err, "name: there is a disk \"%s\" already", shown);
   case EINVAL:
     return FAIL (call, err, "size: %" PRIu64 ": expected a multiple of the "
                  "sector size, %" PRIu32, size, sector_size);
@@ -107,7 +113,7 @@ failed (struct jsonrpc_call *call, int err, uint64_t size,
                  o->max_disks);
   case ENAMETOOLONG:
   case EILSEQ:
-    return FAIL (call, err, "name: \"%.100s\"…: expected %s", name,
+    return FAIL (call, err, "name: \"%s\": expected %s", shown,
                  registry_check_name (name));
   case ENOSPC:
     return FAIL (call, err, "no memory is left: max-memory is reached");
