@@ -34,7 +34,7 @@ m=$src/plugins/mramdisk
 "$clang" -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined \
   -fno-sanitize-recover=all -I"$build" -I"$src/common" -I"$m" \
   "$src/tests/fuzz/fuzz-jsonrpc.c" \
-  "$src/common/control.c" "$src/common/jsonrpc.c" \
+  "$src/common/control.c" "$src/common/jsonrpc.c" "$src/common/printable.c" \
   "$m/arena.c" "$m/disk.c" "$m/figures.c" "$m/methods.c" "$m/radix.c" \
   "$m/rcu.c" "$m/registry.c" \
   -pthread $flags -o fuzz-jsonrpc
