@@ -15,11 +15,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +24,7 @@
 #include "control.h"
 #include "jsonrpc.h"
 #include "mutex.h"
+#include "unix-socket.h"
 
 /* Requests of one client that are answered before others have their turn. */
 #define TURN_REQUESTS 16
@@ -35,10 +33,6 @@
 #define READ_BYTES (64u << 10)
 
 #define EPOLL_EVENTS 64
-
-/* How long a start waits for another one that has the folder's lock. */
-#define LOCK_TRIES 100
-#define LOCK_WAIT_NS (20 * 1000 * 1000)
 
 /* Without a free file descriptor, look again so much later. */
 #define ACCEPT_AGAIN_MS 200
@@ -85,9 +79,8 @@ struct event {
 struct control {
   struct control_options o;
   char *path;
-  dev_t dev;                    /* of the socket, to know it again */
-  ino_t ino;
-  int listen_fd, epoll_fd, wake_fd, spare_fd;
+  struct unix_socket socket;
+  int epoll_fd, wake_fd, spare_fd;
   bool started;
   pthread_t thread;
   atomic_bool stop;
@@ -493,7 +486,7 @@ listen_to_socket (struct control *c, bool on)
 {
   struct epoll_event ev = { .events = on ? EPOLLIN : 0, .data.ptr = c };
 
-  (void) epoll_ctl (c->epoll_fd, EPOLL_CTL_MOD, c->listen_fd, &ev);
+  (void) epoll_ctl (c->epoll_fd, EPOLL_CTL_MOD, c->socket.fd, &ev);
   c->accept_again_ms = on ? 0 : now_ms () + ACCEPT_AGAIN_MS;
 }
 
@@ -505,7 +498,7 @@ accept_without_fds (struct control *c)
 
   if (c->spare_fd >= 0) {
     close (c->spare_fd);
-    fd = accept4 (c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    fd = accept4 (c->socket.fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0)
       refuse (fd);
     c->spare_fd = open ("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -548,7 +541,7 @@ static void
 accept_clients (struct control *c)
 {
   for (;;) {
-    int fd = accept4 (c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = accept4 (c->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd >= 0) {
       if (control_clients (c) < c->o.max_clients)
@@ -796,13 +789,7 @@ control_start (struct control *c)
   return 0;
 }
 
-/* ---------------------------------------------------------------- socket */
-
-size_t
-control_max_path (void)
-{
-  return sizeof ((struct sockaddr_un *) NULL)->sun_path - 1;
-}
+/* ----------------------------------------------------- start and stop */
 
 static char * __attribute__ ((format (printf, 1, 2)))
 message (const char *fmt, ...)
@@ -815,108 +802,6 @@ message (const char *fmt, ...)
     line = NULL;
   va_end (args);
   return line;
-}
-
-/* Open and lock the folder of a path.  -1: see errno. */
-static int
-lock_folder (const char *path)
-{
-  const struct timespec wait = { .tv_nsec = LOCK_WAIT_NS };
-  CLEANUP_FREE char *folder = strdup (path);
-  char *slash;
-  unsigned i;
-  int fd, err;
-
-  if (folder == NULL)
-    return -1;
-  slash = strrchr (folder, '/');
-  assert (slash != NULL);
-  slash[slash == folder] = '\0';
-  fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd == -1)
-    return -1;
-  for (i = 0; flock (fd, LOCK_EX | LOCK_NB) == -1; i++) {
-    if ((errno != EWOULDBLOCK && errno != EINTR) || i == LOCK_TRIES) {
-      err = errno;
-      close (fd);
-      errno = err;
-      return -1;
-    }
-    nanosleep (&wait, NULL);
-  }
-  return fd;
-}
-
-/* Remove what is in the way of the socket, if it is nobody's any more. */
-static char *
-remove_stale (const struct sockaddr_un *addr)
-{
-  const char *path = addr->sun_path;
-  CLEANUP_CLOSE int fd = -1;
-  struct stat st;
-
-  if (lstat (path, &st) == -1) {
-    if (errno == ENOENT)
-      return NULL;
-    return message ("cannot look at it: %m");
-  }
-  if (!S_ISSOCK (st.st_mode))
-    return message ("there is something that is not a socket: expected a "
-                    "socket or nothing there");
-  /* Not to be held up by a server whose queue is full. */
-  fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd == -1)
-    return message ("socket: %m");
-  if (connect (fd, (const struct sockaddr *) addr, sizeof *addr) == 0 ||
-      errno == EAGAIN || errno == EINPROGRESS)
-    return message ("a server is live on it already: expected a socket that "
-                    "nobody listens on, or nothing there");
-  if (errno != ECONNREFUSED)
-    return message ("cannot see whether a server is live on it: %m");
-  if (unlink (path) == -1)
-    return message ("cannot remove the socket that was left there: %m");
-  return NULL;
-}
-
-static char *
-bind_socket (struct control *c)
-{
-  struct sockaddr_un addr = { .sun_family = AF_UNIX };
-  CLEANUP_CLOSE int folder = -1;
-  struct stat st;
-  char *wrong;
-
-  if (strlen (c->path) > control_max_path ())
-    return message ("the path is too long: expected at most %zu bytes",
-                    control_max_path ());
-  strcpy (addr.sun_path, c->path);
-
-  folder = lock_folder (c->path);
-  if (folder == -1)
-    return message ("cannot lock its folder: %m");
-  wrong = remove_stale (&addr);
-  if (wrong)
-    return wrong;
-
-  c->listen_fd = socket (AF_UNIX,
-                         SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (c->listen_fd == -1)
-    return message ("socket: %m");
-  /* On Linux this is the most that bind(2) gives the file; nobody can connect
-   * before listen(2) anyway.
-   */
-  (void) fchmod (c->listen_fd, c->o.mode);
-  if (bind (c->listen_fd, (struct sockaddr *) &addr, sizeof addr) == -1)
-    return message ("bind: %m");
-  if (lstat (c->path, &st) == -1 || chmod (c->path, c->o.mode) == -1 ||
-      listen (c->listen_fd, SOMAXCONN) == -1) {
-    wrong = message ("cannot make the socket: %m");
-    unlink (c->path);
-    return wrong;
-  }
-  c->dev = st.st_dev;
-  c->ino = st.st_ino;
-  return NULL;
 }
 
 /* The clients must not take the descriptors that NBD connections need. */
@@ -943,7 +828,7 @@ static char *
 prepare (struct control *c)
 {
   struct epoll_event ev = { .events = EPOLLIN };
-  char *wrong = bind_socket (c);
+  char *wrong = unix_socket_listen (&c->socket, c->path, c->o.mode);
 
   if (wrong)
     return wrong;
@@ -954,7 +839,7 @@ prepare (struct control *c)
   if (c->epoll_fd == -1 || c->wake_fd == -1)
     return message ("cannot make an event queue: %m");
   ev.data.ptr = c;
-  if (epoll_ctl (c->epoll_fd, EPOLL_CTL_ADD, c->listen_fd, &ev) == -1)
+  if (epoll_ctl (c->epoll_fd, EPOLL_CTL_ADD, c->socket.fd, &ev) == -1)
     return message ("epoll_ctl: %m");
   ev.data.ptr = &c->wake_fd;
   if (epoll_ctl (c->epoll_fd, EPOLL_CTL_ADD, c->wake_fd, &ev) == -1)
@@ -975,7 +860,7 @@ control_listen (const struct control_options *options, char **error)
     c->o.max_clients = CONTROL_DEFAULT_CLIENTS;
   if (c->o.stall_ms == 0)
     c->o.stall_ms = CONTROL_DEFAULT_STALL_MS;
-  c->listen_fd = c->epoll_fd = c->wake_fd = c->spare_fd = -1;
+  c->socket.fd = c->epoll_fd = c->wake_fd = c->spare_fd = -1;
   mutex_init (&c->lock);
   c->last = &c->first;
   c->ready_last = &c->ready;
@@ -991,21 +876,12 @@ control_listen (const struct control_options *options, char **error)
   return c;
 }
 
-/* Remove the socket, unless another server has put its own there. */
 static void
 remove_socket (struct control *c)
 {
-  CLEANUP_CLOSE int folder = -1;
-  struct stat st;
-
-  if (c->ino == 0)
-    return;
-  folder = lock_folder (c->path);
-  if (lstat (c->path, &st) == 0 && S_ISSOCK (st.st_mode) &&
-      st.st_dev == c->dev && st.st_ino == c->ino && unlink (c->path) == -1)
+  if (unix_socket_remove (&c->socket) == -1)
     control_log (c, CONTROL_WARNING, "control socket %s: cannot remove it: %s",
                  c->path, strerror (errno));
-  c->ino = 0;
 }
 
 void
@@ -1048,7 +924,7 @@ control_free (struct control *c)
     free (e->line);
     free (e);
   }
-  close_fd (c->listen_fd);
+  close_fd (c->socket.fd);
   close_fd (c->epoll_fd);
   close_fd (c->wake_fd);
   close_fd (c->spare_fd);

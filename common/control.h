@@ -9,11 +9,7 @@
  * thousand.  The service is a table of methods (jsonrpc.h).  Nothing here knows
  * of disks, nor of nbdkit.
  *
- * The socket.  Servers that use one folder take turns at looking whether a
- * socket is stale and replacing it: they hold flock(2) on the folder
- * meanwhile, so there is no lock file to be left behind.  It has its mode
- * before anyone can connect.  It is removed at the end if it is still the same
- * one.
+ * unix-socket.h says how the socket itself is made and removed.
  *
  * What a client can do to others is limited:
  *   - a line of more than CONTROL_MAX_LINE bytes is answered with an error, and
@@ -80,9 +76,6 @@ struct control_options {
 
 struct control;
 struct control_client;
-
-/* The longest path there can be, in bytes. */
-size_t control_max_path (void);
 
 /* Make the socket.  Returns NULL with one line that says why in *error, to be
  * freed by the caller (NULL: no memory).

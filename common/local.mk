@@ -14,6 +14,8 @@ libmblock_common_la_SOURCES = \
 	common/printable.c \
 	common/printable.h \
 	common/size.c \
-	common/size.h
+	common/size.h \
+	common/unix-socket.c \
+	common/unix-socket.h
 libmblock_common_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 libmblock_common_la_LIBADD = $(JANSSON_LIBS)

@@ -24,6 +24,8 @@ libmramdisk_engine_la_LIBADD = $(URCU_LIBS) $(JANSSON_LIBS)
 
 plugin_LTLIBRARIES += nbdkit-mramdisk-plugin.la
 nbdkit_mramdisk_plugin_la_SOURCES = \
+	plugins/mramdisk/events.c \
+	plugins/mramdisk/events.h \
 	plugins/mramdisk/methods.c \
 	plugins/mramdisk/methods.h \
 	plugins/mramdisk/parameters.c \

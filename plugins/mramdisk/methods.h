@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The methods of mramdisk's control socket, and its events.  mblock-control(7)
- * is the reference.  Knows nothing of nbdkit.
+/* The methods of mramdisk's control socket.  mblock-control(7) is the reference.
+ * Knows nothing of nbdkit.
  *
- * Thread-safety
- *   called by the control socket's thread:  the methods, methods_tick
- *   from any thread, takes a lock inside:   methods_report
+ * Thread-safety: the control socket's thread calls them, one at a time.
  */
 
 #ifndef MRAMDISK_METHODS_H
@@ -31,14 +29,6 @@ struct service {
 };
 
 extern const struct jsonrpc_method mramdisk_methods[];
-
-/* Looks at how much memory is left, so often, for those who subscribed. */
-#define METHODS_TICK_MS 1000
-void methods_tick (void *service);
-extern const uint32_t methods_tick_kinds;
-
-/* For registry_listen: make an event of it. */
-void methods_report (void *service, const struct change_report *report);
 
 /* Put the time of the start into it. */
 void methods_started (struct service *s);

@@ -14,12 +14,12 @@
 
 #include "arena.h"
 #include "cleanup.h"
-#include "control.h"
 #include "disk.h"
 #include "memlimit.h"
 #include "parameters.h"
 #include "printable.h"
 #include "size.h"
+#include "unix-socket.h"
 
 
 struct config config = {
@@ -242,10 +242,10 @@ set_control (const char *value)
     return bad ("control", value, "the path of a socket");
   if (path == NULL)
     return -1;
-  if (strlen (path) > control_max_path ()) {
+  if (strlen (path) > unix_socket_max_path ()) {
     nbdkit_error ("control=%s: expected a path of at most %zu bytes; as an "
                   "absolute path this one has %zu", printable (value, buf),
-                  control_max_path (), strlen (path));
+                  unix_socket_max_path (), strlen (path));
     free (path);
     return -1;
   }

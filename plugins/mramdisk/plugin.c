@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "control.h"
 #include "disk.h"
+#include "events.h"
 #include "figures.h"
 #include "jsonrpc.h"
 #include "methods.h"
@@ -127,9 +128,9 @@ control_open (void)
     .methods = mramdisk_methods,
     .service = &service,
     .log = log_control,
-    .tick = methods_tick,
-    .tick_ms = METHODS_TICK_MS,
-    .tick_kinds = methods_tick_kinds,
+    .tick = events_tick,
+    .tick_ms = EVENTS_TICK_MS,
+    .tick_kinds = events_tick_kinds,
     .opaque = &service,
   };
   CLEANUP_FREE char *error = NULL;
@@ -142,7 +143,7 @@ control_open (void)
                   error ? error : "out of memory");
     return -1;
   }
-  registry_listen (registry, methods_report, &service);
+  registry_listen (registry, events_report, &service);
   return 0;
 }
 
