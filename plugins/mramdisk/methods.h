@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The methods of mramdisk's control socket.  mblock-control(7) is the reference.
- * Knows nothing of nbdkit.
+/* The methods of mramdisk's control socket, for which mblock-control(7) is the
+ * reference.  Knows nothing of nbdkit.
  *
  * Thread-safety: the control socket's thread calls them, one at a time.
  */
