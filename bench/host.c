@@ -90,6 +90,13 @@ nbdkit_parse_bool (const char *str)
   return -1;
 }
 
+/* Those who run a plugin here give it absolute paths. */
+char *
+nbdkit_absolute_path (const char *path)
+{
+  return strdup (path);
+}
+
 /* As nbdkit's, these strings live as long as the process. */
 const char *
 nbdkit_strndup_intern (const char *str, size_t n)

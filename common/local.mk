@@ -7,7 +7,15 @@ noinst_HEADERS += \
 
 noinst_LTLIBRARIES += libmblock-common.la
 libmblock_common_la_SOURCES = \
+	common/control.c \
+	common/control.h \
+	common/jsonrpc.c \
+	common/jsonrpc.h \
 	common/printable.c \
 	common/printable.h \
 	common/size.c \
-	common/size.h
+	common/size.h \
+	common/unix-socket.c \
+	common/unix-socket.h
+libmblock_common_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+libmblock_common_la_LIBADD = $(JANSSON_LIBS)

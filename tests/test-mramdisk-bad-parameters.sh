@@ -8,8 +8,8 @@ size='a size in bytes or with a suffix, such as 1G, of at most 2^63-1 bytes'
 sector='a power of two from 512 to 65536'
 disk='NAME[,size=SIZE][,sector-size=N][,readonly=yes|no], '
 disk+='and each comma in NAME doubled'
-keys='size, disk, auto-create, default, sector-size, max-memory, max-size, '
-keys+='max-disks, detect-zeroes or parallel'
+keys='size, disk, auto-create, default, control, control-mode, sector-size, '
+keys+='max-memory, max-size, max-disks, detect-zeroes or parallel'
 
 # Wrong values: each line has a parameter, and what is expected there.
 while IFS='|' read -r parameter expected; do
@@ -81,10 +81,10 @@ refused_start "unknown parameter x=\\x09: expected $keys" "$mramdisk" $'x=\t'
 step "what does not go together"
 refused_start "max-disks=1: expected at least 2, for so many disk= are given" \
   "$mramdisk" max-disks=1 disk=a disk=b
-refused_start "auto-create=no: expected a disk= with it, else there is nothing \
-to connect to" "$mramdisk" auto-create=no
-refused_start "default=b: expected a disk= of that name, or auto-create=yes" \
-  "$mramdisk" auto-create=no disk=a default=b
+refused_start "auto-create=no: expected a disk= or control= with it, else \
+there is nothing to connect to" "$mramdisk" auto-create=no
+refused_start "default=b: expected a disk= of that name, auto-create=yes \
+or control=" "$mramdisk" auto-create=no disk=a default=b
 refused_start "size: the size is 16777216, expected at most max-size=1048576" \
   "$mramdisk" max-size=1M
 refused_start "disk=a,sector-size=4096: the size is 16777217, expected a \

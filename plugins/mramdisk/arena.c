@@ -941,21 +941,24 @@ arena_create (uint64_t limit)
   p->a.refs = map (refs_len (p));
   if (p->a.refs == NULL)
     goto error2;
+  p->a.birth = map (refs_len (p));
+  if (p->a.birth == NULL)
+    goto error3;
   p->chunk = map (p->nchunks * sizeof *p->chunk);
   if (p->chunk == NULL)
-    goto error3;
+    goto error4;
   p->limbo = map (LIMBO_ENTRIES * sizeof *p->limbo);
   if (p->limbo == NULL)
-    goto error4;
+    goto error5;
   if (pthread_key_create (&p->cache_key, cache_destructor)) {
     errno = ENOMEM;
-    goto error5;
+    goto error6;
   }
   pthread_condattr_init (&attr);
   pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
   if (pthread_cond_init (&p->limbo_cond, &attr) ||
       pthread_cond_init (&p->moved, NULL))
-    goto error6;
+    goto error7;
   pthread_condattr_destroy (&attr);
   mutex_init (&p->lock);
   mutex_init (&p->limbo_lock);
@@ -970,13 +973,15 @@ arena_create (uint64_t limit)
   p->a.base[0] = 0;
   return &p->a;
 
- error6:
+ error7:
   pthread_condattr_destroy (&attr);
   pthread_key_delete (p->cache_key);
- error5:
+ error6:
   munmap (p->limbo, LIMBO_ENTRIES * sizeof *p->limbo);
- error4:
+ error5:
   munmap (p->chunk, p->nchunks * sizeof *p->chunk);
+ error4:
+  munmap (p->a.birth, refs_len (p));
  error3:
   munmap (p->a.refs, refs_len (p));
  error2:
@@ -1010,6 +1015,7 @@ arena_destroy (struct arena *a)
   pthread_cond_destroy (&p->moved);
   munmap (p->limbo, LIMBO_ENTRIES * sizeof *p->limbo);
   munmap (p->chunk, p->nchunks * sizeof *p->chunk);
+  munmap (p->a.birth, refs_len (p));
   munmap (p->a.refs, refs_len (p));
   munmap (p->a.base, range_len (p));
   free (p);

@@ -84,6 +84,7 @@ typedef uint32_t page_t;
 struct arena {
   char *base;                   /* address of page 0 */
   _Atomic uint32_t *refs;       /* the reference count of each page */
+  _Atomic uint32_t *birth;      /* of each data page, see radix.h, Quotas */
   struct arena_private *priv;
 };
 

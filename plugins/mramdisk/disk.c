@@ -371,7 +371,8 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
 
   assert (holes <= DISK_SECTION_PAGES);
   len = min (len, holes * PAGE_BYTES - offset % PAGE_BYTES);
-  if (tree_op_alloc (op, holes, false, pages) == -1)
+  if (tree_op_charge (op, &d->tree, holes) == -1 ||
+      tree_op_alloc (op, holes, false, pages) == -1)
     return -1;
   fill_pages (a, pages, holes, buf, len, offset);
   STRESS_POINT ();
@@ -386,10 +387,14 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
       page_t old = slot_load (leaf, index + i);
 
       STRESS_POINT ();
-      if (old >= PAGE_FIRST || !slot_swap (leaf, index + i, old, pages[i]))
+      if (old >= PAGE_FIRST)
+        break;
+      tree_give_birth (&d->tree, pages[i]);
+      if (!slot_swap (leaf, index + i, old, pages[i]))
         break;
     }
-    tree_count_mapped (&d->tree, i);
+    tree_count (&d->tree, i, i);
+    tree_op_charge_spent (op, i);
   }
   rcu_exit ();
 
@@ -409,7 +414,7 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
   uint64_t index = offset >> PAGE_SHIFT;
   size_t off = offset % PAGE_BYTES;
   page_t spare = PAGE_HOLE, old;
-  bool linked = false;
+  bool linked = false, charged = false, owned;
 
   while (!linked) {
     tree_op_room (op, 2);
@@ -422,10 +427,14 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
         tree_op_unalloc (op, spare);
       return 0;
     }
-    if (spare == PAGE_HOLE) {
+    owned = old >= PAGE_FIRST && tree_owns (&d->tree, old);
+    if (spare == PAGE_HOLE || (!owned && !charged)) {
       rcu_exit ();
-      if (tree_op_alloc (op, 1, false, &spare) == -1)
-        return -1;
+      if (!owned && tree_op_charge (op, &d->tree, 1) == -1)
+        goto error;
+      charged |= !owned;
+      if (spare == PAGE_HOLE && tree_op_alloc (op, 1, false, &spare) == -1)
+        goto error;
       continue;
     }
     if (old < PAGE_FIRST)
@@ -446,16 +455,23 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
       memcpy ((char *) arena_addr (a, spare) + off, buf, len);
     }
     STRESS_POINT ();
+    tree_give_birth (&d->tree, spare);
     linked = slot_swap (leaf, index, old, spare);
     if (linked) {
       if (old >= PAGE_FIRST)
         retire (&op->retired, old, 0);
-      else
-        tree_count_mapped (&d->tree, 1);
+      tree_count (&d->tree, old < PAGE_FIRST, !owned);
+      if (!owned)
+        tree_op_charge_spent (op, 1);
     }
     rcu_exit ();
   }
   return 0;
+
+ error:
+  if (spare)
+    tree_op_unalloc (op, spare);
+  return -1;
 }
 
 static int
@@ -528,6 +544,10 @@ write_bytes (struct tree_op *op, struct disk *d, const char *buf,
   uint64_t first = offset >> PAGE_SHIFT;
   uint64_t last = (offset + count - 1) >> PAGE_SHIFT;
 
+  if (disk_quota (d) != TREE_NO_QUOTA &&
+      tree_op_charge (op, &d->tree,
+                      tree_not_owned (&d->tree, first, last)) == -1)
+    return -1;
   /* For D4.  One page alone cannot be done by halves. */
   if (last > first && tree_op_reserve (op, tree_cost (&d->tree, first,
                                                       last)) == -1)
@@ -631,7 +651,7 @@ fill_fast (struct tree_op *op, struct disk *d, struct fill *f)
     while (old != f->with && !slot_swap (leaf, f->first + i, old, f->with));
     if (old >= PAGE_FIRST) {
       retire (&op->retired, old, 0);
-      tree_count_mapped (&d->tree, -1);
+      tree_count (&d->tree, -1, -(int64_t) tree_owns (&d->tree, old));
     }
   }
   f->emptied = f->with == PAGE_HOLE && leaf_is_empty (leaf, f->first + want);
@@ -847,7 +867,7 @@ disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
                    uint64_t offset)
 {
   const char *buf = vbuf;
-  uint64_t cost = 0, i, n;
+  uint64_t cost = 0, charge = 0, i, n;
   struct tree_op op;
   bool zero;
   int r;
@@ -859,12 +879,21 @@ disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
   tree_op_begin (&op, d->tree.arena, false);
   /* For D4: the whole request, before the first change. */
   for (i = 0; i < count; i += n) {
+    uint64_t first = (offset + i) >> PAGE_SHIFT, last;
+
     n = zero_run (buf + i, count - i, offset + i, &zero);
-    cost += zero ? fill_cost (d, n, offset + i, PAGE_HOLE)
-      : tree_cost (&d->tree, (offset + i) >> PAGE_SHIFT,
-                   (offset + i + n - 1) >> PAGE_SHIFT);
+    last = (offset + i + n - 1) >> PAGE_SHIFT;
+    if (zero)
+      cost += fill_cost (d, n, offset + i, PAGE_HOLE);
+    else {
+      cost += tree_cost (&d->tree, first, last);
+      if (disk_quota (d) != TREE_NO_QUOTA)
+        charge += tree_not_owned (&d->tree, first, last);
+    }
   }
-  r = tree_op_reserve (&op, cost);
+  r = tree_op_charge (&op, &d->tree, charge);
+  if (r == 0)
+    r = tree_op_reserve (&op, cost);
   for (i = 0; i < count && r == 0; i += n) {
     n = zero_run (buf + i, count - i, offset + i, &zero);
     r = zero ? zero_bytes (&op, d, n, offset + i, PAGE_HOLE)
@@ -944,6 +973,7 @@ disk_resize (struct disk *d, uint64_t size)
     return -1;
   }
   tree_op_begin (&op, d->tree.arena, true);
+  op.unlimited = true;
   mutex_lock (&d->tree.lock);
   if (size < disk_size (d))
     r = shrink_locked (&op, d, size);
@@ -970,6 +1000,7 @@ disk_clone (struct disk *d)
     return NULL;
   mutex_lock (&d->tree.lock);
   tree_share_locked (&d->tree, &root, &mapped);
+  tree_disown_locked (&d->tree);
   atomic_store_explicit (&clone->size, disk_size (d), memory_order_relaxed);
   mutex_unlock (&d->tree.lock);
   tree_adopt (&clone->tree, root, mapped);
@@ -980,6 +1011,7 @@ disk_clone (struct disk *d)
 struct diff {
   struct arena *a;
   uint64_t size;                /* of the larger disk */
+  uint64_t start;               /* the first page that matters */
   uint64_t offset, length;      /* found and not yet reported */
   diff_fn fn;
   void *opaque;
@@ -1035,7 +1067,7 @@ static int
 diff_below (struct diff *c, struct side a, struct side b, unsigned level,
             uint64_t index)
 {
-  unsigned i;
+  uint64_t i = 0;
   int r = 0;
 
   if ((a.page == b.page && a.height == b.height) ||
@@ -1044,7 +1076,9 @@ diff_below (struct diff *c, struct side a, struct side b, unsigned level,
   if (level == 0)
     return memcmp (side_data (c->a, a), side_data (c->a, b), PAGE_BYTES) == 0
       ? 0 : diff_found (c, index << PAGE_SHIFT);
-  for (i = 0; i < NODE_SLOTS && r == 0; i++)
+  if (c->start > index)
+    i = (c->start - index) / slot_span (level);
+  for (; i < NODE_SLOTS && r == 0; i++)
     r = diff_below (c, side_child (c->a, a, level, i),
                     side_child (c->a, b, level, i), level - 1,
                     index + i * slot_span (level));
@@ -1052,10 +1086,14 @@ diff_below (struct diff *c, struct side a, struct side b, unsigned level,
 }
 
 int
-disk_diff (struct disk *a, struct disk *b, diff_fn fn, void *opaque)
+disk_diff (struct disk *a, struct disk *b, uint64_t offset, diff_fn fn,
+           void *opaque)
 {
   struct disk *disk[2] = { a, b };
-  struct diff c = { .a = a->tree.arena, .fn = fn, .opaque = opaque };
+  struct diff c = {
+    .a = a->tree.arena, .start = offset >> PAGE_SHIFT, .fn = fn,
+    .opaque = opaque
+  };
   uint64_t root[2];
   struct side side[2];
   unsigned i, level = 0;
@@ -1093,19 +1131,39 @@ struct extents {
   uint64_t offset;              /* where the request begins */
   uint64_t size;                /* of the disk */
   uint64_t index;               /* page where the walk is */
+  bool sharing;                 /* tell shared data from the disk's own */
   unsigned n;
   struct { uint64_t index; page_t type; } found[EXTENT_BUFFER + 1];
 };
 
-/* Where the run of slots of one type ends that begins at i. */
-static unsigned
-run_end (struct node *leaf, unsigned i, unsigned end, page_t type)
+/* Types, while the walk goes on: PAGE_HOLE, PAGE_ZERO and these. */
+#define TYPE_DATA PAGE_FIRST
+#define TYPE_SHARED (PAGE_FIRST + 1)
+
+static inline page_t
+extent_type (const struct extents *e, page_t page, bool shared)
 {
-  if (type == PAGE_FIRST)
+  if (page < PAGE_FIRST)
+    return page;
+  if (!e->sharing)
+    return TYPE_DATA;
+  return shared || arena_refs (e->d->tree.arena, page) != 1
+    ? TYPE_SHARED : TYPE_DATA;
+}
+
+/* Where the run of slots of one type ends that begins before i. */
+static unsigned
+run_end (const struct extents *e, struct node *leaf, unsigned i, unsigned end,
+         page_t type, bool shared)
+{
+  if (type == TYPE_DATA && !e->sharing)
     while (i < end && slot_load (leaf, i) >= PAGE_FIRST)
       i++;
-  else
+  else if (type < PAGE_FIRST)
     while (i < end && slot_load (leaf, i) == type)
+      i++;
+  else
+    while (i < end && extent_type (e, slot_load (leaf, i), shared) == type)
       i++;
   return i;
 }
@@ -1127,7 +1185,8 @@ static void
 extents_step (struct extents *e, uint64_t last)
 {
   uint64_t span, base;
-  page_t page = tree_find (&e->d->tree, e->index, &span);
+  bool shared;
+  page_t page = tree_find_sharing (&e->d->tree, e->index, &span, &shared);
   struct node *leaf;
   unsigned i, end;
 
@@ -1140,12 +1199,10 @@ extents_step (struct extents *e, uint64_t last)
   base = e->index & ~(uint64_t) (NODE_SLOTS - 1);
   end = last - base < NODE_SLOTS ? last - base + 1 : NODE_SLOTS;
   for (i = e->index - base; i < end && e->n < EXTENT_BUFFER; ) {
-    page_t type = slot_load (leaf, i);
+    page_t type = extent_type (e, slot_load (leaf, i), shared);
 
-    if (type > PAGE_FIRST)
-      type = PAGE_FIRST;
     extent_begins (e, base + i, type);
-    i = run_end (leaf, i + 1, end, type);
+    i = run_end (e, leaf, i + 1, end, type, shared);
   }
   e->index = base + i;
 }
@@ -1157,7 +1214,8 @@ extents_report (struct extents *e, uint64_t from, uint64_t to, page_t type,
   static const enum extent_type types[] = {
     [PAGE_HOLE] = EXTENT_HOLE,
     [PAGE_ZERO] = EXTENT_ZERO,
-    [PAGE_FIRST] = EXTENT_DATA
+    [TYPE_DATA] = EXTENT_DATA,
+    [TYPE_SHARED] = EXTENT_SHARED,
   };
   uint64_t offset = from << PAGE_SHIFT > e->offset
     ? from << PAGE_SHIFT : e->offset;
@@ -1166,9 +1224,9 @@ extents_report (struct extents *e, uint64_t from, uint64_t to, page_t type,
   return fn (opaque, offset, end - offset, types[type]);
 }
 
-int
-disk_extents (struct disk *d, uint64_t count, uint64_t offset, extent_fn fn,
-              void *opaque)
+static int
+walk_extents (struct disk *d, uint64_t count, uint64_t offset, bool sharing,
+              extent_fn fn, void *opaque)
 {
   struct extents e;
   uint64_t last;
@@ -1180,6 +1238,7 @@ disk_extents (struct disk *d, uint64_t count, uint64_t offset, extent_fn fn,
   if (count == 0)
     return 0;
   e.d = d;
+  e.sharing = sharing;
   e.offset = offset;
   e.index = offset >> PAGE_SHIFT;
   e.n = 0;
@@ -1209,4 +1268,36 @@ disk_extents (struct disk *d, uint64_t count, uint64_t offset, extent_fn fn,
   }
   return extents_report (&e, e.found[0].index, e.index, e.found[0].type, fn,
                          opaque);
+}
+
+int
+disk_extents (struct disk *d, uint64_t count, uint64_t offset, extent_fn fn,
+              void *opaque)
+{
+  return walk_extents (d, count, offset, false, fn, opaque);
+}
+
+int
+disk_extents_sharing (struct disk *d, uint64_t count, uint64_t offset,
+                      extent_fn fn, void *opaque)
+{
+  return walk_extents (d, count, offset, true, fn, opaque);
+}
+
+int
+disk_exclusive (struct disk *d, uint64_t *bytes)
+{
+  uint64_t pages = 0, index = 0, span;
+
+  if (rcu_prepare () == -1)
+    return -1;
+  for (; index < size_in_pages (disk_size (d)); index += span) {
+    rcu_enter ();
+    pages += tree_exclusive (&d->tree, index, &span);
+    rcu_exit ();
+    if (span > UINT64_MAX - index)
+      break;
+  }
+  *bytes = pages << PAGE_SHIFT;
+  return 0;
 }

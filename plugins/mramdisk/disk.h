@@ -12,9 +12,10 @@
  *       it; a read meanwhile may see some bytes of each.
  *   D3  Concurrent requests that do not overlap do not disturb each other,
  *       however close they are.
- *   D4  A request that fails with ENOSPC for want of memory has changed
- *       nothing, unless other requests changed the same range, or a clone was
- *       made, while it ran; then the first part of it may have been done.
+ *   D4  A request that fails with ENOSPC for want of memory, or with EDQUOT,
+ *       has changed nothing, unless other requests changed the same range, or a
+ *       clone was made, while it ran; then the first part of it may have been
+ *       done.
  *   D5  A clone has the content of one instant between call and return.  Of a
  *       request that runs meanwhile and crosses DISK_SECTION_PAGES it may have
  *       a part.
@@ -26,6 +27,7 @@
  * Errors: -1 with errno
  *   EINVAL  a read past the end; not a multiple of the sector size
  *   ENOSPC  a write, zero or trim past the end; no memory left
+ *   EDQUOT  a write, or the zeroing of a part of a page, beyond the quota
  *   EROFS   a write, zero or trim to a read-only disk
  *   ENOMEM  no memory for this thread's bookkeeping
  */
@@ -62,6 +64,8 @@ enum extent_type {
   EXTENT_DATA,
   EXTENT_ZERO,                  /* NBD_STATE_ZERO */
   EXTENT_HOLE,                  /* NBD_STATE_HOLE | NBD_STATE_ZERO */
+  EXTENT_SHARED,                /* data, shared with another disk; only from
+                                 * disk_extents_sharing */
 };
 
 /* Called for each extent, in order, outside of reader sections.  Anything but
@@ -110,6 +114,16 @@ int disk_trim (struct disk *d, uint64_t count, uint64_t offset);
 int disk_extents (struct disk *d, uint64_t count, uint64_t offset,
                   extent_fn fn, void *opaque);
 
+/* The same, but data that is shared with other disks has a type of its own. */
+int disk_extents_sharing (struct disk *d, uint64_t count, uint64_t offset,
+                          extent_fn fn, void *opaque);
+
+/* How many bytes of data would be free without the disk.  Looks at what is not
+ * shared, leaf after leaf; the rest of disk_mapped is shared.
+ * Errors: ENOMEM.
+ */
+int disk_exclusive (struct disk *d, uint64_t *bytes);
+
 /* Change the size.  What is beyond a smaller size is freed, and reads as zeros
  * after a later growth.  Errors: EINVAL (as for disk_new), ENOSPC, ENOMEM; then
  * nothing has changed.  Read-only disks are resized too.
@@ -121,17 +135,43 @@ int disk_resize (struct disk *d, uint64_t size);
  */
 struct disk *disk_clone (struct disk *d);
 
-/* Report where the contents of two disks differ, each as of one instant.
+/* Report where the contents of two disks differ, each as of one instant, from
+ * the page of offset on.
  * The cost grows with what the two do not share.  Where one is larger, what
  * lies beyond the end of the other is compared with zeros.
  */
-int disk_diff (struct disk *a, struct disk *b, diff_fn fn, void *opaque);
+int disk_diff (struct disk *a, struct disk *b, uint64_t offset, diff_fn fn,
+               void *opaque);
 
 /* Bytes that hold data. */
 static inline uint64_t
 disk_mapped (const struct disk *d)
 {
   return tree_mapped (&d->tree) << PAGE_SHIFT;
+}
+
+/* Bytes that the disk has written since it was last cloned, and that the quota
+ * counts: see radix.h.
+ */
+static inline uint64_t
+disk_owned (const struct disk *d)
+{
+  return tree_owned (&d->tree) << PAGE_SHIFT;
+}
+
+/* In bytes, of which whole pages count; TREE_NO_QUOTA: none.  Under what the
+ * disk owns already it only refuses more.
+ */
+static inline void
+disk_set_quota (struct disk *d, uint64_t quota)
+{
+  atomic_store_explicit (&d->tree.quota, quota, memory_order_relaxed);
+}
+
+static inline uint64_t
+disk_quota (const struct disk *d)
+{
+  return atomic_load_explicit (&d->tree.quota, memory_order_relaxed);
 }
 
 static inline void

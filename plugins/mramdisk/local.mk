@@ -7,6 +7,8 @@ libmramdisk_engine_la_SOURCES = \
 	plugins/mramdisk/arena.h \
 	plugins/mramdisk/disk.c \
 	plugins/mramdisk/disk.h \
+	plugins/mramdisk/figures.c \
+	plugins/mramdisk/figures.h \
 	plugins/mramdisk/memlimit.c \
 	plugins/mramdisk/memlimit.h \
 	plugins/mramdisk/node.h \
@@ -22,6 +24,10 @@ libmramdisk_engine_la_LIBADD = $(URCU_LIBS) $(JANSSON_LIBS)
 
 plugin_LTLIBRARIES += nbdkit-mramdisk-plugin.la
 nbdkit_mramdisk_plugin_la_SOURCES = \
+	plugins/mramdisk/events.c \
+	plugins/mramdisk/events.h \
+	plugins/mramdisk/methods.c \
+	plugins/mramdisk/methods.h \
 	plugins/mramdisk/parameters.c \
 	plugins/mramdisk/parameters.h \
 	plugins/mramdisk/plugin.c

@@ -19,6 +19,7 @@
 #include "parameters.h"
 #include "printable.h"
 #include "size.h"
+#include "unix-socket.h"
 
 
 struct config config = {
@@ -30,6 +31,7 @@ struct config config = {
     .auto_create = true,
   },
   .default_name = "",
+  .control_mode = 0600,
 };
 
 static int
@@ -230,6 +232,41 @@ set_default (const char *value)
   return 0;
 }
 
+static int
+set_control (const char *value)
+{
+  char buf[PRINTABLE_STRING];
+  char *path = *value ? nbdkit_absolute_path (value) : NULL;
+
+  if (*value == '\0')
+    return bad ("control", value, "the path of a socket");
+  if (path == NULL)
+    return -1;
+  if (strlen (path) > unix_socket_max_path ()) {
+    nbdkit_error ("control=%s: expected a path of at most %zu bytes; as an "
+                  "absolute path this one has %zu", printable (value, buf),
+                  unix_socket_max_path (), strlen (path));
+    free (path);
+    return -1;
+  }
+  free (config.control);
+  config.control = path;
+  return 0;
+}
+
+static int
+set_control_mode (const char *value)
+{
+  char *end;
+  unsigned long mode = strtoul (value, &end, 8);
+
+  if (*value < '0' || *value > '7' || *end || mode > 0777)
+    return bad ("control-mode", value, "an octal number from 0 to 777");
+  config.control_mode = mode;
+  config.has_control_mode = true;
+  return 0;
+}
+
 const char config_help[] =
   "[size=]<SIZE>            Size of a disk made by connecting to its name\n"
   "                         (default: 16M).\n"
@@ -238,6 +275,8 @@ const char config_help[] =
   "auto-create=yes|no       Does connecting to an unknown name make a disk?\n"
   "                         (default: yes)\n"
   "default=<NAME>           The disk that the empty export name means.\n"
+  "control=<SOCKET>         Serve the control protocol on this Unix socket.\n"
+  "control-mode=<OCTAL>     The socket's mode (default: 600).\n"
   "sector-size=<N>          Only whole sectors of so many bytes, 512 to 65536\n"
   "                         (default: any bytes).\n"
   "max-memory=<SIZE>        Memory for all disks (default: 80 % of what the\n"
@@ -261,6 +300,10 @@ config_set (const char *key, const char *value)
     return parse_bool (key, value, &config.o.auto_create);
   if (strcmp (key, "default") == 0)
     return set_default (value);
+  if (strcmp (key, "control") == 0)
+    return set_control (value);
+  if (strcmp (key, "control-mode") == 0)
+    return set_control_mode (value);
   if (strcmp (key, "sector-size") == 0)
     return parse_sector_size (key, value, &config.o.sector_size);
   if (strcmp (key, "max-memory") == 0)
@@ -274,8 +317,9 @@ config_set (const char *key, const char *value)
   if (strcmp (key, "parallel") == 0)
     return parse_parallel (key, value, &config.parallel);
   nbdkit_error ("unknown parameter %s=%s: expected size, disk, auto-create, "
-                "default, sector-size, max-memory, max-size, max-disks, "
-                "detect-zeroes or parallel", key, printable (value, buf));
+                "default, control, control-mode, sector-size, max-memory, "
+                "max-size, max-disks, detect-zeroes or parallel", key,
+                printable (value, buf));
   return -1;
 }
 
@@ -346,15 +390,21 @@ config_finish (void)
                   "are given", config.o.max_disks, config.ndisks);
     return -1;
   }
-  if (!config.o.auto_create && config.ndisks == 0) {
-    nbdkit_error ("auto-create=no: expected a disk= with it, "
+  if (config.has_control_mode && config.control == NULL) {
+    nbdkit_error ("control-mode=%o: expected control= with it",
+                  (unsigned) config.control_mode);
+    return -1;
+  }
+  /* With a control socket disks can be made later. */
+  if (!config.o.auto_create && config.ndisks == 0 && config.control == NULL) {
+    nbdkit_error ("auto-create=no: expected a disk= or control= with it, "
                   "else there is nothing to connect to");
     return -1;
   }
-  if (!default_exists && *config.default_name) {
+  if (!default_exists && *config.default_name && config.control == NULL) {
     nbdkit_error ("default=%s: expected a disk= of that name, "
-                  "or auto-create=yes",
-                  printable (config.default_name, buf));
+                    "auto-create=yes or control=",
+                    printable (config.default_name, buf));
     return -1;
   }
   if (config.max_memory == 0)
@@ -370,6 +420,8 @@ config_free (void)
   for (i = 0; i < config.ndisks; i++)
     free (config.disk[i].name);
   free (config.disk);
+  free (config.control);
+  config.control = NULL;
   config.disk = NULL;
   config.ndisks = 0;
 }

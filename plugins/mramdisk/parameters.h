@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "registry.h"
 
@@ -37,6 +38,9 @@ struct config_disk {
 struct config {
   struct registry_options o;
   uint64_t max_memory;          /* bytes; 0 until it is known */
+  char *control;                /* absolute path of the socket, or NULL */
+  mode_t control_mode;
+  bool has_control_mode;
   const char *default_name;     /* what the empty export name means */
   bool detect_zeroes;
   enum parallel parallel;

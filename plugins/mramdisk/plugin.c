@@ -18,7 +18,13 @@
 #include <nbdkit-plugin.h>
 
 #include "arena.h"
+#include "cleanup.h"
+#include "control.h"
 #include "disk.h"
+#include "events.h"
+#include "figures.h"
+#include "jsonrpc.h"
+#include "methods.h"
 #include "parameters.h"
 #include "printable.h"
 #include "registry.h"
@@ -32,6 +38,7 @@
  */
 static struct arena *arena;
 static struct registry *registry;
+static struct service service;
 
 /* ------------------------------------------------------------- start-up */
 
@@ -99,6 +106,47 @@ mramdisk_thread_model (void)
     ? NBDKIT_THREAD_MODEL_PARALLEL : NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
 }
 
+static void
+log_control (void *opaque, enum control_log level, const char *line)
+{
+  (void) opaque;
+  if (level == CONTROL_WARNING)
+    nbdkit_error ("%s", line);
+  else
+    nbdkit_debug ("%s", line);
+}
+
+/* Make the socket while errors can still be seen; nbdkit may go to the
+ * background later.
+ */
+static int
+control_open (void)
+{
+  const struct control_options options = {
+    .path = config.control,
+    .mode = config.control_mode,
+    .methods = mramdisk_methods,
+    .service = &service,
+    .log = log_control,
+    .tick = events_tick,
+    .tick_ms = EVENTS_TICK_MS,
+    .tick_kinds = events_tick_kinds,
+    .opaque = &service,
+  };
+  CLEANUP_FREE char *error = NULL;
+
+  service.arena = arena;
+  service.registry = registry;
+  service.control = control_listen (&options, &error);
+  if (service.control == NULL) {
+    nbdkit_error ("control=%s: %s", config.control,
+                  error ? error : "out of memory");
+    return -1;
+  }
+  registry_listen (registry, events_report, &service);
+  return 0;
+}
+
 static int
 mramdisk_get_ready (void)
 {
@@ -118,9 +166,13 @@ mramdisk_get_ready (void)
   }
   for (i = 0; i < config.ndisks; i++) {
     struct config_disk *d = &config.disk[i];
+    struct disk_options options = {
+      .size = d->size, .sector_size = d->sector_size,
+      .readonly = d->readonly, .quota = TREE_NO_QUOTA,
+    };
 
-    if (registry_create (registry, d->name, d->size, d->sector_size,
-                         d->readonly) == -1) {
+    if (registry_create (registry, d->name, &options, IF_EXISTS_ERROR,
+                         NULL) == -1) {
       char value[PRINTABLE_STRING];
 
       nbdkit_error ("disk=%s: %m", printable (d->value, value));
@@ -128,7 +180,7 @@ mramdisk_get_ready (void)
     }
   }
   nbdkit_debug ("max-memory=%" PRIu64, config.max_memory);
-  return 0;
+  return config.control ? control_open () : 0;
 }
 
 static int
@@ -138,12 +190,18 @@ mramdisk_after_fork (void)
     nbdkit_error ("cannot start a thread: %m");
     return -1;
   }
+  methods_started (&service);
+  if (service.control && control_start (service.control) == -1) {
+    nbdkit_error ("control=%s: cannot start a thread: %m", config.control);
+    return -1;
+  }
   return 0;
 }
 
 static void
 mramdisk_cleanup (void)
 {
+  control_stop (service.control);
   if (arena)
     arena_stop (arena);
 }
@@ -223,6 +281,7 @@ mramdisk_open (int readonly)
 {
   const char *name = nbdkit_export_name (), *expected;
   char shown[PRINTABLE_STRING];
+  struct connection *c;
   struct named_disk *d;
 
   (void) readonly;
@@ -245,14 +304,36 @@ mramdisk_open (int readonly)
                     shown, config.o.max_disks);
     else
       nbdkit_error ("export \"%s\": %m", shown);
+    return NULL;
   }
-  return d;
+  c = malloc (sizeof *c);
+  if (c == NULL || registry_connect (registry, c, d) == -1) {
+    nbdkit_error ("export \"%s\": out of memory", printable (name, shown));
+    free (c);
+    registry_close (registry, d);
+    errno = ENOMEM;
+    return NULL;
+  }
+  return c;
 }
 
 static void
 mramdisk_close (void *handle)
 {
-  registry_close (registry, handle);
+  struct connection *c = handle;
+  struct named_disk *d = c->d;
+
+  registry_disconnect (registry, c);
+  free (c);
+  registry_close (registry, d);
+}
+
+static struct named_disk *
+disk_of (void *handle)
+{
+  struct connection *c = handle;
+
+  return c->d;
 }
 
 static const char *
@@ -260,14 +341,14 @@ mramdisk_export_description (void *handle)
 {
   char description[DESCRIPTION_STRING];
 
-  describe (handle, description);
+  describe (disk_of (handle), description);
   return nbdkit_strdup_intern (description);
 }
 
 static int64_t
 mramdisk_get_size (void *handle)
 {
-  struct named_disk *d = handle;
+  struct named_disk *d = disk_of (handle);
 
   return disk_size (d->disk);
 }
@@ -276,7 +357,7 @@ static int
 mramdisk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
                      uint32_t *maximum)
 {
-  struct named_disk *d = handle;
+  struct named_disk *d = disk_of (handle);
   uint32_t sector = d->disk->sector_size;
 
   *minimum = sector;
@@ -288,7 +369,7 @@ mramdisk_block_size (void *handle, uint32_t *minimum, uint32_t *preferred,
 static int
 mramdisk_can_write (void *handle)
 {
-  struct named_disk *d = handle;
+  struct named_disk *d = disk_of (handle);
 
   return !disk_is_readonly (d->disk);
 }
@@ -324,73 +405,108 @@ mramdisk_can_cache (void *handle)
 
 /* ------------------------------------------------------------ data path */
 
-/* Say why a request failed; errno stays for nbdkit. */
+static const char *const figure_names[] = {
+  [FIGURE_READ] = "read", [FIGURE_WRITE] = "write", [FIGURE_ZERO] = "zero",
+  [FIGURE_TRIM] = "trim", [FIGURE_EXTENTS] = "block status",
+};
+
+/* Say why a request failed, and leave errno to nbdkit. */
 static int
-failed (const struct named_disk *d, const char *what, uint32_t count,
-        uint64_t offset)
+failed (struct figures_timer *timer, struct named_disk *d, enum figure what,
+        uint32_t count, uint64_t offset)
 {
   int err = errno;
   const char *why = strerror (err);
   char name[PRINTABLE_STRING];
+  enum figure_error error = FIGURE_OTHER;
 
-  if (err == ENOSPC)
-    why = offset + count > disk_size (d->disk)
-      ? "past the end of the disk" : "max-memory is reached";
+  if (err == EDQUOT) {
+    why = "the disk's quota is reached";
+    error = FIGURE_QUOTA;
+    registry_quota_reached (registry, d);
+    err = ENOSPC;               /* NBD has no other */
+  }
+  else if (err == ENOSPC) {
+    bool inside = offset + count <= disk_size (d->disk);
+
+    why = inside ? "max-memory is reached" : "past the end of the disk";
+    if (inside)
+      error = FIGURE_NO_MEMORY;
+  }
   else if (err == EINVAL)
     why = offset + count > disk_size (d->disk)
       ? "past the end of the disk" : "not a multiple of the sector size";
   nbdkit_error ("disk \"%s\": %s of %" PRIu32 " bytes at %" PRIu64 ": %s",
-                printable (d->name, name), what, count, offset, why);
+                printable (d->name, name), figure_names[what], count, offset,
+                why);
+  figures_done (timer, what, count, error);
   errno = err;
   return -1;
+}
+
+/* Count a request that has ended. */
+static int
+done (struct figures_timer *timer, struct named_disk *d, enum figure what,
+      uint32_t count, uint64_t offset, int r)
+{
+  if (r == -1)
+    return failed (timer, d, what, count, offset);
+  figures_done (timer, what, count, FIGURE_OK);
+  return 0;
 }
 
 static int
 mramdisk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                 uint32_t flags)
 {
-  struct named_disk *d = handle;
+  struct connection *c = handle;
+  struct figures_timer timer;
 
   (void) flags;
-  if (disk_read (d->disk, buf, count, offset) == -1)
-    return failed (d, "read", count, offset);
-  return 0;
+  figures_start (c->figures, &timer);
+  return done (&timer, c->d, FIGURE_READ, count, offset,
+               disk_read (c->d->disk, buf, count, offset));
 }
 
 static int
 mramdisk_pwrite (void *handle, const void *buf, uint32_t count,
                  uint64_t offset, uint32_t flags)
 {
-  struct named_disk *d = handle;
+  struct connection *c = handle;
+  struct figures_timer timer;
   int r;
 
   (void) flags;                 /* FUA: there is nothing more durable */
+  figures_start (c->figures, &timer);
   if (config.detect_zeroes)
-    r = disk_write_detect (d->disk, buf, count, offset);
+    r = disk_write_detect (c->d->disk, buf, count, offset);
   else
-    r = disk_write (d->disk, buf, count, offset);
-  return r == -1 ? failed (d, "write", count, offset) : 0;
+    r = disk_write (c->d->disk, buf, count, offset);
+  return done (&timer, c->d, FIGURE_WRITE, count, offset, r);
 }
 
 static int
 mramdisk_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct named_disk *d = handle;
+  struct connection *c = handle;
+  struct figures_timer timer;
 
-  if (disk_zero (d->disk, count, offset, flags & NBDKIT_FLAG_MAY_TRIM) == -1)
-    return failed (d, "zero", count, offset);
-  return 0;
+  figures_start (c->figures, &timer);
+  return done (&timer, c->d, FIGURE_ZERO, count, offset,
+               disk_zero (c->d->disk, count, offset,
+                          flags & NBDKIT_FLAG_MAY_TRIM));
 }
 
 static int
 mramdisk_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct named_disk *d = handle;
+  struct connection *c = handle;
+  struct figures_timer timer;
 
   (void) flags;
-  if (disk_trim (d->disk, count, offset) == -1)
-    return failed (d, "trim", count, offset);
-  return 0;
+  figures_start (c->figures, &timer);
+  return done (&timer, c->d, FIGURE_TRIM, count, offset,
+               disk_trim (c->d->disk, count, offset));
 }
 
 static int
@@ -440,10 +556,11 @@ static int
 mramdisk_extents (void *handle, uint32_t count, uint64_t offset,
                   uint32_t flags, struct nbdkit_extents *extents)
 {
-  struct named_disk *d = handle;
+  struct connection *c = handle;
   struct extents_request req = {
     extents, UINT64_MAX, flags & NBDKIT_FLAG_REQ_ONE
   };
+  struct figures_timer timer;
 
   /* Extents go on past the range as far as they are known, so that a hole of
    * 2^60 bytes is one.  But an extent over 4 GiB in the answer to a request for
@@ -452,9 +569,9 @@ mramdisk_extents (void *handle, uint32_t count, uint64_t offset,
   if (count == UINT32_MAX)
     req.end = offset + count;
 
-  if (disk_extents (d->disk, count, offset, add_extent, &req) == -1)
-    return failed (d, "block status", count, offset);
-  return 0;
+  figures_start (c->figures, &timer);
+  return done (&timer, c->d, FIGURE_EXTENTS, count, offset,
+               disk_extents (c->d->disk, count, offset, add_extent, &req));
 }
 
 static struct nbdkit_plugin plugin = {

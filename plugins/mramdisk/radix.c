@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -67,6 +68,20 @@ root_store (struct tree *t, page_t page, unsigned height) REQUIRES (t->lock)
                          memory_order_release);
 }
 
+/* A number that no tree has.  0 is the birth of a page that had none. */
+static uint32_t
+new_generation (void)
+{
+  static _Atomic uint32_t last;
+  uint32_t generation;
+
+  do
+    generation = atomic_fetch_add_explicit (&last, 1,
+                                            memory_order_relaxed) + 1;
+  while (generation == 0);
+  return generation;
+}
+
 void
 tree_init (struct tree *t, struct arena *a, uint64_t pages)
 {
@@ -74,8 +89,13 @@ tree_init (struct tree *t, struct arena *a, uint64_t pages)
 
   t->arena = a;
   mutex_init (&t->lock);
-  for (i = 0; i < TREE_COUNTERS; i++)
+  for (i = 0; i < TREE_COUNTERS; i++) {
     atomic_init (&t->count[i].mapped, 0);
+    atomic_init (&t->count[i].owned, 0);
+  }
+  atomic_init (&t->quota, TREE_NO_QUOTA);
+  atomic_init (&t->charged, 0);
+  atomic_init (&t->generation, new_generation ());
   atomic_init (&t->root, root_word (PAGE_HOLE, height_for (pages)));
 }
 
@@ -106,6 +126,57 @@ tree_find (const struct tree *t, uint64_t index, uint64_t *span)
   }
   *span = height_span (level) - (index & (height_span (level) - 1));
   return page;
+}
+
+page_t
+tree_find_sharing (const struct tree *t, uint64_t index, uint64_t *span,
+                   bool *shared)
+{
+  uint64_t root = root_load (t);
+  unsigned level = root_height (root);
+  page_t page = root_page (root);
+
+  *shared = false;
+  if (index >= height_span (level)) {
+    *span = UINT64_MAX;
+    return PAGE_HOLE;
+  }
+  while (page >= PAGE_FIRST) {
+    *shared |= arena_refs (t->arena, page) != 1;
+    if (level == 1)
+      break;
+    page = slot_load (node_at (t->arena, page), slot_index (index, level));
+    level--;
+  }
+  *span = height_span (level) - (index & (height_span (level) - 1));
+  return page;
+}
+
+uint64_t
+tree_exclusive (const struct tree *t, uint64_t index, uint64_t *span)
+{
+  uint64_t root = root_load (t), n = 0;
+  unsigned level = root_height (root), i;
+  page_t page = root_page (root);
+  struct node *node;
+
+  if (index >= height_span (level)) {
+    *span = UINT64_MAX;
+    return 0;
+  }
+  while (page >= PAGE_FIRST && arena_refs (t->arena, page) == 1 && level > 1) {
+    page = slot_load (node_at (t->arena, page), slot_index (index, level));
+    level--;
+  }
+  *span = height_span (level) - (index & (height_span (level) - 1));
+  if (page < PAGE_FIRST || arena_refs (t->arena, page) != 1)
+    return 0;
+  node = node_at (t->arena, page);
+  for (i = slot_index (index, 1); i < NODE_SLOTS; i++) {
+    page = slot_load (node, i);
+    n += page >= PAGE_FIRST && arena_refs (t->arena, page) == 1;
+  }
+  return n;
 }
 
 page_t
@@ -214,7 +285,80 @@ tree_cost (const struct tree *t, uint64_t first, uint64_t last)
   return cost;
 }
 
+uint64_t
+tree_not_owned (const struct tree *t, uint64_t first, uint64_t last)
+{
+  uint64_t n = last - first + 1, i, end, span;
+
+  for (i = first; i <= last; i = end + 1) {
+    page_t page;
+
+    end = i | (NODE_SLOTS - 1);
+    if (end > last)
+      end = last;
+    rcu_enter ();
+    page = tree_find (t, i, &span);
+    if (page >= PAGE_FIRST) {
+      struct node *leaf = node_at (t->arena, page);
+      uint64_t j;
+
+      for (j = i; j <= end; j++) {
+        page = slot_load (leaf, slot_index (j, 1));
+        n -= page >= PAGE_FIRST && tree_owns (t, page);
+      }
+    }
+    rcu_exit ();
+  }
+  return n;
+}
+
 /* ---------------------------------------------------------- operations */
+
+/* How often to ask again while others may have charged more than they need. */
+#define CHARGE_TRIES 16
+
+/* The charge is added before owned is read: of two who charge at once the
+ * later one sees the other's charge, or if that was given back, by acquire and
+ * release of charged, what it was spent on.
+ */
+int
+tree_op_charge (struct tree_op *op, struct tree *t, uint64_t n)
+{
+  int64_t want = (int64_t) n - op->charge, all;
+  uint64_t quota = atomic_load_explicit (&t->quota, memory_order_relaxed);
+  unsigned tries;
+
+  if (__builtin_expect (quota == TREE_NO_QUOTA, true) || want <= 0 ||
+      op->unlimited)
+    return 0;
+  for (tries = 0; tries < CHARGE_TRIES; tries++) {
+    all = atomic_fetch_add_explicit (&t->charged, want,
+                                     memory_order_acq_rel) + want;
+    if (tree_owned (t) + (uint64_t) all <= quota >> PAGE_SHIFT) {
+      op->charged = t;
+      op->charge += want;
+      return 0;
+    }
+    atomic_fetch_sub_explicit (&t->charged, want, memory_order_release);
+    if (all == want + op->charge)
+      break;                    /* nobody else's */
+    sched_yield ();
+  }
+  errno = EDQUOT;
+  return -1;
+}
+
+void
+tree_op_charge_spent (struct tree_op *op, unsigned n)
+{
+  int64_t spent = n < op->charge ? n : op->charge;
+
+  if (spent) {
+    atomic_fetch_sub_explicit (&op->charged->charged, spent,
+                               memory_order_release);
+    op->charge -= spent;
+  }
+}
 
 int
 tree_op_reserve (struct tree_op *op, uint64_t n)
@@ -265,6 +409,8 @@ tree_op_end (struct tree_op *op)
   assert (op->removed.n == 0);
   arena_unreserve (op->arena, op->credit);
   op->credit = 0;
+  if (op->charge)
+    tree_op_charge_spent (op, op->charge);
   arena_retire (op->arena, &op->retired);
 }
 
@@ -375,21 +521,24 @@ tree_open_locked (struct tree *t)
   atomic_fetch_and_explicit (&t->root, ~ROOT_CLOSED, memory_order_release);
 }
 
-static uint64_t
-count_data (struct arena *a, page_t page, unsigned level)
+/* Count the data pages of a subtree, and those that the tree owned. */
+static void
+count_data (const struct tree *t, page_t page, unsigned level,
+            int64_t *mapped, int64_t *owned)
 {
-  uint64_t n = 0;
   unsigned i;
 
-  if (level == 0)
-    return 1;
+  if (level == 0) {
+    ++*mapped;
+    *owned += tree_owns (t, page);
+    return;
+  }
   for (i = 0; i < NODE_SLOTS; i++) {
-    page_t child = slot_load (node_at (a, page), i);
+    page_t child = slot_load (node_at (t->arena, page), i);
 
     if (child >= PAGE_FIRST)
-      n += level == 1 ? 1 : count_data (a, child, level - 1);
+      count_data (t, child, level - 1, mapped, owned);
   }
-  return n;
 }
 
 /* Count what was removed, and retire it.  This is done with the lock still
@@ -399,12 +548,13 @@ count_data (struct arena *a, page_t page, unsigned level)
 static void
 settle_removed (struct tree *t, struct tree_op *op) REQUIRES (t->lock)
 {
+  int64_t mapped = 0, owned = 0;
   unsigned i;
 
   for (i = 0; i < op->removed.n; i++)
-    tree_count_mapped (t, -(int64_t) count_data (t->arena,
-                                              (page_t) op->removed.ref[i],
-                                              op->removed.ref[i] >> 32));
+    count_data (t, (page_t) op->removed.ref[i], op->removed.ref[i] >> 32,
+                &mapped, &owned);
+  tree_count (t, -mapped, -owned);
   arena_retire (op->arena, &op->removed);
 }
 
@@ -482,8 +632,10 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
   if (page != root_page (root_load (t)))
     root_store (t, page, height);
   if (page < PAGE_FIRST) {      /* all is gone: no need to look what it was */
-    for (i = 0; i < TREE_COUNTERS; i++)
+    for (i = 0; i < TREE_COUNTERS; i++) {
       atomic_store_explicit (&t->count[i].mapped, 0, memory_order_relaxed);
+      atomic_store_explicit (&t->count[i].owned, 0, memory_order_release);
+    }
     arena_retire (t->arena, &op->removed);
   }
   if (!was_closed)
@@ -591,6 +743,17 @@ tree_share_locked (struct tree *t, uint64_t *root, int64_t *mapped)
 }
 
 void
+tree_disown_locked (struct tree *t)
+{
+  unsigned i;
+
+  atomic_store_explicit (&t->generation, new_generation (),
+                         memory_order_relaxed);
+  for (i = 0; i < TREE_COUNTERS; i++)
+    atomic_store_explicit (&t->count[i].owned, 0, memory_order_relaxed);
+}
+
+void
 tree_adopt (struct tree *t, uint64_t root, int64_t mapped)
 {
   assert (root_page (root_load (t)) == PAGE_HOLE);
@@ -617,6 +780,17 @@ tree_mapped (const struct tree *t)
 
   for (i = 0; i < TREE_COUNTERS; i++)
     n += atomic_load_explicit (&t->count[i].mapped, memory_order_relaxed);
+  return n < 0 ? 0 : n;
+}
+
+uint64_t
+tree_owned (const struct tree *t)
+{
+  int64_t n = 0;
+  unsigned i;
+
+  for (i = 0; i < TREE_COUNTERS; i++)
+    n += atomic_load_explicit (&t->count[i].owned, memory_order_acquire);
   return n < 0 ? 0 : n;
 }
 
@@ -651,7 +825,8 @@ tree_check (const struct tree *t,
             void *opaque)
 {
   struct check c = { .a = t->arena, .edge = edge, .opaque = opaque };
-  uint64_t root = root_load (t), data = 0;
+  uint64_t root = root_load (t);
+  int64_t data = 0, owned = 0;
 
   if (root & ROOT_CLOSED) {
     fprintf (stderr, "tree: the gate was left closed\n");
@@ -659,10 +834,20 @@ tree_check (const struct tree *t,
   }
   check_below (&c, root_page (root), root_height (root));
   if (root_page (root) >= PAGE_FIRST)
-    data = count_data (t->arena, root_page (root), root_height (root));
-  if (data != tree_mapped (t)) {
-    fprintf (stderr, "tree: %" PRIu64 " pages hold data, but %" PRIu64
+    count_data (t, root_page (root), root_height (root), &data, &owned);
+  if (data != (int64_t) tree_mapped (t)) {
+    fprintf (stderr, "tree: %" PRId64 " pages hold data, but %" PRIu64
              " are counted\n", data, tree_mapped (t));
+    abort ();
+  }
+  if (owned != (int64_t) tree_owned (t)) {
+    fprintf (stderr, "tree: invariant T7 broken: %" PRId64 " pages are owned, "
+             "but %" PRIu64 " are counted\n", owned, tree_owned (t));
+    abort ();
+  }
+  if (atomic_load (&t->charged) != 0) {
+    fprintf (stderr, "tree: a charge of %" PRId64 " pages was left\n",
+             atomic_load (&t->charged));
     abort ();
   }
 }

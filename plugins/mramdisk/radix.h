@@ -42,6 +42,13 @@
  * word, wait for a grace period, do their work and clear it.  A writer looks at
  * the root word first in each reader section; if it is closed he queues.
  *
+ * Quotas.  A tree owns the data pages that it allocated since it was last
+ * cloned.  arena.birth notes for each data page the generation of the tree that
+ * linked it; no two trees have the same, and a clone gives a new one to the
+ * tree it is made of, so that to own nothing any more is one store.  Pages that
+ * become exclusive again because a clone goes are not owned: the count is what
+ * the disk has written, not what would be free without it.
+ *
  * Invariants
  *
  *   T1  At any instant the tree that can be reached from the root word is
@@ -60,6 +67,13 @@
  *       copy is made would be lost.
  *   T6  What an unlinked slot referred to stays until no reader can be there
  *       (A3), and its count stays up as long (A4).
+ *
+ *   T7  The sum of tree_counter.owned is the number of linked data pages whose
+ *       birth is the tree's generation.  The generation changes under the lock
+ *       with no writer in flight.
+ *   T8  With a quota, owned + charged <= quota, but for pages that somebody
+ *       owned when the quota was made smaller, or that were unlinked by others
+ *       while a request to the same pages ran.
  *
  * Who keeps a page alive?  Nodes: under the lock, the root, since only the
  * holder of the lock unlinks nodes (T2).  Everything else: the reader section
@@ -94,20 +108,29 @@
 #define ROOT_HEIGHT_SHIFT 32
 #define ROOT_CLOSED (UINT64_C (1) << 63)
 
-/* Pages that are mapped, counted by those who map and unmap.  One counter for
- * each of a few threads, each in a cache line of its own; only the sum means
+/* Pages that are mapped, and of those the ones the tree owns, counted by those
+ * who map and unmap.  One counter for each of a few threads, each in a cache line of its own; only the sum means
  * something.
  */
 #define TREE_COUNTERS 8
 struct tree_counter {
   _Alignas (64) _Atomic int64_t mapped;
+  _Atomic int64_t owned;
 };
+
+#define TREE_NO_QUOTA UINT64_MAX
 
 struct tree {
   struct tree_counter count[TREE_COUNTERS];
   struct arena *arena;
   _Atomic uint64_t root;
+  _Atomic uint64_t quota;       /* bytes that the tree may own, or none */
+  _Atomic uint32_t generation;  /* T7 */
   struct mutex lock;
+  /* Pages that operations in flight may yet come to own, while there is a
+   * quota.  In a line of its own: readers need the one above.
+   */
+  _Alignas (64) _Atomic int64_t charged;
 };
 
 /* Credit for pages that an operation may spend, and what it gives up.  An
@@ -117,6 +140,9 @@ struct tree_op {
   struct arena *arena;
   uint64_t credit;              /* pages reserved and not yet allocated */
   bool overdraft;               /* see arena_reserve */
+  bool unlimited;               /* by the quota: for what a client did not ask */
+  struct tree *charged;         /* whose quota it has charge of, or NULL */
+  int64_t charge;               /* pages of it */
   struct retired retired;       /* copied, or unlinked and counted */
   struct retired removed;       /* unlinked, data pages below not yet counted */
 };
@@ -171,6 +197,19 @@ page_t tree_find (const struct tree *t, uint64_t index, uint64_t *span);
 page_t tree_find_exclusive (const struct tree *t, uint64_t index,
                             uint64_t *span);
 
+/* Like tree_find, and says whether the path to the leaf is shared. */
+page_t tree_find_sharing (const struct tree *t, uint64_t index,
+                          uint64_t *span, bool *shared);
+
+/* How many data pages from index on are exclusive, out of *span that it looked
+ * at.  In a reader section.
+ */
+uint64_t tree_exclusive (const struct tree *t, uint64_t index,
+                         uint64_t *span);
+
+/* How many of the pages first to last (inclusive) the tree does not own. */
+uint64_t tree_not_owned (const struct tree *t, uint64_t first, uint64_t last);
+
 /* How many pages, nodes included, a write of pages first to last (inclusive)
  * needs at the most, if nobody else changes the tree meanwhile.
  */
@@ -188,12 +227,23 @@ tree_op_begin (struct tree_op *op, struct arena *a, bool overdraft)
   op->arena = a;
   op->credit = 0;
   op->overdraft = overdraft;
+  op->unlimited = false;
+  op->charged = NULL;
+  op->charge = 0;
   op->retired.n = 0;
   op->removed.n = 0;
 }
 
 /* Make sure of credit for n pages in all.  0, or -1 with errno ENOSPC. */
 int tree_op_reserve (struct tree_op *op, uint64_t n);
+
+/* Make sure that the tree's quota lets the operation own n pages more.
+ * Returns 0, or -1 with errno EDQUOT.
+ */
+int tree_op_charge (struct tree_op *op, struct tree *t, uint64_t n);
+
+/* n pages are linked that the tree did not own before. */
+void tree_op_charge_spent (struct tree_op *op, unsigned n);
 
 /* Allocate with the operation's credit, or more where it has too little.
  * Returns 0 or -1 with errno ENOSPC; then it has allocated nothing.
@@ -249,6 +299,9 @@ int tree_set_height_locked (struct tree *t, struct tree_op *op,
 void tree_share_locked (struct tree *t, uint64_t *root, int64_t *mapped)
   REQUIRES (t->lock);
 
+/* The tree owns none of its pages any more: it was cloned. */
+void tree_disown_locked (struct tree *t) REQUIRES (t->lock);
+
 /* Fill an empty tree with a content that tree_share_locked gave. */
 void tree_adopt (struct tree *t, uint64_t root, int64_t mapped);
 
@@ -258,13 +311,41 @@ void tree_unshare (struct arena *a, uint64_t root);
 /* Pages that hold data.  Exact while nobody writes. */
 uint64_t tree_mapped (const struct tree *t);
 
+/* Pages that the tree owns.  Exact while nobody writes. */
+uint64_t tree_owned (const struct tree *t);
+
+/* Note that a data page of that number is about to be linked. */
 static inline void
-tree_count_mapped (struct tree *t, int64_t n)
+tree_give_birth (const struct tree *t, page_t page)
 {
-  if (n)
-    atomic_fetch_add_explicit (
-      &t->count[rcu_thread_number () % TREE_COUNTERS].mapped, n,
-      memory_order_relaxed);
+  uint32_t generation = atomic_load_explicit (&t->generation,
+                                              memory_order_relaxed);
+
+  atomic_store_explicit (&t->arena->birth[page], generation,
+                         memory_order_relaxed);
+}
+
+/* Does the tree own a data page that it has linked, or just unlinked? */
+static inline bool
+tree_owns (const struct tree *t, page_t page)
+{
+  return atomic_load_explicit (&t->arena->birth[page],
+                               memory_order_relaxed) ==
+    atomic_load_explicit (&t->generation, memory_order_relaxed);
+}
+
+/* Release: pairs with the acquire of tree_owned, so that who finds a charge
+ * given back finds in owned what it was spent on.
+ */
+static inline void
+tree_count (struct tree *t, int64_t mapped, int64_t owned)
+{
+  struct tree_counter *c = &t->count[rcu_thread_number () % TREE_COUNTERS];
+
+  if (mapped)
+    atomic_fetch_add_explicit (&c->mapped, mapped, memory_order_relaxed);
+  if (owned)
+    atomic_fetch_add_explicit (&c->owned, owned, memory_order_release);
 }
 
 /* Abort with a message if the tree is not as the invariants say, while nobody

@@ -40,6 +40,9 @@ static bool verbose;
 static struct arena *arena;
 static struct registry *registry;
 
+/* What disks are made with.  The quota is never reached, but counted. */
+static struct disk_options options = { .sector_size = 1 };
+
 /* Which life a disk of the registry is in.  Locked for writing while a disk is
  * replaced and for reading while one is opened; not while it is used.
  */
@@ -501,13 +504,15 @@ replacer (struct thread *t)
     pthread_rwlock_wrlock (&lives_lock);
     if (nlives < MOST_LIVES) {
       if (rnd (t, 3)) {
-        if (registry_clone (registry, "golden", s, false, true) == -1)
+        if (registry_clone (registry, "golden", s, &options, IF_EXISTS_REPLACE,
+                            NULL) == -1)
           fail ("replace");
         life[nlives] = golden;
       }
       else {
         if (registry_destroy (registry, s) == -1 ||
-            registry_create (registry, s, FULL_SIZE, 1, false) == -1)
+            registry_create (registry, s, &options, IF_EXISTS_ERROR,
+                             NULL) == -1)
           fail ("destroy and create");
         memset (&life[nlives], 0, sizeof life[nlives]);
         life[nlives].size = FULL_SIZE;
@@ -624,7 +629,7 @@ walker (struct thread *t)
     else if (next < size)
       fail ("extents end too early");
     next = 0;
-    if (disk_diff (a.d->disk, b.d->disk, count_diff, &next) == -1)
+    if (disk_diff (a.d->disk, b.d->disk, 0, count_diff, &next) == -1)
       fail ("diff");
     if (a.d == b.d && next > FULL_SIZE)
       fail ("diff");
@@ -688,7 +693,7 @@ check_at_rest (struct disk *d)
 
   if (disk_extents (d, size, 0, check_extent, d) == -1)
     fail ("extents");
-  if (disk_diff (c, d, count_diff, &different) == -1 || different != 0)
+  if (disk_diff (c, d, 0, count_diff, &different) == -1 || different != 0)
     fail ("a clone differs");
   if (size >= SECTOR) {
     if (disk_read (d, buf, SECTOR, 0) == -1)
@@ -696,7 +701,7 @@ check_at_rest (struct disk *d)
     buf[0] = ~buf[0];
     if (disk_write (c, buf, SECTOR, 0) == -1)
       fail ("write to a clone");
-    if (disk_diff (d, c, count_diff, &different) == -1 || different == 0 ||
+    if (disk_diff (d, c, 0, count_diff, &different) == -1 || different == 0 ||
         different > PAGE_BYTES)
       fail ("a difference was not found");
   }
@@ -821,7 +826,8 @@ make_golden (void)
   char buf[CLUSTER_SECTORS * SECTOR] __attribute__ ((aligned (8)));
   unsigned c, reg;
 
-  if (registry_create (registry, "golden", FULL_SIZE, 1, false) == -1)
+  if (registry_create (registry, "golden", &options, IF_EXISTS_ERROR,
+                       NULL) == -1)
     fail ("golden");
   d = registry_open (registry, "golden");
   for (c = 0; c < CLUSTERS; c += 2) {
@@ -849,7 +855,7 @@ static const char usage[] =
 int
 main (int argc, char *argv[])
 {
-  static const struct option options[] = {
+  static const struct option arguments[] = {
     { "seconds", required_argument, NULL, 's' },
     { "seed", required_argument, NULL, 'r' },
     { "ops", required_argument, NULL, 'o' },
@@ -865,7 +871,7 @@ main (int argc, char *argv[])
   int c;
 
   seed = began;
-  while ((c = getopt_long (argc, argv, "", options, NULL)) != -1)
+  while ((c = getopt_long (argc, argv, "", arguments, NULL)) != -1)
     switch (c) {
     case 's': seconds = strtoull (optarg, NULL, 10); break;
     case 'r': seed = strtoull (optarg, NULL, 10); break;
@@ -881,9 +887,11 @@ main (int argc, char *argv[])
   registry = arena ? registry_new (arena, &o) : NULL;
   if (registry == NULL || rcu_prepare () == -1 || arena_start (arena) == -1)
     fail ("start");
+  options.size = FULL_SIZE;
+  options.quota = 4 * FULL_SIZE;
   for (i = 0; i < NAMES; i++)
-    if (registry_create (registry, (char[]) { '0' + i, '\0' }, FULL_SIZE, 1,
-                         false) == -1)
+    if (registry_create (registry, (char[]) { '0' + i, '\0' }, &options,
+                         IF_EXISTS_ERROR, NULL) == -1)
       fail ("create");
   make_golden ();
   pond = disk_new (arena, 2 * PAGE_BYTES, 1);

@@ -15,8 +15,12 @@ unit_ldadd = libengine-check.la libmramdisk-engine.la libmblock-common.la \
 
 unit_tests = \
 	tests/unit/test-arena \
+	tests/unit/test-control \
 	tests/unit/test-disk \
+	tests/unit/test-figures \
+	tests/unit/test-jsonrpc \
 	tests/unit/test-memlimit \
+	tests/unit/test-quota \
 	tests/unit/test-registry \
 	tests/unit/test-size
 
@@ -52,3 +56,23 @@ tests_unit_test_size_SOURCES = tests/unit/test-size.c
 tests_unit_test_size_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_size_CFLAGS = $(unit_cflags)
 tests_unit_test_size_LDADD = $(unit_ldadd)
+
+tests_unit_test_control_SOURCES = tests/unit/test-control.c
+tests_unit_test_control_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_control_CFLAGS = $(unit_cflags)
+tests_unit_test_control_LDADD = $(unit_ldadd)
+
+tests_unit_test_figures_SOURCES = tests/unit/test-figures.c
+tests_unit_test_figures_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_figures_CFLAGS = $(unit_cflags)
+tests_unit_test_figures_LDADD = $(unit_ldadd)
+
+tests_unit_test_jsonrpc_SOURCES = tests/unit/test-jsonrpc.c
+tests_unit_test_jsonrpc_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_jsonrpc_CFLAGS = $(unit_cflags)
+tests_unit_test_jsonrpc_LDADD = $(unit_ldadd)
+
+tests_unit_test_quota_SOURCES = tests/unit/test-quota.c
+tests_unit_test_quota_CPPFLAGS = $(unit_cppflags)
+tests_unit_test_quota_CFLAGS = $(unit_cflags)
+tests_unit_test_quota_LDADD = $(unit_ldadd)

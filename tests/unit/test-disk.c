@@ -621,10 +621,10 @@ expect_diff (struct disk *a, struct disk *b, const char *want)
 {
   char text[256] = "";
 
-  assert_int_equal (0, disk_diff (a, b, add_diff, text));
+  assert_int_equal (0, disk_diff (a, b, 0, add_diff, text));
   assert_string_equal (want, text);
   text[0] = '\0';
-  assert_int_equal (0, disk_diff (b, a, add_diff, text));
+  assert_int_equal (0, disk_diff (b, a, 0, add_diff, text));
   assert_string_equal (want, text);
 }
 

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Tests of the control socket.
+
+control_tests = \
+	tests/test-control-bad-input.sh \
+	tests/test-control-clients.sh \
+	tests/test-control-clone.sh \
+	tests/test-control-destroy.sh \
+	tests/test-control-errors.sh \
+	tests/test-control-extents-diff.sh \
+	tests/test-control-life-cycle.sh \
+	tests/test-control-list.sh \
+	tests/test-control-log.sh \
+	tests/test-control-manual.sh \
+	tests/test-control-methods.sh \
+	tests/test-control-names.sh \
+	tests/test-control-parameters.sh \
+	tests/test-control-quota.sh \
+	tests/test-control-replace.sh \
+	tests/test-control-resize.sh \
+	tests/test-control-slow-reader.sh \
+	tests/test-control-socket.sh \
+	tests/test-control-stats.sh \
+	tests/test-control-subscribe.sh \
+	tests/test-control-under-load.sh
+
+EXTRA_DIST += tests/controltest.py $(control_tests)
+# A plugin with a sanitizer cannot be loaded into an nbdkit without one.
+if !SANITIZER
+TESTS += $(control_tests)
+endif
+
+# The fuzzer brings sanitizers of its own, and its own build of the engine.
+EXTRA_DIST += \
+	tests/fuzz/corpus-jsonrpc \
+	tests/fuzz/fuzz-jsonrpc.c \
+	tests/fuzz/jsonrpc.dict \
+	tests/fuzz/run-fuzz.sh \
+	tests/fuzz/test-fuzz-jsonrpc.sh
+TESTS += tests/fuzz/test-fuzz-jsonrpc.sh
+
+.PHONY: fuzz
+fuzz:
+	abs_top_builddir='$(abs_top_builddir)' \
+	  $(SHELL) $(srcdir)/tests/fuzz/run-fuzz.sh
+
+clean-local: clean-fuzz
+.PHONY: clean-fuzz
+clean-fuzz:
+	rm -rf fuzz
