@@ -66,9 +66,13 @@ def public(d):
 def event(kind, **more):
     line = json.dumps({"jsonrpc": "2.0", "method": "event", "params":
                        dict(event=kind, **more, time=time.time())}) + "\n"
-    for send, kinds in subscribers:
+    for subscriber in list(subscribers):
+        send, kinds = subscriber
         if kind in kinds:
-            send(line)
+            try:
+                send(line)
+            except SystemExit:          # that client has gone
+                subscribers.remove(subscriber)
 
 
 def put(d, if_exists, kind, **more):

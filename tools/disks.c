@@ -213,6 +213,18 @@ const struct command command_destroy = {
 
 /* --------------------------------------------------------------- resize */
 
+/* What was done is said exactly: with a unit only if it is a whole number. */
+static char *
+unrounded (uint64_t bytes)
+{
+  char *s = text_size (bytes);
+
+  if (*s != '~')
+    return s;
+  free (s);
+  return text_format ("%" PRIu64, bytes);
+}
+
 /* The new size for "+1G" or "-1G". */
 static uint64_t
 relative_size (const char *name, const char *s)
@@ -221,7 +233,7 @@ relative_size (const char *name, const char *s)
   json_auto_t *stats = rpc_call ("stats", json_pack ("{s:s}", "name", name));
   uint64_t size = need_size (json_array_get (need_array (stats, "disks"), 0),
                              "size");
-  char *is = text_size (size);
+  char *is = unrounded (size);
 
   if (*s == '-' && by > size)
     fail (REFUSED, "the disk has a size of %s: cannot take %s away", is,
@@ -253,8 +265,8 @@ run_resize (int argc, char **argv)
     print_json (result);
     return DONE;
   }
-  from = text_size (need_size (result, "old_size"));
-  to = text_size (need_size (result, "size"));
+  from = unrounded (need_size (result, "old_size"));
+  to = unrounded (need_size (result, "size"));
   more = text_format (" from %s to %s", from, to);
   say ("resized", argv[0], more);
   free (from);
@@ -360,8 +372,8 @@ run_set (int argc, char **argv)
     return DONE;
   }
   size = json_is_integer (json_object_get (result, "quota"))
-    ? text_size (get_size (result, "quota")) : text_format ("none");
-  more = text_format (": %s, quota %s", get_bool (result, "readonly")
+    ? unrounded (get_size (result, "quota")) : text_format ("none");
+  more = text_format (": %s, quota %s", need_bool (result, "readonly")
                       ? "read-only" : "writable", size);
   say ("set", argv[0], more);
   free (size);

@@ -31,3 +31,52 @@ mblockctl_SOURCES = \
 mblockctl_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tools
 mblockctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 mblockctl_LDADD = libmblock-common.la $(JANSSON_LIBS)
+
+# Completion for bash, under the name by which bash looks for it.
+EXTRA_DIST += tools/mblockctl.bash-completion
+install-data-local: install-bash-completion
+uninstall-local: uninstall-bash-completion
+.PHONY: install-bash-completion uninstall-bash-completion
+install-bash-completion:
+	$(MKDIR_P) "$(DESTDIR)$(bashcompletiondir)"
+	$(INSTALL_DATA) $(srcdir)/tools/mblockctl.bash-completion \
+	  "$(DESTDIR)$(bashcompletiondir)/mblockctl"
+uninstall-bash-completion:
+	rm -f "$(DESTDIR)$(bashcompletiondir)/mblockctl"
+
+# The manual.
+EXTRA_DIST += docs/mblockctl.pod
+if HAVE_POD2MAN
+man_MANS += docs/mblockctl.1
+CLEANFILES += docs/mblockctl.1
+endif
+docs/mblockctl.1: docs/mblockctl.pod
+	$(AM_V_GEN) $(MKDIR_P) docs && \
+	$(POD2MAN) --utf8 --section=1 --name=mblockctl --center="mblock" \
+	  --release="mblock $(PACKAGE_VERSION)" $(srcdir)/docs/mblockctl.pod \
+	  $@.tmp && \
+	mv $@.tmp $@
+
+TESTS += \
+	tests/test-mblockctl-commands.sh \
+	tests/test-mblockctl-completion.sh \
+	tests/test-mblockctl-errors.sh \
+	tests/test-mblockctl-metrics.sh \
+	tests/test-mblockctl-names.sh \
+	tests/test-mblockctl-server.sh \
+	tests/test-mblockctl-terminal.sh \
+	tests/test-mblockctl-usage.sh \
+	tests/test-mblockctl-watch.sh
+EXTRA_DIST += \
+	tests/fake-control.py \
+	tests/mblockctl.sh \
+	tests/mblockctl-terminal.py \
+	tests/test-mblockctl-commands.sh \
+	tests/test-mblockctl-completion.sh \
+	tests/test-mblockctl-errors.sh \
+	tests/test-mblockctl-metrics.sh \
+	tests/test-mblockctl-names.sh \
+	tests/test-mblockctl-server.sh \
+	tests/test-mblockctl-terminal.sh \
+	tests/test-mblockctl-usage.sh \
+	tests/test-mblockctl-watch.sh

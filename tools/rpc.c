@@ -188,6 +188,16 @@ need_size (const json_t *object, const char *key)
   return json_integer_value (r);
 }
 
+bool
+need_bool (const json_t *object, const char *key)
+{
+  const json_t *r = json_object_get (object, key);
+
+  if (!json_is_boolean (r))
+    lacks (key);
+  return json_is_true (r);
+}
+
 uint64_t
 get_size (const json_t *object, const char *key)
 {

@@ -63,6 +63,7 @@ json_t *rpc_all_pages (const struct pages *p, json_t *params);
 json_t *need_array (const json_t *object, const char *key);
 const char *need_string (const json_t *object, const char *key);
 uint64_t need_size (const json_t *object, const char *key);
+bool need_bool (const json_t *object, const char *key);
 uint64_t get_size (const json_t *object, const char *key);
 bool get_bool (const json_t *object, const char *key);
 

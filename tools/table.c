@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@
 #define GAP 2                   /* between columns */
 #define ELASTIC_LEAST 16        /* below this, rather drop a column */
 #define ELASTIC_MIN 4           /* below this a name tells nothing */
+#define ELASTIC_MOST 60         /* a longer one pushes its own row aside, and
+                                   not all the others too */
 
 struct table {
   const struct column *column;
@@ -23,6 +26,7 @@ struct table {
   char **cell;
   size_t cells, size;
   size_t *width;                /* of each column; 0: dropped */
+  bool limited;                 /* nothing may be wider than that */
 };
 
 static void *
@@ -134,8 +138,13 @@ table_fit (struct table *t, size_t width)
     if (w > t->width[i % t->columns])
       t->width[i % t->columns] = w;
   }
-  if (width == 0)
+  t->limited = width > 0;
+  if (!t->limited) {
+    for (i = 0; i < t->columns; i++)
+      if (t->column[i].elastic && t->width[i] > ELASTIC_MOST)
+        t->width[i] = ELASTIC_MOST;
     return;
+  }
 
   while (total_cut (t, ELASTIC_LEAST) > width && drop_one (t))
     ;
@@ -164,8 +173,8 @@ print_line (const struct table *t, char *const cell[], FILE *fp,
 
   for (i = 0; i < t->columns; i++)
     if (t->width[i]) {
-      char *s = text_cut (cell[i], t->width[i]);
-      size_t pad = t->width[i] - text_width (s);
+      char *s = text_cut (cell[i], t->limited ? t->width[i] : SIZE_MAX);
+      size_t w = text_width (s), pad = t->width[i] > w ? t->width[i] - w : 0;
 
       put (fp, pending + (t->column[i].right ? pad : 0));
       fputs (s, fp);

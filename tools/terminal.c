@@ -275,9 +275,10 @@ read_key (int *key)
   *key = c;
   if (c != '\033' || !next_byte (&c))
     return true;
-  *key = KEY_OTHER;
+  *key = c;                     /* with Alt, or typed soon after Escape */
   if (c != '[' && c != 'O')
     return true;
+  *key = KEY_OTHER;
   while (next_byte (&c)) {
     if (c >= '0' && c <= '9' && number < 1000)
       number = 10 * number + c - '0';

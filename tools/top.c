@@ -235,7 +235,7 @@ take_sample (void)
 
 static const struct column columns[] = {
   { .title = "NAME", .elastic = true, .least = 16 },
-  { .title = "CLIENTS", .right = true, .drop = 1 },
+  { .title = "CONN", .right = true, .drop = 1 },
   { .title = "SIZE", .right = true, .drop = 5, .least = 6 },
   { .title = "MAPPED", .right = true, .drop = 6, .least = 7 },
   { .title = "OWN", .right = true, .least = 7 },
