@@ -223,9 +223,10 @@ def stats(name=None, after=None, limit=100):
         else names(after, limit)
     used = sum(d["own"] for d in disks.values())
     return {"arena": {"limit": 8 << 30, "used": used, "cached": 1 << 20,
-                      "disks": len(disks), "clients": 1,
+                      "disks": len(disks), "clients": 1, "connections": 2,
                       "uptime_seconds": time.time() - START},
-            "disks": [figures(disks[n]) for n in found], "next": next}
+            "total": figures(dict(new_disk("busy", 0), quota=1)),
+            "latency_sample": 16, "disks": [figures(disks[n]) for n in found], "next": next}
 
 
 def version():

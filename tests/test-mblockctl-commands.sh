@@ -96,6 +96,8 @@ status 0 diff golden busy --json
 json 'len(r["extents"]) == 25'
 status 0 stats
 out_has 'Memory: ~3.0G of 8G (38%)'
+out_has 'Times are taken of one request in 16.'
+grep -q '^read  *[1-9]' "$tmp/out" || wrong "expected totals"
 status 0 stats busy
 out_has 'Writes refused: 3 by the quota, 0 by max-memory'
 out_has '16.4us'

@@ -47,6 +47,9 @@ def get(metric, /, **labels):
 
 assert get("mblock_memory_limit_bytes") == 8 << 30
 assert get("mblock_disks") == 4
+assert get("mblock_connections") == 2
+assert get("mblock_requests_total", operation="read") == 4000
+assert get("mblock_no_space_total", limit="quota") == 3
 assert get("mblock_info", name="mramdisk", version="0.1.0") == 1
 assert get("mblock_disk_size_bytes", disk="golden") == 10 << 30
 assert get("mblock_disk_size_bytes", disk='q\\"b\\\\n\\nü') == 16 << 20
@@ -61,7 +64,7 @@ assert get("mblock_disk_no_space_total", disk="busy", limit="quota") == 3
 L = "mblock_disk_latency_seconds"
 series = {}
 for (name, labels), value in samples.items():
-    if name == L + "_bucket":
+    if name.endswith("_bucket"):
         d = dict(labels)
         le = float(d.pop("le").replace("+Inf", "inf"))
         series.setdefault(tuple(sorted(d.items())), []).append((le, value))
@@ -69,13 +72,18 @@ assert series
 bounds = {tuple(le for le, _ in s) for s in series.values()}
 assert len(bounds) == 1 and len(bounds.pop()) == 25
 for labels, s in series.items():
+    count = L + "_count" if "disk" in dict(labels) else \
+        "mblock_latency_seconds_count"
     assert s == sorted(s) and [v for _, v in s] == sorted(v for _, v in s)
-    assert s[-1] == (float("inf"), samples[L + "_count", labels])
+    assert s[-1] == (float("inf"), samples[count, labels])
 busy = dict(series[("disk", "busy"), ("operation", "read")])
 assert busy[1.28e-07] == 0 and busy[2.56e-07] == 2000
 assert busy[5.12e-07] == 2000 and busy[1.024e-06] == 3960
 assert busy[1.6384e-05] == 4000 == busy[float("inf")]
 EOP
+status 0 metrics --total
+grep -q mblock_disk_ "$tmp/out" && wrong "expected no figures of disks"
+out_has 'mblock_latency_seconds_count{operation="read"} '
 status 0 metrics --json
 json 'len(r["disks"]) == 4'
 

@@ -44,18 +44,11 @@ install-bash-completion:
 uninstall-bash-completion:
 	rm -f "$(DESTDIR)$(bashcompletiondir)/mblockctl"
 
-# The manual.
-EXTRA_DIST += docs/mblockctl.pod
+# The manual; docs/local.mk knows how to make it.
+PODS += docs/mblockctl.pod
 if HAVE_POD2MAN
 man_MANS += docs/mblockctl.1
-CLEANFILES += docs/mblockctl.1
 endif
-docs/mblockctl.1: docs/mblockctl.pod
-	$(AM_V_GEN) $(MKDIR_P) docs && \
-	$(POD2MAN) --utf8 --section=1 --name=mblockctl --center="mblock" \
-	  --release="mblock $(PACKAGE_VERSION)" $(srcdir)/docs/mblockctl.pod \
-	  $@.tmp && \
-	mv $@.tmp $@
 
 TESTS += \
 	tests/test-mblockctl-commands.sh \

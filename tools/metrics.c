@@ -8,6 +8,7 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "histogram.h"
@@ -42,11 +43,28 @@ label (const char *value)
   putchar ('"');
 }
 
+/* One sample: the disk is NULL for the totals, and a label too is left out if
+ * it is NULL.
+ */
 static void
-disk_label (const json_t *disk)
+sample (const char *metric, const char *suffix, const json_t *disk,
+        const char *key, const char *value, const char *le)
 {
-  fputs ("{disk=", stdout);
-  label (need_string (disk, "name"));
+  const char *before = "{";
+
+  printf ("%s%s", metric, suffix);
+  if (disk) {
+    fputs ("{disk=", stdout);
+    label (need_string (disk, "name"));
+    before = ",";
+  }
+  if (key) {
+    printf ("%s%s=\"%s\"", before, key, value);
+    before = ",";
+  }
+  if (le)
+    printf ("%sle=\"%s\"", before, le);
+  fputs (disk || key || le ? "} " : " ", stdout);
 }
 
 /* ------------------------------------------------------------ the server */
@@ -63,6 +81,8 @@ print_arena (const json_t *arena)
     { "cached", "mblock_memory_cached_bytes",
       "Memory that is free but was not given back to the system." },
     { "disks", "mblock_disks", "Disks that have a name." },
+    { "connections", "mblock_connections",
+      "NBD clients of all disks." },
     { "clients", "mblock_control_clients",
       "Clients of the control socket." },
     { "uptime_seconds", "mblock_uptime_seconds",
@@ -107,69 +127,71 @@ print_gauge (const json_t *disks, const char *key, const char *name,
   head (name, "gauge", help);
   json_array_foreach (disks, i, d)
     if (json_is_integer (json_object_get (d, key))) {
-      fputs (name, stdout);
-      disk_label (d);
-      printf ("} %" PRIu64 "\n", get_size (d, key));
+      sample (name, "", d, NULL, NULL, NULL);
+      printf ("%" PRIu64 "\n", get_size (d, key));
     }
+}
+
+/* ------------------------------------- what disks have, and all in total */
+
+/* Call fn for each disk, or once for the totals.  disks: the array, or the
+ * object with the totals.
+ */
+typedef void (*print_fn) (const char *metric, const char *key,
+                          const json_t *disk, const json_t *figures);
+
+static void
+print_each (const json_t *disks, print_fn fn, const char *metric,
+            const char *key)
+{
+  size_t i;
+  json_t *d;
+
+  if (!json_is_array (disks)) {
+    fn (metric, key, NULL, disks);
+    return;
+  }
+  json_array_foreach (disks, i, d)
+    fn (metric, key, d, d);
 }
 
 /* A counter that each operation has. */
 static void
-print_counter (const json_t *disks, const char *key, const char *name,
-               const char *help)
+print_counter (const char *metric, const char *key, const json_t *disk,
+               const json_t *figures)
 {
+  unsigned i;
+
+  for (i = 0; i < STATS_OPERATIONS; i++) {
+    const json_t *op = stats_of (figures, stats_operations[i]);
+
+    if (!json_is_integer (json_object_get (op, key)))
+      continue;
+    sample (metric, "", disk, "operation", stats_operations[i], NULL);
+    printf ("%" PRIu64 "\n", get_size (op, key));
+  }
+}
+
+static void
+print_no_space (const char *metric, const char *key, const json_t *disk,
+                const json_t *figures)
+{
+  static const char *const limits[][2] = {
+    { "enospc_quota", "quota" }, { "enospc_memory", "memory" },
+  };
   size_t i;
-  unsigned j;
-  json_t *d;
 
-  head (name, "counter", help);
-  json_array_foreach (disks, i, d)
-    for (j = 0; j < STATS_OPERATIONS; j++) {
-      const json_t *op = stats_of (d, stats_operations[j]);
-
-      if (!json_is_integer (json_object_get (op, key)))
-        continue;
-      fputs (name, stdout);
-      disk_label (d);
-      printf (",operation=\"%s\"} %" PRIu64 "\n", stats_operations[j],
-              get_size (op, key));
+  (void) key;
+  for (i = 0; i < 2; i++)
+    if (json_is_integer (json_object_get (figures, limits[i][0]))) {
+      sample (metric, "", disk, "limit", limits[i][1], NULL);
+      printf ("%" PRIu64 "\n", get_size (figures, limits[i][0]));
     }
 }
 
 static void
-print_no_space (const json_t *disks)
-{
-  static const char *const reasons[][2] = {
-    { "enospc_quota", "quota" }, { "enospc_memory", "memory" },
-  };
-  size_t i, j;
-  json_t *d;
-
-  head ("mblock_disk_no_space_total", "counter",
-        "Requests that got ENOSPC, by the limit they ran into.");
-  json_array_foreach (disks, i, d)
-    for (j = 0; j < 2; j++)
-      if (json_is_integer (json_object_get (d, reasons[j][0]))) {
-        fputs ("mblock_disk_no_space_total", stdout);
-        disk_label (d);
-        printf (",limit=\"%s\"} %" PRIu64 "\n", reasons[j][1],
-                get_size (d, reasons[j][0]));
-      }
-}
-
-#define LATENCY "mblock_disk_latency_seconds"
-
-static void
-print_bucket (const json_t *disk, const char *operation, const char *le,
-              uint64_t n)
-{
-  fputs (LATENCY "_bucket", stdout);
-  disk_label (disk);
-  printf (",operation=\"%s\",le=\"%s\"} %" PRIu64 "\n", operation, le, n);
-}
-
-static void
-print_histogram (const json_t *disk, const char *operation, const json_t *op)
+print_histogram (const char *metric, const json_t *disk,
+                 const char *operation, const json_t *op)
 {
   const json_t *sum = json_object_get (op, "latency_sum");
   struct histogram h = { { 0 } };
@@ -183,48 +205,77 @@ print_histogram (const json_t *disk, const char *operation, const json_t *op)
     n += h.count[i];
     if (i < FIRST_BUCKET)
       continue;
-    snprintf (le, sizeof le, "%.9g", (double) (UINT64_C (1) << i) / 1e9);
-    print_bucket (disk, operation, le, n);
+    snprintf (le, sizeof le, "%.10g", (double) (UINT64_C (1) << i) / 1e9);
+    sample (metric, "_bucket", disk, "operation", operation, le);
+    printf ("%" PRIu64 "\n", n);
   }
   n = histogram_total (&h);
-  print_bucket (disk, operation, "+Inf", n);
+  sample (metric, "_bucket", disk, "operation", operation, "+Inf");
+  printf ("%" PRIu64 "\n", n);
   if (json_is_integer (sum)) {
-    fputs (LATENCY "_sum", stdout);
-    disk_label (disk);
-    printf (",operation=\"%s\"} %.9f\n", operation,
-            json_integer_value (sum) / 1e9);
+    sample (metric, "_sum", disk, "operation", operation, NULL);
+    printf ("%.9f\n", json_integer_value (sum) / 1e9);
   }
-  fputs (LATENCY "_count", stdout);
-  disk_label (disk);
-  printf (",operation=\"%s\"} %" PRIu64 "\n", operation, n);
+  sample (metric, "_count", disk, "operation", operation, NULL);
+  printf ("%" PRIu64 "\n", n);
 }
 
 /* An operation that a disk has not had yet is left out: most of ten thousand
  * clones are idle.
  */
 static void
-print_latency (const json_t *disks)
+print_latency (const char *metric, const char *key, const json_t *disk,
+               const json_t *figures)
 {
+  unsigned i;
+
+  for (i = 0; i < STATS_OPERATIONS; i++) {
+    const json_t *op = stats_of (figures, stats_operations[i]);
+
+    if (json_array_size (json_object_get (op, key)) > 0)
+      print_histogram (metric, disk, stats_operations[i], op);
+  }
+}
+
+static void
+print_counters (const json_t *disks, bool total)
+{
+  static const struct {
+    const char *disk, *total, *type, *key, *help;
+    print_fn fn;
+  } metrics[] = {
+    { "mblock_disk_requests_total", "mblock_requests_total", "counter", "ops",
+      "Requests, also those that failed.", print_counter },
+    { "mblock_disk_bytes_total", "mblock_bytes_total", "counter", "bytes",
+      "Bytes that requests read, wrote, zeroed or trimmed.", print_counter },
+    { "mblock_disk_errors_total", "mblock_errors_total", "counter", "errors",
+      "Requests that failed.", print_counter },
+    { "mblock_disk_no_space_total", "mblock_no_space_total", "counter", NULL,
+      "Requests that got ENOSPC, by the limit they ran into.",
+      print_no_space },
+    { "mblock_disk_latency_seconds", "mblock_latency_seconds", "histogram",
+      "latency", "Time that the server worked on a request, of a sample of "
+      "the requests.", print_latency },
+  };
   size_t i;
-  unsigned j;
-  json_t *d;
 
-  head (LATENCY, "histogram", "Time that the server worked on a request.");
-  json_array_foreach (disks, i, d)
-    for (j = 0; j < STATS_OPERATIONS; j++) {
-      const json_t *op = stats_of (d, stats_operations[j]);
+  for (i = 0; i < sizeof metrics / sizeof *metrics; i++) {
+    const char *name = total ? metrics[i].total : metrics[i].disk;
 
-      if (json_array_size (json_object_get (op, "latency")) > 0)
-        print_histogram (d, stats_operations[j], op);
-    }
+    head (name, metrics[i].type, metrics[i].help);
+    print_each (disks, metrics[i].fn, name, metrics[i].key);
+  }
 }
 
 static int
 run_metrics (int argc, char **argv)
 {
   json_auto_t *version = rpc_call ("version", NULL);
-  json_auto_t *stats = rpc_all_pages (&pages_stats, NULL);
+  json_auto_t *stats = flag ("total")
+    ? rpc_call ("stats", json_pack ("{s:i}", "limit", 1))
+    : rpc_all_pages (&pages_stats, NULL);
   const json_t *disks = need_array (stats, "disks");
+  const json_t *total = json_object_get (stats, "total");
 
   (void) argc;
   (void) argv;
@@ -234,6 +285,11 @@ run_metrics (int argc, char **argv)
   }
   print_version (version);
   print_arena (json_object_get (stats, "arena"));
+  if (total)
+    print_counters (total, true);
+  if (flag ("total"))
+    return DONE;
+
   print_gauge (disks, "size", "mblock_disk_size_bytes", "Size of the disk.");
   print_gauge (disks, "mapped", "mblock_disk_mapped_bytes",
                "Data that the disk holds, shared or not.");
@@ -243,16 +299,14 @@ run_metrics (int argc, char **argv)
                "Memory that the disk may hold alone, if that is limited.");
   print_gauge (disks, "connections", "mblock_disk_connections",
                "NBD clients that have the disk open.");
-  print_counter (disks, "ops", "mblock_disk_requests_total",
-                 "Requests, also those that failed.");
-  print_counter (disks, "bytes", "mblock_disk_bytes_total",
-                 "Bytes that requests read, wrote, zeroed or trimmed.");
-  print_counter (disks, "errors", "mblock_disk_errors_total",
-                 "Requests that failed.");
-  print_no_space (disks);
-  print_latency (disks);
+  print_counters (disks, false);
   return DONE;
 }
+
+static const struct option_def metrics_options[] = {
+  { 0, "total", NULL, "only the server's figures, not those of each disk" },
+  { 0 }
+};
 
 const struct command command_metrics = {
   "metrics", "", "print all figures in Prometheus' text format",
@@ -263,5 +317,5 @@ const struct command command_metrics = {
   "  mblockctl metrics > /var/lib/node_exporter/mblock.prom.new &&\n"
   "    mv /var/lib/node_exporter/mblock.prom.new \\\n"
   "       /var/lib/node_exporter/mblock.prom\n",
-  NULL, 0, 0, run_metrics
+  metrics_options, 0, 0, run_metrics
 };

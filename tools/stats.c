@@ -73,6 +73,16 @@ print_operations (const json_t *disk)
   table_free (t);
 }
 
+/* If not each request's time was taken, say so. */
+static void
+print_sample (const json_t *stats)
+{
+  uint64_t sample = get_size (stats, "latency_sample");
+
+  if (sample > 1)
+    printf ("Times are taken of one request in %" PRIu64 ".\n", sample);
+}
+
 static void
 print_disk (const json_t *d)
 {
@@ -115,9 +125,9 @@ print_arena (const json_t *stats)
   char *up = text_duration (uptime);
 
   printf ("Memory: %s of %s (%s), and %s ready for reuse\n"
-          "Disks: %" PRIu64 "   Control clients: %" PRIu64 "   Up: %s\n\n",
-          u, l, percent, cached, get_size (arena, "disks"),
-          get_size (arena, "clients"), up);
+          "Disks: %" PRIu64 "   Clients: %" PRIu64 "   Control clients: %" PRIu64
+          "   Up: %s\n\n", u, l, percent, cached, get_size (arena, "disks"),
+          get_size (arena, "connections"), get_size (arena, "clients"), up);
   free (u);
   free (l);
   free (percent);
@@ -172,7 +182,7 @@ static int
 run_stats (int argc, char **argv)
 {
   json_auto_t *stats = NULL;
-  json_t *disks;
+  json_t *disks, *total;
 
   if (argc)
     stats = rpc_call ("stats", json_pack ("{s:o}", "name",
@@ -184,23 +194,30 @@ run_stats (int argc, char **argv)
     return DONE;
   }
   disks = need_array (stats, "disks");
+  total = json_object_get (stats, "total");
   if (argc) {
     if (json_array_size (disks) != 1)
       fail (NO_SERVER, "the server's answer does not hold one disk");
     print_disk (json_array_get (disks, 0));
+    print_sample (stats);
     return DONE;
   }
   print_arena (stats);
+  if (total) {
+    print_operations (total);
+    print_sample (stats);
+    putchar ('\n');
+  }
   print_disks (disks);
   return DONE;
 }
 
 const struct command command_stats = {
   "stats", "[NAME]", "print figures: memory, requests, errors, latencies",
-  "Without NAME the server's memory and a line for each disk; with it all\n"
-  "figures of one disk.  They count from when a disk was made.  A latency is\n"
-  "the time that the server worked on a request, without the network's, and\n"
-  "is rounded up to a power of two nanoseconds.\n"
+  "Without NAME the server's memory, what it has done since it was started, and\n"
+  "a line for each disk; with it all figures of one disk, since it was made.\n"
+  "A latency is the time that the server worked on a request, without the\n"
+  "network's, and is rounded up to a power of two nanoseconds.\n"
   "\n"
   "Examples:\n"
   "  mblockctl stats\n"
