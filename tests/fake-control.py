@@ -295,6 +295,13 @@ def misbehave(mode, id, conn, send):
 
 
 def serve(conn, mode):
+    try:
+        serve_client(conn, mode)
+    except ConnectionResetError:
+        pass                    # the client did not wait for its answers
+
+
+def serve_client(conn, mode):
     def send(s):
         try:
             conn.sendall(s.encode("utf-8", "surrogatepass"))

@@ -326,9 +326,9 @@ def test_top_pauses_and_helps():
     t.type("p")
     t.until(lambda: "PAUSED" not in t.text())
     t.type("?")
-    t.shows("leave this help")
+    t.shows("leaves this help")
     t.type("q")                         # of the help
-    t.until(lambda: "leave this help" not in t.text())
+    t.until(lambda: "leaves this help" not in t.text())
     t.type("-")
     t.shows("every 0.4 s")
     t.type("++++++++")

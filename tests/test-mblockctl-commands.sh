@@ -145,7 +145,7 @@ json 'r["name"] == "golden"'
 status 0 wait-ready
 out_empty
 status 0 top --once --delay 0.1
-out_has 'Control clients 1'
+out_has 'Clients 2'
 grep -q '^busy  *2  *1G  *101M  *5M  *[0-9]' "$tmp/out" || wrong "no rates"
 status 0 top -n 2 -d 0.1 --sort name
 [ "$(grep -c '^NAME' "$tmp/out")" = 2 ] || wrong "expected two tables"

@@ -41,13 +41,13 @@ status 0 info vm-1 --json
 json 'r["mapped"] == 4 << 20 and r["exclusive"] == 1 << 20 and
       r["shared"] == 3 << 20 and r["quota"] == 64 << 20'
 status 0 extents vm-1 --sharing
-out_is '  OFFSET      LENGTH   SIZE  TYPE' \
-       '       0     2097152     2M  data, shared' \
-       ' 2097152     1048576     1M  data, own' \
-       ' 3145728     1048576     1M  data, shared' \
-       ' 4194304     4194304     4M  hole' \
-       ' 8388608     1048576     1M  zero' \
-       ' 9437184  1064304640  1015M  hole'
+out_is ' OFFSET      LENGTH   SIZE  TYPE' \
+       '      0     2097152     2M  data, shared' \
+       '2097152     1048576     1M  data, own' \
+       '3145728     1048576     1M  data, shared' \
+       '4194304     4194304     4M  hole' \
+       '8388608     1048576     1M  zero' \
+       '9437184  1064304640  1015M  hole'
 status 0 diff golden vm-1
 out_has '2097152  1048576    1M'
 out_has 'in 1 place.'

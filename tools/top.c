@@ -177,7 +177,7 @@ compare (const void *a, const void *b)
   if (key)
     r = (key (x) < key (y)) - (key (x) > key (y));
   if (r == 0)
-    r = strcmp (x->name, y->name);
+    r = strverscmp (x->name, y->name);  /* vm-2 before vm-10 */
   return top.reverse ? -r : r;
 }
 
@@ -322,8 +322,8 @@ memory_line (void)
   memset (bar, '#', full);
   bar[BAR] = '\0';
   r = text_format ("Memory [%s] %s of %s (%s)   Disks %zu   "
-                   "Control clients %" PRIu64, bar, u, l, percent, top.rows,
-                   get_size (arena, "clients"));
+                   "Clients %" PRIu64, bar, u, l, percent, top.rows,
+                   get_size (arena, "connections"));
   free (u);
   free (l);
   free (percent);
@@ -355,8 +355,11 @@ total_line (void)
 static char *
 key_line (size_t shown)
 {
-  char *delay = text_format ("%g s", top.delay / 1000.0), *r;
+  char *delay, *r;
 
+  if (top.help)
+    return text_format ("q or ? leaves this help");
+  delay = text_format ("%g s", top.delay / 1000.0);
   r = text_format ("%zu-%zu of %zu  q quit  s sort: %s%s  r reverse  p pause  "
                    "+/- every %s  ? help",
                    top.rows ? top.scroll + 1 : 0, top.scroll + shown, top.rows,
@@ -423,7 +426,7 @@ draw_help (struct frame *f)
     "+, -       look more often, less often",
     "p          pause",
     "Space      look now",
-    "?          leave this help",
+    "?          this help",
     "",
     "OWN is the memory that a disk shares with no other.  OTHER are zeroes,",
     "trims and block status.  99% IN: so many requests took no longer.",
