@@ -17,6 +17,17 @@ lines () {
   wrong "expected $2 lines"
 }
 
+# The exit code of the process $1, which must end by itself.
+ends () {
+  local i
+  for ((i = 0; i < 1000; i++)); do
+    kill -0 "$1" 2>/dev/null || break
+    sleep 0.02
+  done
+  kill -KILL "$1" 2>/dev/null && echo "process $1 did not end"
+  wait "$1"
+}
+
 # Make events until the watcher's file has a line: then it has subscribed.
 awake () {
   local i
@@ -74,9 +85,10 @@ pids+=($two)
 awake "$tmp/two"
 lines "$tmp/two" 1
 "$ctl" set golden --readonly --quiet
-wait $two
+ends $two
+status=$?
 shown='watch --count 2'
-[ $? = 0 ] || wrong "expected exit code 0"
+[ $status = 0 ] || wrong "expected exit code 0, got $status"
 cp "$tmp/two" "$tmp/out"
 [ "$(wc -l < "$tmp/two")" = 2 ] || wrong "expected two lines"
 
@@ -90,7 +102,7 @@ head -n 1 < "$tmp/fifo" > "$tmp/first" &
 reader=$!
 awake "$tmp/first"
 wait $reader
-wait $watcher
+ends $watcher
 status=$?
 shown='watch | head'
 cp "$tmp/first" "$tmp/out"
@@ -103,7 +115,7 @@ watcher=$!
 pids+=($watcher)
 awake "$tmp/last"
 kill "${pids[0]}"
-wait $watcher
+ends $watcher
 status=$?
 shown='watch, and the server ends'
 [ $status = 3 ] || wrong "expected exit code 3, got $status"
