@@ -278,8 +278,8 @@ run_resize (int argc, char **argv)
 const struct command command_resize = {
   "resize", "NAME SIZE|+SIZE|-SIZE", "make a disk larger or smaller",
   "What is beyond a smaller size is lost.  Connections that are open keep the\n"
-  "size they know; new ones see the new size.  With + or - the size is changed\n"
-  "by so much.\n"
+  "size they know; new ones see the new size.  With + or - the size is\n"
+  "changed by so much.\n"
   "\n"
   "Examples:\n"
   "  mblockctl resize scratch 20G\n"
@@ -332,8 +332,8 @@ static const struct option_def clone_options[] = {
 const struct command command_clone = {
   "clone", "SOURCE NAME...", "make writable copies of a disk, or snapshots",
   "A clone has the content that SOURCE has at that instant, and shares its\n"
-  "memory until one of them is written.  Its cost does not depend on the size.\n"
-  "With --replace an existing disk is put back to SOURCE in one step.\n"
+  "memory until one of them is written.  Its cost does not depend on the\n"
+  "size. With --replace an existing disk is put back to SOURCE in one step.\n"
   "\n"
   "Examples:\n"
   "  mblockctl clone golden vm-1 vm-2 vm-3\n"

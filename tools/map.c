@@ -281,9 +281,9 @@ static const struct option_def map_options[] = {
 
 const struct command command_map = {
   "map", "NAME", "draw a picture of what a disk holds",
-  "Each sign stands for an equal part of the disk and shows the rarest kind in\n"
-  "it: own data before shared data before zeros before holes.  Colours are used\n"
-  "on a terminal, unless NO_COLOR is set.\n"
+  "Each sign stands for an equal part of the disk and shows the rarest kind\n"
+  "in it: own data before shared data before zeros before holes.  Colours are\n"
+  "used on a terminal, unless NO_COLOR is set.\n"
   "\n"
   "Examples:\n"
   "  mblockctl map vm-1\n"

@@ -310,8 +310,8 @@ static const struct option_def metrics_options[] = {
 
 const struct command command_metrics = {
   "metrics", "", "print all figures in Prometheus' text format",
-  "For the textfile collector of the node exporter, or any program that serves\n"
-  "a command's output over HTTP.  The manual lists the metrics.\n"
+  "For the textfile collector of the node exporter, or any program that\n"
+  "serves a command's output over HTTP.  The manual lists the metrics.\n"
   "\n"
   "Example:\n"
   "  mblockctl metrics > /var/lib/node_exporter/mblock.prom.new &&\n"

@@ -147,8 +147,8 @@ run_methods (int argc, char **argv)
 
 const struct command command_methods = {
   "methods", "[METHOD]", "list the methods that the server knows",
-  "With METHOD its parameters.  This is for those who write programs that talk\n"
-  "to the control socket; mblock-control(7) describes the protocol.\n"
+  "With METHOD its parameters.  This is for those who write programs that\n"
+  "talk to the control socket; mblock-control(7) describes the protocol.\n"
   "\n"
   "Examples:\n"
   "  mblockctl methods\n"

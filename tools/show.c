@@ -143,9 +143,9 @@ const struct command command_list = {
   "list", "[PATTERN...]", "list disks",
   "A PATTERN is one of the shell's, such as 'vm-*'; put it in quotes.\n"
   "\n"
-  "SIZE is what clients see, MAPPED what is stored (shared or not), QUOTA what\n"
-  "the disk may hold alone, SECTOR the unit of requests, CLIENTS the open\n"
-  "connections, MODE rw or ro.\n"
+  "SIZE is what clients see, MAPPED what is stored (shared or not), QUOTA\n"
+  "what the disk may hold alone, SECTOR the unit of requests, CLIENTS the\n"
+  "open connections, MODE rw or ro.\n"
   "\n"
   "Examples:\n"
   "  mblockctl list\n"

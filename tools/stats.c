@@ -125,8 +125,8 @@ print_arena (const json_t *stats)
   char *up = text_duration (uptime);
 
   printf ("Memory: %s of %s (%s), and %s ready for reuse\n"
-          "Disks: %" PRIu64 "   Clients: %" PRIu64 "   Control clients: %" PRIu64
-          "   Up: %s\n\n", u, l, percent, cached, get_size (arena, "disks"),
+          "Disks: %" PRIu64 "   Clients: %" PRIu64
+          "   Control clients: %" PRIu64 "   Up: %s\n\n", u, l, percent, cached, get_size (arena, "disks"),
           get_size (arena, "connections"), get_size (arena, "clients"), up);
   free (u);
   free (l);
@@ -214,10 +214,10 @@ run_stats (int argc, char **argv)
 
 const struct command command_stats = {
   "stats", "[NAME]", "print figures: memory, requests, errors, latencies",
-  "Without NAME the server's memory, what it has done since it was started, and\n"
-  "a line for each disk; with it all figures of one disk, since it was made.\n"
-  "A latency is the time that the server worked on a request, without the\n"
-  "network's, and is rounded up to a power of two nanoseconds.\n"
+  "Without NAME the server's memory, what it has done since it was started,\n"
+  "and a line for each disk; with it all figures of one disk, since it was\n"
+  "made. A latency is the time that the server worked on a request, without\n"
+  "the network's, and is rounded up to a power of two nanoseconds.\n"
   "\n"
   "Examples:\n"
   "  mblockctl stats\n"

@@ -159,8 +159,8 @@ static const struct option_def watch_options[] = {
 const struct command command_watch = {
   "watch", "[EVENT...]", "follow events, one a line",
   "EVENT is one of created, destroyed, resized, cloned, replaced, set,\n"
-  "memory_low, quota; without any, all are followed.  With --json each line is\n"
-  "a JSON object.  Ends when interrupted, or when its reader goes away.\n"
+  "memory_low, quota; without any, all are followed.  With --json each line\n"
+  "is a JSON object.  Ends when interrupted, or when its reader goes away.\n"
   "\n"
   "Examples:\n"
   "  mblockctl watch\n"
