@@ -1,0 +1,119 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# When the server refuses, is not there or does not behave: one line of error
+# and the exit code that mblockctl(1) promises.
+
+. "${srcdir:-.}/tests/mblockctl.sh"
+start_fake s
+export MBLOCK_SOCKET=$tmp/s
+
+# 1: refused.
+status 1 create golden 1G
+error_has 'the disk "golden" exists already (EEXIST)'
+out_empty
+status 1 info nope
+error_has 'mblockctl: info: there is no disk "nope" (ENOENT)'
+status 1 info nope --json
+error_has 'ENOENT'
+out_empty
+status 1 create x 1000 --sector-size 512
+error_has 'EINVAL'
+status 1 destroy nope idle
+error_has 'nope'
+out_is 'destroyed idle'         # the others are done all the same
+status 1 clone golden busy new
+error_has '"busy" exists already'
+out_is 'cloned new'
+status 1 clone golden busy other --json
+json '[d["name"] for d in r] == ["other"]'
+status 1 resize golden -11G
+error_has 'cannot take 11G away'
+status 1 resize golden +9223372036854775807
+error_has 'over 2^63-1 bytes'
+status 1 call nope
+error_has 'unknown method nope'
+status 1 methods nope
+status 1 watch nope
+error_has 'unknown event nope'
+
+# 1: the output cannot be written.
+if [ -w /dev/full ]; then
+  shown='mblockctl list >/dev/full'
+  "$ctl" list >/dev/full 2>"$tmp/err"
+  [ $? = 1 ] || wrong "expected exit code 1"
+  error_has 'cannot write to standard output: No space left on device'
+fi
+
+# 3: nobody there.
+status 3 -s "$tmp/none" list
+error_has "cannot connect to $tmp/none: there is no such socket"
+echo > "$tmp/file"
+status 3 -s "$tmp/file" list
+error_has 'no server listens there'
+python3 -c 'import socket, sys
+socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$tmp/dead"
+status 3 -s "$tmp/dead" list
+error_has 'no server listens there'
+status 3 -s "$tmp/$(printf '%0120d' 0)" list
+error_has 'longer than 107 bytes'
+status 3 -s "$tmp/none" top
+error_has 'no such socket'
+status 3 -s "$tmp/none" watch
+
+# 3, or 1 if it is a refusal: a server that goes wrong.
+try () {
+  local mode=$1 expected=$2 text=$3
+  start_fake "$mode" "$mode"
+  status "$expected" -s "$tmp/$mode" --timeout 2 list
+  error_has "$text"
+  out_empty
+}
+try busy 1 'too many clients'
+try garbage 3 'not JSON'
+try array 3 'not a JSON object'
+try hangup 3 'closed the connection'
+try partial 3 'closed the connection in mid-answer'
+try wrong-id 3 'another request'
+try no-result 3 'no result'
+try no-members 3 'no valid "disks"'
+try circle 3 'do not advance'
+start_fake silent silent
+status 3 -s "$tmp/silent" --timeout 0.2 list
+error_has 'did not answer in time'
+start_fake long long
+status 3 -s "$tmp/long" list
+error_has 'longer than 64 MiB'
+for command in version 'info a' stats map\ a metrics methods watch 'top --once'
+do
+  status 3 -s "$tmp/hangup" $command
+  error_has 'closed the connection'
+done
+for command in version 'resize a 1' 'resize a +1' stats 'stats a' 'map a' \
+               metrics methods 'set a -r' 'extents a' 'diff a b' 'info a' \
+               'top --once'
+do
+  status 3 -s "$tmp/no-members" $command
+  error_has 'no valid'
+done
+
+# A slow server is only slow.
+start_fake slow slow=0.3
+status 0 -s "$tmp/slow" --timeout 20 version
+status 0 -s "$tmp/slow" --timeout 0 version
+no_error
+
+# wait-ready: not in time; in time; not our server.
+status 3 -s "$tmp/none" wait-ready --timeout 0.3
+error_has 'not in time'
+status 3 -s "$tmp/silent" wait-ready --timeout 0.3
+error_has 'not in time'
+status 3 -s "$tmp/garbage" wait-ready --timeout 30
+error_has 'not JSON'
+python3 "$tests/fake-control.py" "$tmp/late" late=0.5 &
+pids+=($!)
+status 0 -s "$tmp/late" wait-ready --timeout 60
+no_error
+status 0 -s "$tmp/late" wait-ready --json
+json 'r["name"] == "mramdisk"'
+
+exit $rc

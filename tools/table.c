@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Tables for people: columns as wide as what is in them. */
+
+#include <config.h>
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "mblockctl.h"
+#include "table.h"
+#include "terminal.h"
+#include "text.h"
+
+#define GAP 2                   /* between columns */
+#define ELASTIC_LEAST 16        /* below this, rather drop a column */
+#define ELASTIC_MIN 4           /* below this a name tells nothing */
+#define ELASTIC_MOST 60         /* a longer one pushes its own row aside, and
+                                   not all the others too */
+
+struct table {
+  const struct column *column;
+  size_t columns;
+  char **cell;
+  size_t cells, size;
+  size_t *width;                /* of each column; 0: dropped */
+  bool limited;                 /* nothing may be wider than that */
+};
+
+static void *
+must (void *p)
+{
+  if (p == NULL)
+    abort ();
+  return p;
+}
+
+struct table *
+table_new (const struct column *columns, size_t n)
+{
+  struct table *t = must (calloc (1, sizeof *t));
+
+  t->column = columns;
+  t->columns = n;
+  t->width = must (calloc (n, sizeof *t->width));
+  return t;
+}
+
+void
+table_free (struct table *t)
+{
+  size_t i;
+
+  for (i = 0; i < t->cells; i++)
+    free (t->cell[i]);
+  free (t->cell);
+  free (t->width);
+  free (t);
+}
+
+void
+table_add (struct table *t, char *cell)
+{
+  if (t->cells == t->size) {
+    t->size = 2 * t->size + 64;
+    t->cell = must (reallocarray (t->cell, t->size, sizeof *t->cell));
+  }
+  t->cell[t->cells++] = cell;
+}
+
+void
+table_addf (struct table *t, const char *fmt, ...)
+{
+  va_list args;
+  char *s;
+
+  va_start (args, fmt);
+  if (vasprintf (&s, fmt, args) == -1)
+    abort ();
+  va_end (args);
+  table_add (t, s);
+}
+
+static size_t
+total (const struct table *t)
+{
+  size_t i, n = 0;
+
+  for (i = 0; i < t->columns; i++)
+    if (t->width[i])
+      n += (n ? GAP : 0) + t->width[i];
+  return n;
+}
+
+/* What the table would take with its elastic column cut to so much. */
+static size_t
+total_cut (const struct table *t, size_t elastic)
+{
+  size_t i, n = total (t);
+
+  for (i = 0; i < t->columns; i++)
+    if (t->column[i].elastic && t->width[i] > elastic)
+      n -= t->width[i] - elastic;
+  return n;
+}
+
+/* Returns false if there is none that can be missed. */
+static bool
+drop_one (struct table *t)
+{
+  size_t i, which = t->columns;
+
+  for (i = 0; i < t->columns; i++)
+    if (t->width[i] && t->column[i].drop &&
+        (which == t->columns || t->column[i].drop > t->column[which].drop))
+      which = i;
+  if (which == t->columns)
+    return false;
+  t->width[which] = 0;
+  return true;
+}
+
+void
+table_fit (struct table *t, size_t width)
+{
+  size_t i;
+
+  for (i = 0; i < t->columns; i++) {
+    t->width[i] = text_width (t->column[i].title);
+    if (t->width[i] < t->column[i].least)
+      t->width[i] = t->column[i].least;
+  }
+  for (i = 0; i < t->cells; i++) {
+    size_t w = text_width (t->cell[i]);
+
+    if (w > t->width[i % t->columns])
+      t->width[i % t->columns] = w;
+  }
+  t->limited = width > 0;
+  if (!t->limited) {
+    for (i = 0; i < t->columns; i++)
+      if (t->column[i].elastic && t->width[i] > ELASTIC_MOST)
+        t->width[i] = ELASTIC_MOST;
+    return;
+  }
+
+  while (total_cut (t, ELASTIC_LEAST) > width && drop_one (t))
+    ;
+  for (i = 0; i < t->columns; i++)
+    if (t->column[i].elastic && total (t) > width) {
+      size_t over = total (t) - width;
+
+      t->width[i] = t->width[i] > over + ELASTIC_MIN ?
+        t->width[i] - over : ELASTIC_MIN;
+    }
+}
+
+static void
+put (FILE *fp, size_t n)
+{
+  while (n-- > 0)
+    putc (' ', fp);
+}
+
+/* No spaces at a line's end: they would wrap on a terminal. */
+static void
+print_line (const struct table *t, char *const cell[], FILE *fp,
+            const char *end)
+{
+  size_t i, pending = 0;
+
+  for (i = 0; i < t->columns; i++)
+    if (t->width[i]) {
+      char *s = text_cut (cell[i], t->limited ? t->width[i] : SIZE_MAX);
+      size_t w = text_width (s), pad = t->width[i] > w ? t->width[i] - w : 0;
+
+      put (fp, pending + (t->column[i].right ? pad : 0));
+      fputs (s, fp);
+      pending = GAP + (t->column[i].right ? 0 : pad);
+      free (s);
+    }
+  fputs (end, fp);
+}
+
+void
+table_print_header (const struct table *t, FILE *fp, const char *end)
+{
+  char **cell = must (calloc (t->columns, sizeof *cell));
+  size_t i;
+
+  for (i = 0; i < t->columns; i++)
+    cell[i] = (char *) t->column[i].title;
+  print_line (t, cell, fp, end);
+  free (cell);
+}
+
+void
+table_print_row (const struct table *t, size_t row, FILE *fp, const char *end)
+{
+  print_line (t, t->cell + row * t->columns, fp, end);
+}
+
+void
+table_print (struct table *t)
+{
+  size_t i;
+
+  table_fit (t, isatty (STDOUT_FILENO) ? terminal_width () : 0);
+  if (settings.color)
+    fputs ("\033[1m", stdout);
+  table_print_header (t, stdout, settings.color ? "\033[0m\n" : "\n");
+  for (i = 0; i < t->cells / t->columns; i++)
+    table_print_row (t, i, stdout, "\n");
+}
