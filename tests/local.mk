@@ -65,6 +65,7 @@ mramdisk_tests = \
 	tests/test-mramdisk-sector-size.sh \
 	tests/test-mramdisk-shadow.sh \
 	tests/test-mramdisk-shared.sh \
+	tests/test-mramdisk-swap.sh \
 	tests/test-mramdisk-thread-model.sh \
 	tests/test-mramdisk-tls-certificates.sh \
 	tests/test-mramdisk-tls-psk.sh \

@@ -29,6 +29,9 @@
 #ifndef MADV_POPULATE_WRITE     /* Linux 5.14 */
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED    /* Linux 5.18 */
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 /* One huge page of x86-64 and of arm64 with 4 KiB pages. */
 #define CHUNK_BYTES (UINT64_C (2) << 20)
@@ -142,6 +145,12 @@ struct arena_private {
 };
 
 /* ---------------------------------------------------------------- chunks */
+
+static size_t
+range_len (const struct arena_private *p)
+{
+  return p->nchunks * CHUNK_BYTES;
+}
 
 static void
 list_remove (struct arena_private *p, uint32_t c) REQUIRES (p->lock)
@@ -719,8 +728,9 @@ give_back_one (struct arena_private *p, uint64_t keep)
       size_t len = (j - i) * PAGE_BYTES;
 
       UNPOISON (addr, len);
-      if (madvise (addr, len, MADV_DONTNEED) == -1)
-        memset (addr, 0, len);  /* mlockall(2): keep A6 at least */
+      if (madvise (addr, len, MADV_DONTNEED) == -1 &&
+          madvise (addr, len, MADV_DONTNEED_LOCKED) == -1)
+        memset (addr, 0, len);  /* locked, and an old kernel: keep A6 */
       POISON (addr, len);
     }
   }
@@ -842,12 +852,51 @@ reclaimer (void *vp)
 }
 
 int
+arena_hide (struct arena *a)
+{
+  return mprotect (a->base, range_len (a->priv), PROT_NONE);
+}
+
+/* Has the process locked memory?  proc(5), /proc/pid/status. */
+static bool
+memory_is_locked (void)
+{
+  unsigned long kilobytes = 0;
+  char line[128];
+  FILE *fp = fopen ("/proc/self/status", "re");
+
+  if (fp == NULL)
+    return false;
+  while (fgets (line, sizeof line, fp) &&
+         sscanf (line, "VmLck: %lu", &kilobytes) != 1)
+    ;
+  fclose (fp);
+  return kilobytes > 0;
+}
+
+/* The other way round the kernel would touch all of a locked range as soon as
+ * it may be written.
+ */
+static int
+show (struct arena *a)
+{
+  size_t len = range_len (a->priv);
+
+  if (munlock (a->base, len) == -1 ||
+      mprotect (a->base, len, PROT_READ | PROT_WRITE) == -1)
+    return -1;
+  return memory_is_locked () ? mlock2 (a->base, len, MLOCK_ONFAULT) : 0;
+}
+
+int
 arena_start (struct arena *a)
 {
   struct arena_private *p = a->priv;
   int err;
 
   assert (!p->started);
+  if (show (a) == -1)
+    return -1;
   mutex_lock (&p->limbo_lock);
   p->stop = false;
   mutex_unlock (&p->limbo_lock);
@@ -899,12 +948,6 @@ map_aligned (size_t len)
     munmap (addr, before_len);
   munmap (addr + before_len + len, CHUNK_BYTES - before_len);
   return addr + before_len;
-}
-
-static size_t
-range_len (const struct arena_private *p)
-{
-  return p->nchunks * CHUNK_BYTES;
 }
 
 static size_t

@@ -40,8 +40,8 @@
  *   A6  A free page that is not marked dirty reads as zeros.
  *
  * Thread-safety.  All functions may be called from any thread but
- * arena_create, arena_start, arena_stop and arena_destroy, which want to be
- * alone.
+ * arena_create, arena_hide, arena_start, arena_stop and arena_destroy, which
+ * want to be alone.
  *   takes no lock:                arena_addr, arena_refs, arena_ref_*,
  *                                 arena_unreserve
  *   takes the arena's lock:       arena_alloc, arena_free_unlinked, arena_stats
@@ -115,10 +115,17 @@ struct arena *arena_create (uint64_t limit);
  */
 void arena_destroy (struct arena *a);
 
+/* Until arena_start nobody needs the pages: take them away.  For a process that
+ * may call mlockall(2) in between, as nbdkit --swap does: that would touch the
+ * whole range.  Returns 0, or -1 with errno of mprotect(2).
+ */
+int arena_hide (struct arena *a);
+
 /* Start and stop the thread that reclaims memory in the background.  Threads
  * do not survive fork(2), so start it after the last one.  Without it memory
- * is reclaimed when somebody needs it.
- * Returns 0, or -1 with errno of pthread_create(3).
+ * is reclaimed when somebody needs it.  If the process has locked its memory,
+ * pages are locked from now on when they are first touched.
+ * Returns 0, or -1 with errno of mprotect(2), mlock2(2) or pthread_create(3).
  */
 int arena_start (struct arena *a);
 void arena_stop (struct arena *a);

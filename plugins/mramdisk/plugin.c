@@ -159,6 +159,11 @@ mramdisk_get_ready (void)
                   size_format (config.max_memory, buf));
     return -1;
   }
+  /* nbdkit --swap is about to lock, and so touch, all the memory it has. */
+  if (arena_hide (arena) == -1) {
+    nbdkit_error ("cannot protect memory: %m");
+    return -1;
+  }
   registry = registry_new (arena, &config.o);
   if (registry == NULL) {
     nbdkit_error ("cannot make the list of disks: %m");
@@ -187,7 +192,7 @@ static int
 mramdisk_after_fork (void)
 {
   if (arena_start (arena) == -1) {
-    nbdkit_error ("cannot start a thread: %m");
+    nbdkit_error ("cannot start to serve memory: %m");
     return -1;
   }
   methods_started (&service);
