@@ -575,4 +575,7 @@ static struct nbdkit_plugin plugin = {
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
+/* nbdkit's header defines it without having declared it. */
+extern struct nbdkit_plugin *plugin_init (void);
+
 NBDKIT_REGISTER_PLUGIN (plugin)

@@ -178,9 +178,14 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
     pool_say (p, POOL_ERROR, "the upstream did not answer within "
               "request-timeout");
   }
-  /* A server that shuts down says so: then it is not the request's fault. */
-  if (r->c.error != ENOTCONN && r->c.error != ESHUTDOWN) {
-    pool_progress (p, r->incarnation);
+  /* A server that shuts down may say so before it goes; but one that says it
+   * from the start means it.
+   */
+  if (r->c.error != ENOTCONN &&
+      (r->c.error != ESHUTDOWN || (r->incarnation == p->incarnation &&
+                                   !p->progress))) {
+    if (r->c.error != ESHUTDOWN)
+      pool_progress (p, r->incarnation);
     return true;
   }
   pool_lose (p, r->incarnation);
