@@ -22,7 +22,7 @@
 #define TICK (200 * NS_PER_MS)
 
 /* How long pool_free waits for a server that is away, to flush the log. */
-#define LAST_FLUSH_TIME (5 * NS_PER_S)
+#define LAST_FLUSH_TIME (10 * NS_PER_S)
 
 /* Between the attempts of pool_open, as nbdkit's nbd plugin has it. */
 #define RETRY_TIME NS_PER_S
@@ -497,6 +497,7 @@ pool_free (struct pool *p)
   if (p->log && p->info.can_flush && replay_dirty (p->log)) {
     if (p->o.reconnect > LAST_FLUSH_TIME)
       p->o.reconnect = LAST_FLUSH_TIME;
+    p->o.give_up = NULL;        /* the client has gone, but not its writes */
     if (flush_locked (p, NULL) == -1)
       pool_say (p, POOL_ERROR, "the last acknowledged writes could not be "
                 "flushed: %s", strerror (errno));

@@ -29,7 +29,7 @@
  *
  *   (1) become_connector, by the result of connect_set: connect to a target of
  *       the list, compare it with what clients were promised, connect as often
- *       as is wanted, see that all are one server, and send the replay log.
+ *       as is wanted, and send the replay log.
  *
  * Attempts follow each other after growing times with jitter.  An outage is
  * over when a request has succeeded, not when a connection was made: a server

@@ -171,48 +171,6 @@ broken_promise (const struct pool *p, const struct upstream_info *now,
   return NULL;
 }
 
-/* One command, by a thread that is alone with the connection. */
-static int
-run_alone (struct upstream *u, struct upstream_command *c, int64_t until)
-{
-  struct upstream_waiter w;
-
-  upstream_waiter_init (&w);
-  upstream_issue (u, c, &w);
-  upstream_wait (u, &w, until);
-  if (c->error) {
-    errno = c->error;
-    return -1;
-  }
-  return 0;
-}
-
-/* Several connections must lead to one incarnation of the server: if it was
- * replaced while we connected, the first of them still leads to the old one,
- * whose last writes are gone.  An answer on it after the last was made says
- * that it is alive.
- */
-static int
-check_one_server (struct pool *p, int64_t until)
-{
-  uint32_t block = p->info.block_min > 512 ? p->info.block_min : 512;
-  struct upstream_command c = { .op = UPSTREAM_READ, .count = block };
-  unsigned i;
-
-  if (p->nlinks < 2 || p->info.size < block)
-    return 0;
-  c.read = malloc (block);
-  if (c.read == NULL)
-    return -1;
-  for (i = 0; i + 1 < p->nlinks; i++)
-    /* An error is an answer too. */
-    if (run_alone (p->link[i].upstream, &c, until) == -1 &&
-        errno == ENOTCONN)
-      break;
-  free (c.read);
-  return i + 1 < p->nlinks ? -1 : 0;
-}
-
 /* The next entries of the log that may be in flight together. */
 static unsigned
 next_batch (struct pool *p, uint64_t *seq, struct upstream_command *c)
@@ -320,7 +278,13 @@ connect_first (struct pool *p, const struct upstream_target *t, bool again,
   return 0;
 }
 
-/* As many as are wanted and possible. */
+/* As many as are wanted and possible.
+ *
+ * Should the server be replaced meanwhile, the first connections lead to the
+ * old process and the last to the new one.  That does no harm: the old one can
+ * acknowledge nothing any more, since all connections are made before the log
+ * or any request is sent, and using its connection ends the incarnation.
+ */
 static void
 connect_more (struct pool *p, const struct upstream_target *t)
 {
@@ -355,11 +319,6 @@ connect_set (struct pool *p, const struct upstream_target *t, bool again)
   if (connect_first (p, t, again, until, why) == -1)
     goto error;
   connect_more (p, t);
-  if (check_one_server (p, clock_now () + p->o.connect_timeout) == -1) {
-    snprintf (why, sizeof why, "it went away while we connected");
-    errno = ECONNRESET;
-    goto error;
-  }
   if (again && send_log (p, why) == -1)
     goto error;
   return 0;
