@@ -260,14 +260,8 @@ flush_locked (struct pool *p, struct pool_client *client)
   struct replay_mark mark;
 
   for (;;) {
-    if (client && client->losses != p->losses) {
-      client->losses = p->losses;
-      return end (p, &r, EIO);
-    }
     if (!may_go (p, &r) && wait_for_upstream (p, &r) == -1)
       return end (p, &r, errno);
-    if (client && client->losses != p->losses)
-      continue;
     let_in (p, &r);
     mark = replay_mark (p->log);
     if (send_once (p, &r)) {
@@ -277,6 +271,11 @@ flush_locked (struct pool *p, struct pool_client *client)
       if (r.incarnation == p->incarnation) {
         replay_flushed (p->log, mark);
         pthread_cond_broadcast (&p->changed);
+        /* M5, after the flush: what was not lost is safe now. */
+        if (client && client->losses != p->losses) {
+          client->losses = p->losses;
+          return end (p, &r, EIO);
+        }
         return end (p, &r, 0);
       }
     }
