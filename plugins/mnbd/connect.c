@@ -133,7 +133,8 @@ start (struct nbd_handle *nbd, const struct upstream_target *t)
 static struct nbd_handle *
 connected_handle (const struct upstream_target *t,
                   const struct upstream_options *o, const char *export_name,
-                  bool opt_mode, int64_t until, char why[UPSTREAM_WHY])
+                  bool simple, bool opt_mode, int64_t until,
+                  char why[UPSTREAM_WHY])
 {
   struct nbd_handle *nbd = nbd_create ();
   int err;
@@ -143,6 +144,7 @@ connected_handle (const struct upstream_target *t,
       nbd_add_meta_context (nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == -1 ||
       nbd_set_full_info (nbd, true) == -1 ||
       nbd_set_opt_mode (nbd, opt_mode) == -1 ||
+      nbd_set_request_structured_replies (nbd, !simple) == -1 ||
       /* Our callers' buffers are initialized, and a reply that does not fill
        * one is an error (upstream.c).
        */
@@ -255,7 +257,7 @@ set_socket_options (int fd)
 struct upstream *
 upstream_connect (const struct upstream_target *target,
                   const struct upstream_options *options,
-                  const char *export_name, int64_t until,
+                  const char *export_name, bool simple, int64_t until,
                   char why[UPSTREAM_WHY])
 {
   struct upstream *u = calloc (1, sizeof *u);
@@ -267,8 +269,8 @@ upstream_connect (const struct upstream_target *target,
     return NULL;
   }
   mutex_init (&u->lock);
-  u->nbd = connected_handle (target, options, export_name, own_name, until,
-                             why);
+  u->nbd = connected_handle (target, options, export_name, simple, own_name,
+                             until, why);
   if (u->nbd == NULL)
     goto error1;
   if (own_name && choose_export (u->nbd, export_name, until, why) == -1)
@@ -329,6 +331,16 @@ upstream_close (struct upstream *u)
   free (u);
 }
 
+bool
+upstream_is_local (const struct upstream *u)
+{
+  int family = 0;
+  socklen_t len = sizeof family;
+
+  return getsockopt (u->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 &&
+    family == AF_UNIX;
+}
+
 const struct upstream_info *
 upstream_info (const struct upstream *u)
 {
@@ -383,8 +395,8 @@ upstream_list (const struct upstream_target *target,
                upstream_list_fn fn, void *opaque, char why[UPSTREAM_WHY])
 {
   struct list l = { .fn = fn, .opaque = opaque };
-  struct nbd_handle *nbd = connected_handle (target, options, "", true, until,
-                                             why);
+  struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
+                                             until, why);
   int r = -1, err;
 
   if (nbd == NULL)
@@ -417,8 +429,8 @@ upstream_default_export (const struct upstream_target *target,
                          int64_t until)
 {
   char why[UPSTREAM_WHY], *name = NULL;
-  struct nbd_handle *nbd = connected_handle (target, options, "", true, until,
-                                             why);
+  struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
+                                             until, why);
 
   if (nbd == NULL)
     return NULL;

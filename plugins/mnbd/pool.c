@@ -118,18 +118,32 @@ wait_for_upstream (struct pool *p, const struct request *r)
   return result;
 }
 
+/* The connection with the fewest in flight; extents are the first one's
+ * (connect_more), which reads avoid when they can.
+ */
+static struct link *
+choose_link (struct pool *p, enum upstream_op op) REQUIRES (&p->lock)
+{
+  unsigned first = op == UPSTREAM_READ && p->nlinks > 1, i;
+  struct link *link = &p->link[first];
+
+  if (op == UPSTREAM_EXTENTS)
+    return link;
+  for (i = 1; i < p->nlinks && link->in_flight; i++) {
+    struct link *other = &p->link[(first + i) % p->nlinks];
+
+    if (other->in_flight < link->in_flight)
+      link = other;
+  }
+  return link;
+}
+
 static void
 let_in (struct pool *p, struct request *r) REQUIRES (&p->lock)
 {
-  struct link *link = &p->link[0];
-  unsigned i;
-
-  for (i = 1; i < p->nlinks && link->in_flight; i++)
-    if (p->link[i].in_flight < link->in_flight)
-      link = &p->link[i];
-  link->in_flight++;
+  r->link = choose_link (p, r->c.op);
+  r->link->in_flight++;
   p->in_flight++;
-  r->link = link;
   r->incarnation = p->incarnation;
 }
 

@@ -255,7 +255,8 @@ connect_first (struct pool *p, const struct upstream_target *t, bool again,
     errno = ESHUTDOWN;
     return -1;
   }
-  u = upstream_connect (t, &p->o.upstream, p->o.export_name, until, why);
+  u = upstream_connect (t, &p->o.upstream, p->o.export_name, false, until,
+                        why);
   if (u == NULL)
     return -1;
   if (again) {
@@ -290,18 +291,30 @@ connect_more (struct pool *p, const struct upstream_target *t)
 {
   bool multi = upstream_info (p->link[0].upstream)->can_multi_conn &&
     t->kind != UPSTREAM_COMMAND && t->kind != UPSTREAM_SOCKET_FD;
+  /* The first connection answers for extents; the others need only read and
+   * write.  Over a network holes in structured replies may save more than
+   * system calls cost.
+   */
+  bool simple = upstream_is_local (p->link[0].upstream);
   char why[UPSTREAM_WHY];
 
   while (multi && p->nlinks < p->o.connections) {
     int64_t time = p->o.connect_timeout < EXTRA_CONNECT_TIME
       ? p->o.connect_timeout : EXTRA_CONNECT_TIME;
     struct upstream *u = upstream_connect (t, &p->o.upstream,
-                                           p->o.export_name,
+                                           p->o.export_name, simple,
                                            clock_now () + time, why);
+    struct upstream_info info;
+    const char *broken = NULL;
 
-    if (u == NULL || broken_promise (p, upstream_info (u), why)) {
+    if (u) {
+      info = *upstream_info (u);
+      info.can_extents |= simple;
+      broken = broken_promise (p, &info, why);
+    }
+    if (u == NULL || broken) {
       pool_note (p, "using %u connections, another one failed: %s", p->nlinks,
-                 why);
+                 broken ? broken : why);
       upstream_close (u);
       return;
     }

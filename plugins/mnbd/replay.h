@@ -68,7 +68,7 @@ enum replay_type { REPLAY_WRITE, REPLAY_ZERO, REPLAY_TRIM };
 struct replay_op {
   enum replay_type type;
   bool fua;
-  uint32_t flags;               /* the caller's own, given back by replay_next */
+  uint32_t flags;               /* the caller's, given back by replay_next */
   uint32_t count;
   uint64_t offset;
 
