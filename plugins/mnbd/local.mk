@@ -40,3 +40,13 @@ install-exec-hook: remove-mnbd-la
 .PHONY: remove-mnbd-la
 remove-mnbd-la:
 	rm -f $(DESTDIR)$(plugindir)/nbdkit-mnbd-plugin.la
+
+# They use tests/mnbd-functions.sh.
+EXTRA_DIST += \
+	tests/test-mnbd-block-size.sh \
+	tests/test-mnbd-figures.sh
+if !SANITIZER
+TESTS += \
+	tests/test-mnbd-block-size.sh \
+	tests/test-mnbd-figures.sh
+endif
