@@ -275,14 +275,16 @@ static const char *
 mnbd_default_export (int readonly, int is_tls)
 {
   CLEANUP_FREE char *name = NULL;
+  size_t i;
 
   (void) readonly;
   (void) is_tls;
   if (!config.dynamic_export)
     return config.export_name;
   /* Should it fail, then the server may still take the empty name. */
-  name = upstream_default_export (config.o.target, &config.o.upstream,
-                                  clock_now () + config.o.connect_timeout);
+  for (i = 0; i < config.o.ntargets && name == NULL; i++)
+    name = upstream_default_export (&config.o.target[i], &config.o.upstream,
+                                    clock_now () + config.o.connect_timeout);
   return name ? nbdkit_strdup_intern (name) : "";
 }
 

@@ -69,11 +69,12 @@ waited_too_long (struct pool *p, const struct request *r, uint64_t failures,
                  int64_t now) REQUIRES (&p->lock)
 {
   /* Who comes late in an outage still gets one attempt. */
-  if (p->state == POOL_DOWN && p->failures != failures &&
-      p->outage && now >= p->outage + p->o.reconnect)
-    return true;
-  return p->state == POOL_DOWN && r->first_lost &&
-    p->failures != failures && now >= r->first_lost + p->o.reconnect;
+  if (p->state != POOL_DOWN || p->failures == failures)
+    return false;
+  if (p->o.target->kind == UPSTREAM_SOCKET_FD)
+    return true;                /* there is nothing to wait for */
+  return (p->outage && now >= p->outage + p->o.reconnect) ||
+    (r->first_lost && now >= r->first_lost + p->o.reconnect);
 }
 
 static bool

@@ -102,7 +102,9 @@ struct pool_options {
   int64_t request_timeout;      /* ns; 0: none */
   uint64_t replay_buffer;       /* bytes; 0: no replay */
 
-  /* Say something, in one line. */
+  /* Say something, in one line.  May be called with the pool's lock held, so it
+   * calls nothing of this file; so with give_up.
+   */
   void (*log) (void *opaque, enum pool_log level, const char *message);
   /* Asked several times a second, by threads that wait for a reconnect: should
    * this one stop waiting?  May be NULL.
