@@ -25,6 +25,8 @@ struct upstream {
   /* Commands in flight, oldest first. */
   struct upstream_command *first GUARDED_BY (lock);
   struct upstream_command *last GUARDED_BY (lock);
+  /* Waiters whose commands are complete, to be told by unlock. */
+  struct upstream_waiter *done GUARDED_BY (lock);
   /* Reads that libnbd says are complete, but that we must ask about. */
   struct upstream_command *reads GUARDED_BY (lock);
 };

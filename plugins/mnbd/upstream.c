@@ -84,12 +84,16 @@ sleep_until (struct upstream_waiter *w, int64_t until)
 
 /* ------------------------------------------------------------ the lock */
 
-/* Before the lock is given up, see to U1. */
+/* Before the lock is given up, see to U1; after that, wake those whose commands
+ * are complete: a wake-up takes long enough for others to queue at the lock.
+ */
 static void
 unlock (struct upstream *u) RELEASE (&u->lock)
 {
+  struct upstream_waiter *w = u->done, *next;
   struct upstream_command *c = u->first;
 
+  u->done = NULL;
   if (!u->led && u->asked == NULL) {
     while (c && c->waiter->helping)
       c = c->next;
@@ -99,6 +103,10 @@ unlock (struct upstream *u) RELEASE (&u->lock)
     }
   }
   mutex_unlock (&u->lock);
+  for (; w; w = next) {
+    next = w->next_done;
+    waiter_set (w, DONE);
+  }
 }
 
 /* -------------------------------------------------------- completion */
@@ -119,7 +127,8 @@ complete (struct upstream *u, struct upstream_command *c) REQUIRES (&u->lock)
   if (--w->pending == 0) {
     if (u->asked == w)
       u->asked = NULL;
-    waiter_set (w, DONE);
+    w->next_done = u->done;
+    u->done = w;
   }
 }
 
@@ -246,7 +255,8 @@ upstream_issue (struct upstream *u, struct upstream_command *c,
   c->next = NULL;
 
   mutex_lock (&u->lock);
-  w->pending++;
+  if (w->pending++ == 0)
+    atomic_store (&w->state, RUNNING);
   c->prev = u->last;
   if (u->last)
     u->last->next = c;
@@ -378,5 +388,8 @@ upstream_wait (struct upstream *u, struct upstream_waiter *w, int64_t until)
     }
   }
   unlock (u);
+  /* Who completed our command may not have stored DONE yet. */
+  while (!sleep_until (w, NEVER))
+    ;
   return in_time;
 }

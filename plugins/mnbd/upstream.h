@@ -129,6 +129,7 @@ struct upstream_waiter {
   _Atomic unsigned state;
   unsigned pending;             /* commands that are not complete */
   bool helping;                 /* writes for others, cannot lead */
+  struct upstream_waiter *next_done;
 };
 
 struct upstream_command {
@@ -184,8 +185,10 @@ char *upstream_description (struct upstream *u);
 
 void upstream_waiter_init (struct upstream_waiter *w);
 
-/* Start a command for this waiter.  Its memory and buffer must stay until
- * upstream_wait says that the waiter has no commands left.
+/* Start a command for this waiter; only one thread does so, and several for
+ * one waiter only if no other thread uses the connection.  Its memory and
+ * buffer must stay until upstream_wait says that the waiter has no commands
+ * left.
  */
 void upstream_issue (struct upstream *u, struct upstream_command *c,
                      struct upstream_waiter *w);
