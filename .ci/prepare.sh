@@ -18,6 +18,7 @@ build|nbdkit|cmd:nbdkit|the NBD server that loads the plugin
 build|nbdkit-plugin-dev|pc:nbdkit|headers for nbdkit plugins and filters
 build|liburcu-dev|pc:liburcu-memb|read-copy-update, for reads without locks
 build|libjansson-dev|pc:jansson|JSON and UTF-8
+build|libnbd-dev|pc:libnbd|the NBD client library, for mnbd
 demo|libnbd-bin|cmd:nbdcopy|nbdcopy and nbdinfo, NBD clients
 demo|python3-libnbd|py:nbd|nbdsh, to script a disk in Python
 demo|e2fsprogs|cmd:mke2fs|mke2fs, e2fsck and debugfs

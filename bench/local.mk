@@ -50,5 +50,6 @@ endif
 
 EXTRA_DIST += \
 	bench/README.md \
+	bench/mnbd-bench \
 	bench/server-bench \
 	bench/test-engine-bench.sh

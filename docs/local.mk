@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The manuals, and tests of them.
 
-PODS = docs/nbdkit-mramdisk-plugin.pod
+PODS = \
+	docs/nbdkit-mnbd-plugin.pod \
+	docs/nbdkit-mramdisk-plugin.pod
 EXTRA_DIST += docs/ARCHITECTURE.md $(PODS)
 
 if HAVE_POD2MAN
-man_MANS += docs/nbdkit-mramdisk-plugin.1
+man_MANS += docs/nbdkit-mnbd-plugin.1 docs/nbdkit-mramdisk-plugin.1
 CLEANFILES += $(man_MANS)
 endif
 

@@ -20,6 +20,7 @@ unit_tests = \
 	tests/unit/test-figures \
 	tests/unit/test-jsonrpc \
 	tests/unit/test-memlimit \
+	tests/unit/test-mnbd-replay \
 	tests/unit/test-quota \
 	tests/unit/test-registry \
 	tests/unit/test-size
@@ -46,6 +47,11 @@ tests_unit_test_memlimit_SOURCES = tests/unit/test-memlimit.c
 tests_unit_test_memlimit_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_memlimit_CFLAGS = $(unit_cflags)
 tests_unit_test_memlimit_LDADD = $(unit_ldadd)
+
+tests_unit_test_mnbd_replay_SOURCES = tests/unit/test-mnbd-replay.c
+tests_unit_test_mnbd_replay_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
+tests_unit_test_mnbd_replay_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mnbd_replay_LDADD = libmnbd-engine.la $(CMOCKA_LIBS)
 
 tests_unit_test_registry_SOURCES = tests/unit/test-registry.c
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)

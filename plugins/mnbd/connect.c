@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Connecting to an upstream server: all that happens before the first command,
+ * and after the last.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <libnbd.h>
+
+#include "clock.h"
+#include "upstream.h"
+#include "upstream-private.h"
+
+/* The largest read or write when the server does not say one, in bytes: what
+ * the protocol lets a client assume.
+ */
+#define DEFAULT_PAYLOAD (UINT32_C (32) << 20)
+
+/* The most that libnbd takes, in bytes. */
+#define LIBNBD_MOST_PAYLOAD (UINT32_C (64) << 20)
+
+/* How long a server may take to answer our goodbye. */
+#define GOODBYE_TIME (500 * NS_PER_MS)
+
+/* A silent TCP peer is dead after 15 + 3 * 5 seconds. */
+static const struct { int name, value; } keepalive[] = {
+  { TCP_KEEPIDLE, 15 },
+  { TCP_KEEPINTVL, 5 },
+  { TCP_KEEPCNT, 3 },
+  { TCP_USER_TIMEOUT, 30000 },  /* milliseconds */
+};
+
+/* Write down what libnbd says of its last error in this thread. */
+static int
+nbd_failed (char why[UPSTREAM_WHY])
+{
+  int err = nbd_get_errno ();
+  const char *text = nbd_get_error ();
+
+  snprintf (why, UPSTREAM_WHY, "%s", text ? text : "unknown error");
+  errno = err ? err : EIO;
+  return -1;
+}
+
+/* Drive the handle until it has done what it was asked to. */
+static int
+drive (struct nbd_handle *nbd, int64_t until, char why[UPSTREAM_WHY])
+{
+  while (nbd_aio_is_connecting (nbd)) {
+    struct pollfd p = { .fd = nbd_aio_get_fd (nbd) };
+    unsigned direction = nbd_aio_get_direction (nbd);
+    int r = 0;
+
+    if (p.fd == -1)
+      return nbd_failed (why);
+    if (direction & LIBNBD_AIO_DIRECTION_READ)
+      p.events |= POLLIN;
+    if (direction & LIBNBD_AIO_DIRECTION_WRITE)
+      p.events |= POLLOUT;
+    r = poll (&p, 1, clock_poll_timeout (until));
+    if (r == -1 && errno != EINTR) {
+      snprintf (why, UPSTREAM_WHY, "poll: %s", strerror (errno));
+      return -1;
+    }
+    if (r <= 0) {
+      if (clock_now () < until)
+        continue;
+      snprintf (why, UPSTREAM_WHY, "no answer in time (%s)",
+                nbd_connection_state (nbd));
+      errno = ETIMEDOUT;
+      return -1;
+    }
+    if ((p.revents & (POLLIN | POLLHUP | POLLERR)) &&
+        (direction & LIBNBD_AIO_DIRECTION_READ))
+      r = nbd_aio_notify_read (nbd);
+    else if (direction & LIBNBD_AIO_DIRECTION_WRITE)
+      r = nbd_aio_notify_write (nbd);
+    if (r == -1)
+      return nbd_failed (why);
+  }
+  if (nbd_aio_is_dead (nbd) || nbd_aio_is_closed (nbd)) {
+    snprintf (why, UPSTREAM_WHY, "the server closed the connection during "
+              "the handshake");
+    errno = ECONNRESET;
+    return -1;
+  }
+  return 0;
+}
+
+static int
+start (struct nbd_handle *nbd, const struct upstream_target *t)
+{
+  int fd, r;
+
+  switch (t->kind) {
+  case UPSTREAM_URI:
+    return nbd_aio_connect_uri (nbd, t->name);
+  case UPSTREAM_UNIX:
+    return nbd_aio_connect_unix (nbd, t->name);
+  case UPSTREAM_TCP:
+    return nbd_aio_connect_tcp (nbd, t->name, t->port);
+  case UPSTREAM_VSOCK:
+    return nbd_aio_connect_vsock (nbd, t->cid, t->vport);
+  case UPSTREAM_COMMAND:
+    return nbd_aio_connect_systemd_socket_activation (nbd, t->argv);
+  case UPSTREAM_SOCKET_FD:
+    fd = fcntl (t->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd == -1)
+      break;
+    r = nbd_aio_connect_socket (nbd, fd);
+    return r;
+  }
+  return -1;
+}
+
+/* A handle that is connected, and at the point where options are negotiated if
+ * opt_mode is set and the server is not an oldstyle one, else ready.
+ */
+static struct nbd_handle *
+connected_handle (const struct upstream_target *t,
+                  const struct upstream_options *o, const char *export_name,
+                  bool simple, bool opt_mode, int64_t until,
+                  char why[UPSTREAM_WHY])
+{
+  struct nbd_handle *nbd = nbd_create ();
+  int err;
+
+  if (nbd == NULL ||
+      nbd_set_export_name (nbd, export_name) == -1 ||
+      nbd_add_meta_context (nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == -1 ||
+      nbd_set_full_info (nbd, true) == -1 ||
+      nbd_set_opt_mode (nbd, opt_mode) == -1 ||
+      nbd_set_request_structured_replies (nbd, !simple) == -1 ||
+      /* Our callers' buffers are initialized, and a reply that does not fill
+       * one is an error (upstream.c).
+       */
+      nbd_set_pread_initialize (nbd, false) == -1 ||
+      nbd_set_tls (nbd, o->tls) == -1 ||
+      (o->tls_certificates &&
+       nbd_set_tls_certificates (nbd, o->tls_certificates) == -1) ||
+      (o->tls_verify >= 0 &&
+       nbd_set_tls_verify_peer (nbd, o->tls_verify) == -1) ||
+      (o->tls_username &&
+       nbd_set_tls_username (nbd, o->tls_username) == -1) ||
+      (o->tls_psk && nbd_set_tls_psk_file (nbd, o->tls_psk) == -1) ||
+      start (nbd, t) == -1) {
+    nbd_failed (why);
+    goto error;
+  }
+  if (drive (nbd, until, why) == -1)
+    goto error;
+  return nbd;
+
+ error:
+  err = errno;
+  nbd_close (nbd);
+  errno = err;
+  return NULL;
+}
+
+/* Take the name for the export from us rather than from the URI, and go on to
+ * the data phase.
+ */
+static int
+choose_export (struct nbd_handle *nbd, const char *export_name, int64_t until,
+               char why[UPSTREAM_WHY])
+{
+  if (!nbd_aio_is_negotiating (nbd))
+    return 0;                   /* oldstyle */
+  if (nbd_set_export_name (nbd, export_name) == -1 ||
+      nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
+    return nbd_failed (why);
+  if (drive (nbd, until, why) == -1)
+    return -1;
+  if (nbd_aio_is_ready (nbd))
+    return 0;
+  snprintf (why, UPSTREAM_WHY, "the server refused export \"%s\"",
+            export_name);
+  errno = ENOENT;
+  return -1;
+}
+
+static uint32_t
+block_size (struct nbd_handle *nbd, int which)
+{
+  int64_t n = nbd_get_block_size (nbd, which);
+
+  return n < 0 || n > UINT32_MAX ? 0 : n;
+}
+
+static int
+ask_info (struct nbd_handle *nbd, struct upstream_info *i,
+          char why[UPSTREAM_WHY])
+{
+  i->size = nbd_get_size (nbd);
+  if (i->size == -1)
+    return nbd_failed (why);
+  i->readonly = nbd_is_read_only (nbd) == 1;
+  i->can_flush = nbd_can_flush (nbd) == 1;
+  i->can_fua = nbd_can_fua (nbd) == 1;
+  i->can_trim = nbd_can_trim (nbd) == 1;
+  i->can_zero = nbd_can_zero (nbd) == 1;
+  i->can_fast_zero = nbd_can_fast_zero (nbd) == 1;
+  i->can_cache = nbd_can_cache (nbd) == 1;
+  i->can_extents =
+    nbd_can_meta_context (nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
+  i->can_multi_conn = nbd_can_multi_conn (nbd) == 1;
+  i->rotational = nbd_is_rotational (nbd) == 1;
+  i->block_min = block_size (nbd, LIBNBD_SIZE_MINIMUM);
+  i->block_preferred = block_size (nbd, LIBNBD_SIZE_PREFERRED);
+  i->block_max = block_size (nbd, LIBNBD_SIZE_MAXIMUM);
+  i->payload_max = i->block_max ? i->block_max : DEFAULT_PAYLOAD;
+  if (i->payload_max > LIBNBD_MOST_PAYLOAD)
+    i->payload_max = LIBNBD_MOST_PAYLOAD;
+  if (i->block_min > 1)
+    i->payload_max -= i->payload_max % i->block_min;
+  if (i->payload_max == 0) {
+    snprintf (why, UPSTREAM_WHY, "the server's block sizes are impossible: "
+              "minimum %u, maximum %u", i->block_min, i->block_max);
+    errno = EPROTO;
+    return -1;
+  }
+  return 0;
+}
+
+/* Neither is an error if the socket is of another kind. */
+static void
+set_socket_options (int fd)
+{
+  int family = 0, one = 1;
+  socklen_t len = sizeof family;
+  size_t i;
+
+  if (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == -1 ||
+      (family != AF_INET && family != AF_INET6))
+    return;
+  setsockopt (fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  for (i = 0; i < sizeof keepalive / sizeof keepalive[0]; i++)
+    setsockopt (fd, IPPROTO_TCP, keepalive[i].name, &keepalive[i].value,
+                sizeof keepalive[i].value);
+}
+
+struct upstream *
+upstream_connect (const struct upstream_target *target,
+                  const struct upstream_options *options,
+                  const char *export_name, bool simple, int64_t until,
+                  char why[UPSTREAM_WHY])
+{
+  struct upstream *u = calloc (1, sizeof *u);
+  bool own_name = target->kind == UPSTREAM_URI && options->override_export;
+  int err;
+
+  if (u == NULL) {
+    snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
+    return NULL;
+  }
+  mutex_init (&u->lock);
+  u->nbd = connected_handle (target, options, export_name, simple, own_name,
+                             until, why);
+  if (u->nbd == NULL)
+    goto error1;
+  if (own_name && choose_export (u->nbd, export_name, until, why) == -1)
+    goto error2;
+  if (ask_info (u->nbd, &u->info, why) == -1)
+    goto error2;
+  /* Our own, because libnbd closes its descriptor when the connection is lost
+   * and other threads may still be in poll(2).
+   */
+  u->fd = fcntl (nbd_aio_get_fd (u->nbd), F_DUPFD_CLOEXEC, 0);
+  if (u->fd == -1) {
+    snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
+    goto error2;
+  }
+  u->is_command = target->kind == UPSTREAM_COMMAND;
+  set_socket_options (u->fd);
+  return u;
+
+ error2:
+  err = errno;
+  nbd_close (u->nbd);
+  errno = err;
+ error1:
+  err = errno;
+  mutex_destroy (&u->lock);
+  free (u);
+  errno = err;
+  return NULL;
+}
+
+/* Wait for the server to close its end, but not for long. */
+static void
+goodbye (struct nbd_handle *nbd)
+{
+  int64_t until = clock_now () + GOODBYE_TIME;
+
+  if (nbd_aio_disconnect (nbd, 0) == -1)
+    return;
+  while (!nbd_aio_is_dead (nbd) && !nbd_aio_is_closed (nbd) &&
+         clock_now () < until)
+    if (nbd_poll (nbd, clock_poll_timeout (until)) == -1)
+      break;
+}
+
+void
+upstream_close (struct upstream *u)
+{
+  if (u == NULL)
+    return;
+  if (!upstream_is_lost (u) && nbd_aio_is_ready (u->nbd))
+    goodbye (u->nbd);
+  else if (u->is_command)
+    /* It may hang, and libnbd waits for its end. */
+    nbd_kill_subprocess (u->nbd, SIGKILL);
+  nbd_close (u->nbd);
+  close (u->fd);
+  mutex_destroy (&u->lock);
+  free (u);
+}
+
+bool
+upstream_is_local (const struct upstream *u)
+{
+  int family = 0;
+  socklen_t len = sizeof family;
+
+  return getsockopt (u->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 &&
+    family == AF_UNIX;
+}
+
+const struct upstream_info *
+upstream_info (const struct upstream *u)
+{
+  return &u->info;
+}
+
+char *
+upstream_description (struct upstream *u)
+{
+  return nbd_get_export_description (u->nbd);
+}
+
+/* ------------------------------------------- without opening an export */
+
+static void
+leave_options (struct nbd_handle *nbd)
+{
+  if (nbd_aio_is_negotiating (nbd))
+    nbd_aio_opt_abort (nbd);
+  else if (nbd_aio_is_ready (nbd))
+    goodbye (nbd);
+  nbd_close (nbd);
+}
+
+struct list {
+  upstream_list_fn fn;
+  void *opaque;
+  int error;
+};
+
+static int
+list_one (void *opaque, const char *name, const char *description)
+{
+  struct list *l = opaque;
+
+  l->fn (l->opaque, name, description);
+  return 0;
+}
+
+static int
+list_done (void *opaque, int *error)
+{
+  struct list *l = opaque;
+
+  l->error = *error;
+  return 1;
+}
+
+int
+upstream_list (const struct upstream_target *target,
+               const struct upstream_options *options, int64_t until,
+               upstream_list_fn fn, void *opaque, char why[UPSTREAM_WHY])
+{
+  struct list l = { .fn = fn, .opaque = opaque };
+  struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
+                                             until, why);
+  int r = -1, err;
+
+  if (nbd == NULL)
+    return -1;
+  if (!nbd_aio_is_negotiating (nbd)) {
+    snprintf (why, UPSTREAM_WHY, "an oldstyle server has no list of exports");
+    errno = ENOTSUP;
+  }
+  else if (nbd_aio_opt_list (nbd,
+                             (nbd_list_callback) { list_one, &l, NULL },
+                             (nbd_completion_callback)
+                             { list_done, &l, NULL }) == -1)
+    nbd_failed (why);
+  else if (drive (nbd, until, why) == 0) {
+    r = l.error ? -1 : 0;
+    if (l.error)
+      snprintf (why, UPSTREAM_WHY, "the server gives no list of exports: %s",
+                strerror (l.error));
+    errno = l.error;
+  }
+  err = errno;
+  leave_options (nbd);
+  errno = err;
+  return r;
+}
+
+char *
+upstream_default_export (const struct upstream_target *target,
+                         const struct upstream_options *options,
+                         int64_t until)
+{
+  char why[UPSTREAM_WHY], *name = NULL;
+  struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
+                                             until, why);
+
+  if (nbd == NULL)
+    return NULL;
+  if (nbd_aio_is_negotiating (nbd) &&
+      nbd_set_export_name (nbd, "") == 0 &&
+      nbd_aio_opt_info (nbd, NBD_NULL_COMPLETION) == 0 &&
+      drive (nbd, until, why) == 0)
+    name = nbd_get_canonical_export_name (nbd);
+  leave_options (nbd);
+  return name;
+}

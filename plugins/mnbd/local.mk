@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The forwarder: an engine that knows nothing of nbdkit, and the plugin.
+
+noinst_LTLIBRARIES += libmnbd-engine.la
+libmnbd_engine_la_SOURCES = \
+	plugins/mnbd/clock.h \
+	plugins/mnbd/connect.c \
+	plugins/mnbd/pool-private.h \
+	plugins/mnbd/pool.c \
+	plugins/mnbd/pool.h \
+	plugins/mnbd/reconnect.c \
+	plugins/mnbd/replay.c \
+	plugins/mnbd/replay.h \
+	plugins/mnbd/upstream-private.h \
+	plugins/mnbd/upstream.c \
+	plugins/mnbd/upstream.h
+libmnbd_engine_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/mnbd
+libmnbd_engine_la_CFLAGS = $(AM_CFLAGS) $(LIBNBD_CFLAGS)
+libmnbd_engine_la_LIBADD = $(LIBNBD_LIBS)
+
+plugin_LTLIBRARIES += nbdkit-mnbd-plugin.la
+nbdkit_mnbd_plugin_la_SOURCES = \
+	plugins/mnbd/parameters.c \
+	plugins/mnbd/parameters.h \
+	plugins/mnbd/plugin.c
+nbdkit_mnbd_plugin_la_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
+nbdkit_mnbd_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS) $(LIBNBD_CFLAGS)
+nbdkit_mnbd_plugin_la_LIBADD = libmnbd-engine.la libmblock-common.la
+nbdkit_mnbd_plugin_la_LDFLAGS = $(AM_LDFLAGS) \
+	-module -avoid-version -shared -Wl,-z,nodelete \
+	-Wl,--version-script=$(srcdir)/plugins/mnbd/plugin.syms
+EXTRA_nbdkit_mnbd_plugin_la_DEPENDENCIES = plugins/mnbd/plugin.syms
+EXTRA_DIST += plugins/mnbd/plugin.syms
+
+TOP_LINKS += mnbd.so
+mnbd.so: nbdkit-mnbd-plugin.la
+	$(AM_V_GEN) rm -f $@ && $(LN_S) .libs/nbdkit-mnbd-plugin.so $@
+
+install-exec-hook: remove-mnbd-la
+.PHONY: remove-mnbd-la
+remove-mnbd-la:
+	rm -f $(DESTDIR)$(plugindir)/nbdkit-mnbd-plugin.la
+
+# They use tests/mnbd-functions.sh.
+EXTRA_DIST += \
+	tests/test-mnbd-block-size.sh \
+	tests/test-mnbd-figures.sh
+if !SANITIZER
+TESTS += \
+	tests/test-mnbd-block-size.sh \
+	tests/test-mnbd-figures.sh
+endif

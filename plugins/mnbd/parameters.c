@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The plugin's parameters. */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <libnbd.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "clock.h"
+#include "parameters.h"
+#include "size.h"
+
+struct config config = {
+  .o = {
+    .upstream = { .tls = -1, .tls_verify = -1 },
+    .connections = DEFAULT_CONNECTIONS,
+    .reconnect = DEFAULT_RECONNECT * NS_PER_S,
+    .connect_timeout = DEFAULT_CONNECT_TIMEOUT * NS_PER_S,
+    .replay_buffer = DEFAULT_REPLAY_BUFFER,
+  },
+};
+
+/* As given, until config_finish makes targets of them. */
+static struct upstream_target *target;
+static size_t ntargets;
+static const char **uri;
+static size_t nuris;
+static char **command;
+static size_t ncommand;
+static char *sockname, *tls_certificates, *tls_psk;
+static const char *hostname, *port, *cid;
+static int socket_fd = -1;
+
+static int
+bad (const char *key, const char *value, const char *expected)
+{
+  nbdkit_error ("%s=%s: expected %s", key, value, expected);
+  return -1;
+}
+
+static int
+out_of_memory (const char *key)
+{
+  nbdkit_error ("%s: %m", key);
+  return -1;
+}
+
+static int
+parse_bool (const char *key, const char *value, bool *r)
+{
+  static const char *const words[2][6] = {
+    { "no", "n", "0", "off", "false", "f" },
+    { "yes", "y", "1", "on", "true", "t" },
+  };
+  unsigned b, i;
+
+  for (b = 0; b < 2; b++)
+    for (i = 0; i < 6; i++)
+      if (strcasecmp (value, words[b][i]) == 0) {
+        *r = b;
+        return 0;
+      }
+  return bad (key, value, "true or false");
+}
+
+static int
+parse_number (const char *key, const char *value, uint64_t least,
+              uint64_t most, uint64_t *r)
+{
+  char *end;
+
+  *r = 0;
+  if (*value >= '0' && *value <= '9')
+    *r = strtoull (value, &end, 10);
+  else
+    end = (char *) value;
+  if (end == value || *end || *r < least || *r > most || strlen (value) > 10) {
+    nbdkit_error ("%s=%s: expected a number from %" PRIu64 " to %" PRIu64,
+                  key, value, least, most);
+    return -1;
+  }
+  return 0;
+}
+
+/* Seconds, with decimals if wanted, or milliseconds. */
+static int
+parse_time (const char *key, const char *value, bool zero, int64_t *r)
+{
+  double t = -1, factor = NS_PER_S;
+  char *end = (char *) value;
+
+  if (*value >= '0' && *value <= '9' &&
+      strspn (value, "0123456789.") == strcspn (value, "ms"))
+    t = strtod (value, &end);
+  if (strcmp (end, "ms") == 0)
+    factor = NS_PER_MS;
+  else if (*end && strcmp (end, "s") != 0)
+    t = -1;
+  t *= factor;
+  if (!(t >= 0) || t > 1e6 * NS_PER_S || (!zero && t < NS_PER_MS)) {
+    nbdkit_error ("%s=%s: expected a time in seconds, such as 10, 0.5 or "
+                  "200ms, %s1000000", key, value,
+                  zero ? "up to " : "from 1ms to ");
+    return -1;
+  }
+  *r = t;
+  return 0;
+}
+
+static int
+parse_tls (const char *key, const char *value, int *r)
+{
+  bool on;
+
+  if (strcasecmp (value, "require") == 0 ||
+      strcasecmp (value, "required") == 0 ||
+      strcasecmp (value, "force") == 0) {
+    *r = LIBNBD_TLS_REQUIRE;
+    return 0;
+  }
+  if (strcasecmp (value, "on") != 0 && strcasecmp (value, "off") != 0 &&
+      strcasecmp (value, "true") != 0 && strcasecmp (value, "false") != 0 &&
+      strcasecmp (value, "yes") != 0 && strcasecmp (value, "no") != 0 &&
+      strcmp (value, "0") != 0 && strcmp (value, "1") != 0)
+    return bad (key, value, "off, on or require");
+  if (parse_bool (key, value, &on) == -1)
+    return -1;
+  *r = on ? LIBNBD_TLS_ALLOW : LIBNBD_TLS_DISABLE;
+  return 0;
+}
+
+static int
+parse_path (const char *key, const char *value, char **r)
+{
+  if (*value == '\0')
+    return bad (key, value, "a path");
+  free (*r);
+  *r = nbdkit_absolute_path (value);
+  return *r ? 0 : -1;
+}
+
+static int
+parse_replay_buffer (const char *key, const char *value, uint64_t *r)
+{
+  if (size_parse (value, r) == -1 || *r > MOST_REPLAY_BUFFER ||
+      (*r && *r < LEAST_REPLAY_BUFFER))
+    return bad (key, value, "0, or a size from 64K to 64G");
+  return 0;
+}
+
+static int
+add_uri (const char *value)
+{
+  const char **p = reallocarray (uri, nuris + 1, sizeof *uri);
+
+  if (p == NULL)
+    return out_of_memory ("uri");
+  uri = p;
+  uri[nuris++] = value;
+  return 0;
+}
+
+/* Always followed by a NULL. */
+static int
+add_argument (const char *key, const char *value)
+{
+  char **p = reallocarray (command, ncommand + 2, sizeof *command);
+
+  if (p == NULL)
+    return out_of_memory (key);
+  command = p;
+  command[ncommand++] = (char *) value;
+  command[ncommand] = NULL;
+  return 0;
+}
+
+const char config_help[] =
+  "[uri=]<URI>            URI of the NBD server; more than one: a list of\n"
+  "                       servers for failover, tried in order.\n"
+  "socket=<SOCKNAME>      The Unix socket to connect to.\n"
+  "hostname=<HOST>        The host to connect to by TCP.\n"
+  "port=<PORT>            TCP or vsock port, or service (default: 10809).\n"
+  "vsock=<CID>            The vsock CID to connect to.\n"
+  "command=<COMMAND>      Run this server.\n"
+  "arg=<ARG>              An argument of the command (may be repeated).\n"
+  "socket-fd=<FD>         Use this open socket.\n"
+  "export=<NAME>          Name of the export to connect to (default: \"\").\n"
+  "dynamic-export=<BOOL>  Connect to the export that the client asks for.\n"
+  "retry=<N>              Try the first connection N times more, after 1 s.\n"
+  "shared=<BOOL>          Connect when nbdkit starts, and stay connected.\n"
+  "tls=<MODE>             off, on or require.\n"
+  "tls-certificates=<DIR> Folder with the X.509 certificates.\n"
+  "tls-verify=<BOOL>      Verify the server's name (default: true).\n"
+  "tls-username=<NAME>    User name for TLS.\n"
+  "tls-psk=<FILE>         File with the pre-shared keys.\n"
+  "connections=<N>        Connections, if the server offers multi-conn\n"
+  "                       (default: 4).\n"
+  "reconnect=<TIME>       How long requests wait for a server that is away,\n"
+  "                       in seconds (default: 60).\n"
+  "connect-timeout=<TIME> How long one attempt to connect may take\n"
+  "                       (default: 10).\n"
+  "request-timeout=<TIME> How long a request may take before the connection\n"
+  "                       is given up (default: 0, for ever).\n"
+  "replay-buffer=<SIZE>   Memory for writes to be sent again after a crash of\n"
+  "                       the server; 0: none (default: 64M).";
+
+int
+config_set (const char *key, const char *value)
+{
+  uint64_t n;
+
+  if (strcmp (key, "uri") == 0)
+    return add_uri (value);
+  if (strcmp (key, "socket") == 0)
+    return parse_path (key, value, &sockname);
+  if (strcmp (key, "hostname") == 0)
+    hostname = value;
+  else if (strcmp (key, "port") == 0)
+    port = value;
+  else if (strcmp (key, "vsock") == 0 || strcmp (key, "cid") == 0)
+    cid = value;
+  else if (strcmp (key, "command") == 0 || strcmp (key, "arg") == 0) {
+    if (*key == 'c' && ncommand)
+      return bad (key, value, "only one command=, before the first arg=");
+    if (*key == 'a' && ncommand == 0)
+      return bad (key, value, "command= before the first arg=");
+    return add_argument (key, value);
+  }
+  else if (strcmp (key, "socket-fd") == 0) {
+    if (parse_number (key, value, 0, INT32_MAX, &n) == -1)
+      return -1;
+    socket_fd = n;
+  }
+  else if (strcmp (key, "export") == 0)
+    config.export_name = value;
+  else if (strcmp (key, "dynamic-export") == 0)
+    return parse_bool (key, value, &config.dynamic_export);
+  else if (strcmp (key, "retry") == 0) {
+    if (parse_number (key, value, 0, UINT32_MAX, &n) == -1)
+      return -1;
+    config.o.retry = n;
+  }
+  else if (strcmp (key, "shared") == 0)
+    return parse_bool (key, value, &config.shared);
+  else if (strcmp (key, "tls") == 0)
+    return parse_tls (key, value, &config.o.upstream.tls);
+  else if (strcmp (key, "tls-certificates") == 0)
+    return parse_path (key, value, &tls_certificates);
+  else if (strcmp (key, "tls-psk") == 0)
+    return parse_path (key, value, &tls_psk);
+  else if (strcmp (key, "tls-username") == 0)
+    config.o.upstream.tls_username = value;
+  else if (strcmp (key, "tls-verify") == 0) {
+    bool verify;
+
+    if (parse_bool (key, value, &verify) == -1)
+      return -1;
+    config.o.upstream.tls_verify = verify;
+  }
+  else if (strcmp (key, "connections") == 0) {
+    if (parse_number (key, value, 1, POOL_MOST_CONNECTIONS, &n) == -1)
+      return -1;
+    config.o.connections = n;
+  }
+  else if (strcmp (key, "reconnect") == 0)
+    return parse_time (key, value, true, &config.o.reconnect);
+  else if (strcmp (key, "connect-timeout") == 0)
+    return parse_time (key, value, false, &config.o.connect_timeout);
+  else if (strcmp (key, "request-timeout") == 0)
+    return parse_time (key, value, true, &config.o.request_timeout);
+  else if (strcmp (key, "replay-buffer") == 0)
+    return parse_replay_buffer (key, value, &config.o.replay_buffer);
+  else {
+    nbdkit_error ("unknown parameter %s=%s: expected uri, socket, hostname, "
+                  "port, vsock, command, arg, socket-fd, export, "
+                  "dynamic-export, retry, shared, tls, tls-certificates, "
+                  "tls-verify, tls-username, tls-psk, connections, reconnect, "
+                  "connect-timeout, request-timeout or replay-buffer",
+                  key, value);
+    return -1;
+  }
+  return 0;
+}
+
+/* Does libnbd have what is asked for? */
+static int
+check_libnbd (void)
+{
+  struct nbd_handle *nbd = nbd_create ();
+  int r = -1;
+
+  if (nbd == NULL)
+    nbdkit_error ("%s", nbd_get_error ());
+  else if (nuris && !nbd_supports_uri (nbd))
+    nbdkit_error ("uri=%s: libnbd was compiled without support for URIs",
+                  uri[0]);
+  else if (config.o.upstream.tls != LIBNBD_TLS_DISABLE &&
+           !nbd_supports_tls (nbd))
+    nbdkit_error ("tls=on: libnbd was compiled without support for TLS");
+  else
+    r = 0;
+  nbd_close (nbd);
+  return r;
+}
+
+static int
+check_one_way (void)
+{
+  int ways = (nuris > 0) + !!sockname + !!hostname + !!cid + (ncommand > 0) +
+    (socket_fd >= 0);
+
+  if (ways != 1) {
+    nbdkit_error ("%s of uri=, socket=, hostname=, vsock=, command= and "
+                  "socket-fd= are given: expected exactly one of them",
+                  ways ? "several" : "none");
+    return -1;
+  }
+  if (port && !hostname && !cid)
+    return bad ("port", port, "hostname= or vsock= with it");
+  if (config.dynamic_export && config.export_name)
+    return bad ("export", config.export_name, "no dynamic-export=true with it");
+  if (config.dynamic_export &&
+      (config.shared || ncommand || socket_fd >= 0)) {
+    nbdkit_error ("dynamic-export=true: expected no shared=true, command= or "
+                  "socket-fd= with it");
+    return -1;
+  }
+  return 0;
+}
+
+static int
+make_targets (void)
+{
+  size_t i;
+
+  ntargets = nuris ? nuris : 1;
+  target = calloc (ntargets, sizeof *target);
+  if (target == NULL)
+    return out_of_memory ("uri");
+  for (i = 0; i < nuris; i++)
+    target[i] = (struct upstream_target) { UPSTREAM_URI, .name = uri[i] };
+  if (sockname) {
+    struct sockaddr_un sun;
+
+    target->kind = UPSTREAM_UNIX;
+    target->name = sockname;
+    if (strlen (sockname) >= sizeof sun.sun_path)
+      return bad ("socket", sockname, "a path of at most 107 bytes");
+  }
+  if (hostname) {
+    target->kind = UPSTREAM_TCP;
+    target->name = hostname;
+    target->port = port ? port : DEFAULT_PORT;
+  }
+  if (cid) {
+    uint64_t c, p;
+
+    if (parse_number ("vsock", cid, 0, UINT32_MAX, &c) == -1 ||
+        parse_number ("port", port ? port : DEFAULT_PORT, 0, UINT32_MAX,
+                      &p) == -1)
+      return -1;
+    target->kind = UPSTREAM_VSOCK;
+    target->cid = c;
+    target->vport = p;
+  }
+  if (ncommand) {
+    target->kind = UPSTREAM_COMMAND;
+    target->name = command[0];
+    target->argv = command;
+  }
+  if (socket_fd >= 0) {
+    target->kind = UPSTREAM_SOCKET_FD;
+    target->fd = socket_fd;
+  }
+  return 0;
+}
+
+int
+config_finish (void)
+{
+  struct upstream_options *u = &config.o.upstream;
+
+  if (check_one_way () == -1 || make_targets () == -1)
+    return -1;
+  if (!config.dynamic_export && config.export_name == NULL)
+    config.export_name = "";
+  if (ncommand || socket_fd >= 0)
+    config.shared = true;
+  if (u->tls == -1)
+    u->tls = tls_certificates || tls_psk || u->tls_username ||
+      u->tls_verify >= 0 ? LIBNBD_TLS_ALLOW : LIBNBD_TLS_DISABLE;
+  u->tls_certificates = tls_certificates;
+  u->tls_psk = tls_psk;
+  u->override_export = config.dynamic_export;
+  config.o.target = target;
+  config.o.ntargets = ntargets;
+  return check_libnbd ();
+}
+
+void
+config_free (void)
+{
+  free (target);
+  free (uri);
+  free (command);
+  free (sockname);
+  free (tls_certificates);
+  free (tls_psk);
+  target = NULL;
+  uri = NULL;
+  command = NULL;
+  sockname = tls_certificates = tls_psk = NULL;
+}
