@@ -35,18 +35,3 @@ EXTRA_DIST += plugins/mnbd/plugin.syms
 TOP_LINKS += mnbd.so
 mnbd.so: nbdkit-mnbd-plugin.la
 	$(AM_V_GEN) rm -f $@ && $(LN_S) .libs/nbdkit-mnbd-plugin.so $@
-
-install-exec-hook: remove-mnbd-la
-.PHONY: remove-mnbd-la
-remove-mnbd-la:
-	rm -f $(DESTDIR)$(plugindir)/nbdkit-mnbd-plugin.la
-
-# They use tests/mnbd-functions.sh.
-EXTRA_DIST += \
-	tests/test-mnbd-block-size.sh \
-	tests/test-mnbd-figures.sh
-if !SANITIZER
-TESTS += \
-	tests/test-mnbd-block-size.sh \
-	tests/test-mnbd-figures.sh
-endif

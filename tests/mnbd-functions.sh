@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What the tests of mnbd use beyond functions.sh.  To be sourced by bash.
+#
+# PLUGIN=nbd runs a test against nbdkit's own plugin instead of mnbd.so; the
+# tests of what both promise run with both unless PLUGIN says which.
+# MBLOCK_TEST_SECONDS is how long the tests under load go on, and
+# MBLOCK_TEST_OUTAGES how many outages they make.
+
+# A test that hangs must fail.  timeout ends all that it started, too.
+if [ -z "$MBLOCK_TIMED" ]; then
+  export MBLOCK_TIMED=1
+  exec timeout -k 20 "$((240 + 2 * ${MBLOCK_TEST_SECONDS:-0} +
+                         ${MBLOCK_TEST_OUTAGES:-0}))" "$BASH" "$0" "$@"
+fi
+
+. "$(dirname "${BASH_SOURCE[0]}")/functions.sh"
+
+plugin=${PLUGIN:-$builddir/mnbd.so}
+seconds=${MBLOCK_TEST_SECONDS:-5}
+outages=${MBLOCK_TEST_OUTAGES:-20}
+case $plugin in
+  */*)
+    if ! [ -e "$plugin" ]; then
+      echo "FAIL: $plugin does not exist; run make first" >&2
+      exit 99
+    fi;;
+  *)
+    nbdkit "$plugin" --dump-plugin >/dev/null 2>&1 ||
+      skip "nbdkit's plugin $plugin is not installed";;
+esac
+
+# The test holds for nbdkit's nbd plugin too: run it once with each.
+both_plugins ()
+{
+  [ -z "$PLUGIN" ] || return 0
+  local p
+  for p in nbd "$builddir/mnbd.so"; do
+    echo "with $p:"
+    PLUGIN=$p "$BASH" "$testdir/${0##*/}" || fail "with $p"
+  done
+  exit 0
+}
+
+# The test is of something that only mnbd promises.
+only_mnbd ()
+{
+  [ "$plugin" != nbd ] || skip "nbdkit's nbd plugin does not promise this"
+}
+
+# crash_server ID: SIGKILL for a server that start_server started.
+crash_server ()
+{
+  local id=$1 i left=()
+  child crashing "$(cat "$id.pid")"
+  kill_child crashing
+  for i in "${servers[@]}"; do
+    [ "$i" = "$id" ] || left+=("$i")
+  done
+  servers=("${left[@]}")
+  rm -f "$id.pid" "$id.sock"
+}
+
+# start_forwarder PARAMETERS…: mnbd on the socket $sock, as "s".
+start_forwarder ()
+{
+  start_server s "$plugin" "$@"
+}
+
+# wait_for WHAT COMMAND…: until it succeeds, which must be within 30 seconds.
+wait_for ()
+{
+  local what=$1 i
+  shift
+  for ((i = 0; i < 1500; i++)); do
+    "$@" && return
+    sleep 0.02
+  done
+  fail "$what: not within 30 seconds"
+}
+
+# What this test has started besides nbdkit: name and pid.  A pid is forgotten
+# as soon as it was waited for, because the next process may have it.
+declare -A children=()
+
+# child NAME PID: from now on end_child and kill_child can end it, and the end
+# of the test does.
+child ()
+{
+  children[$1]=$2
+}
+
+# end_child NAME [SIGNAL]: sets $child_rc.
+end_child ()
+{
+  local pid=${children[$1]}
+  child_rc=0
+  [ -n "$pid" ] || return 0
+  unset "children[$1]"
+  kill -"${2:-TERM}" "$pid" 2>/dev/null || :
+  # The braces hide bash's remark about a SIGKILL.
+  { wait "$pid"; } 2>/dev/null || child_rc=$?
+}
+
+# kill_child NAME: as a crash would.
+kill_child ()
+{
+  end_child "$1" KILL
+}
+
+end_children ()
+{
+  local name
+  for name in "${!children[@]}"; do
+    end_child "$name"
+  done
+}
+at_exit end_children
+
+# fault_server ID ARGUMENTS…: nbd-fault-server.py on $tmp/ID.sock; its log is
+# $tmp/ID.jsonl, and "tell ID COMMAND" reaches its control socket; end_child ID
+# or end_fault_server ID ends it.
+fault_server ()
+{
+  local id=$1
+  shift
+  /usr/bin/python3 "$testdir/nbd-fault-server.py" --unix "$tmp/$id.sock" \
+    --control "$tmp/$id.ctl" --log "$tmp/$id.jsonl" "$@" 2>"$id.err" &
+  child "$id" $!
+  wait_for "the start of the fault server: $(cat "$id.err")" [ -S "$id.ctl" ]
+}
+
+end_fault_server ()
+{
+  end_child "$1"
+  rm -f "$1.sock" "$1.ctl" "$1.jsonl"
+}
+
+tell ()
+{
+  /usr/bin/python3 "$testdir/nbd-fault-server.py" --tell "$tmp/$1.ctl" \
+    "${@:2}" >told || fail "tell $*: $(cat told)"
+}
+
+# requests ID [CMD…]: print what requests the fault server has got, in order,
+# one a line: CMD OFFSET LENGTH FLAGS.
+requests ()
+{
+  /usr/bin/python3 - "$tmp/$1.jsonl" "${@:2}" <<'END'
+import json
+import sys
+
+for line in open(sys.argv[1]):
+    r = json.loads(line)
+    if r["event"] == "request" and (not sys.argv[2:]
+                                    or r["cmd"] in sys.argv[2:]):
+        print(r["cmd"], r["offset"], r["length"], ",".join(r["flags"]))
+END
+}
+
+# volatile_server ID ARGUMENTS…: nbd-volatile-server on $tmp/ID.sock, with the
+# file $tmp/ID.img.  Sets $volatile_pid; kill_child ID makes it crash.
+volatile_server ()
+{
+  local id=$1
+  shift
+  rm -f "$id.vpid"
+  "$builddir/tests/nbd-volatile-server" --unix="$tmp/$id.sock" \
+    --image="$tmp/$id.img" --pidfile="$tmp/$id.vpid" "$@" 2>>"$id.err" &
+  volatile_pid=$!
+  child "$id" $volatile_pid
+  wait_for "the start of the volatile server" [ -s "$id.vpid" ]
+}
+
+shadow=$builddir/tests/nbd-shadow
+
+# start_shadow ARGUMENTS…: run nbd-shadow in the background; it is at work when
+# this returns, until end_shadow.  Sets $shadow_pid.
+start_shadow ()
+{
+  rm -f shadow.ready
+  "$shadow" --seconds=$((seconds * 2 + outages * 2 + 60)) \
+    --ready="$tmp/shadow.ready" "$@" >shadow.out 2>&1 &
+  shadow_pid=$!
+  child shadow $shadow_pid
+  wait_for "the start of the shadow client" shadow_runs_or_failed
+}
+
+shadow_runs_or_failed ()
+{
+  [ -e shadow.ready ] || ! kill -0 "$shadow_pid" 2>/dev/null
+}
+
+# end_shadow: sets $shadow_rc; its output is in $tmp/shadow.out.
+end_shadow ()
+{
+  end_child shadow
+  shadow_rc=$child_rc
+}
+
+shadow_runs ()
+{
+  kill -0 "$shadow_pid" 2>/dev/null
+}
+
+# python: as in functions.sh, with what mnbdtest.py has, too.
+python ()
+{
+  nbdsh -c 'from nbdtest import *' -c 'from mnbdtest import *' -c -
+}
+
+# Threads and open files of the forwarder, to see that none is left behind.
+forwarder_threads ()
+{
+  local -a tasks=(/proc/"$(cat s.pid)"/task/*)
+  echo ${#tasks[@]}
+}
+
+forwarder_files ()
+{
+  local -a files=(/proc/"$(cat s.pid)"/fd/*)
+  echo ${#files[@]}
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What the Python parts of mnbd's tests use: the fault server's control socket
+# and its log.
+
+import json
+import os
+import socket
+
+
+def tell(command, server="u"):
+    """Send a command to the fault server's control socket."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect("%s/%s.ctl" % (os.environ["tmp"], server))
+        with s.makefile("rw") as stream:
+            stream.write(command + "\n")
+            stream.flush()
+            answer = stream.readline().strip()
+    if not answer.startswith("ok"):
+        raise SystemExit("FAIL: tell %s: %s" % (command, answer))
+    return answer[3:]
+
+
+class Log:
+    """The fault server's log: each call of new() gives what has come since
+    the one before, as (cmd, offset, length), or whole records."""
+
+    def __init__(self, server="u"):
+        self.path = "%s/%s.jsonl" % (os.environ["tmp"], server)
+        self.seen = 0
+        self.records()
+
+    def records(self):
+        with open(self.path) as f:
+            lines = f.readlines()
+        new = [json.loads(line) for line in lines[self.seen:]]
+        self.seen = len(lines)
+        return [r for r in new if r["event"] == "request"
+                and r["cmd"] != "disc"]
+
+    def new(self, *cmds):
+        return [(r["cmd"], r["offset"], r["length"]) for r in self.records()
+                if not cmds or r["cmd"] in cmds]

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The ways to say where the server is: the same words as for nbdkit's nbd.
+
+. "$(dirname "$0")/mnbd-functions.sh"
+both_plugins
+
+fault_server u --export "" --export two,size=2M --export 'a b,size=3M'
+/usr/bin/python3 "$testdir/nbd-fault-server.py" --portfile "$tmp/port" \
+  --export "" --export two,size=2M 2>tcp.err &
+child tcp $!
+wait_for "the TCP server" [ -s port ]
+port=$(cat port)
+
+# try EXPECTED-SIZE PARAMETERS…
+try ()
+{
+  local size=$1
+  shift
+  step "$*"
+  start_forwarder "$@"
+  check "size" "$(timeout 60 nbdinfo --size "$(uri)" 2>&1)" "$size"
+  python <<'END'
+h = connect()
+h.pwrite(pattern(5000), 777)
+check("content", h.pread(5000, 777), pattern(5000))
+END
+  stop_server s
+}
+
+try 16777216 socket="$tmp/u.sock"
+try 2097152 socket="$tmp/u.sock" export=two
+try 3145728 socket="$tmp/u.sock" "export=a b"
+try 16777216 uri="nbd+unix:///?socket=$tmp/u.sock"
+try 16777216 "nbd+unix:///?socket=$tmp/u.sock"
+try 2097152 uri="nbd+unix:///two?socket=$tmp/u.sock"
+try 3145728 "nbd+unix:///a%20b?socket=$tmp/u.sock"
+try 16777216 hostname=127.0.0.1 port="$port"
+try 2097152 hostname=localhost port="$port" export=two
+try 2097152 "nbd://127.0.0.1:$port/two"
+try 16777216 socket="$tmp/u.sock" shared=true
+try 16777216 socket="$tmp/u.sock" shared=1 retry=2
+
+step "a relative path"
+start_forwarder socket=u.sock
+check "size" "$(timeout 60 nbdinfo --size "$(uri)" 2>&1)" 16777216
+stop_server s
+
+step "an export that is not there"
+start_forwarder socket="$tmp/u.sock" export=three
+refused timeout 60 nbdinfo --size "$(uri)"
+stop_server s
+
+step "the client's export name does not matter"
+start_forwarder socket="$tmp/u.sock" export=two
+check "size" "$(timeout 60 nbdinfo --size "$(uri other)" 2>&1)" 2097152

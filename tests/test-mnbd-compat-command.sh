@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# command= and arg= run the server; it goes with nbdkit.
+
+. "$(dirname "$0")/mnbd-functions.sh"
+both_plugins
+requires qemu-nbd qemu-img
+
+qemu-img create -q -f qcow2 disk.qcow2 16M
+start_forwarder command=qemu-nbd arg=-f arg=qcow2 arg="$tmp/disk.qcow2"
+python <<'END'
+h = connect()
+check("size", h.get_size(), 16 * MiB)
+h.pwrite(pattern(100000), 12345)
+h.flush()
+# Several clients share the one connection.
+check("content", connect().pread(100000, 12345), pattern(100000))
+END
+forwarder=$(cat s.pid)
+server=$(pgrep -P "$forwarder" qemu-nbd) || fail "no qemu-nbd runs"
+stop_server s
+gone ()
+{
+  ! [ -e "/proc/$server" ] || grep -q '^State:.Z' "/proc/$server/status"
+}
+wait_for "the end of qemu-nbd" gone
+qemu-img check -q disk.qcow2
+
+step "a command that is not there"
+rc=0
+timeout 60 nbdkit -f -U "$tmp/x.sock" "$plugin" command=/nonexistent/server \
+  >out 2>&1 || rc=$?
+[ $rc -ne 0 ] && [ $rc -ne 124 ] || fail "status $rc: $(cat out)"
+grep -q 'nbdkit: error: ' out || fail "no reason: $(cat out)"

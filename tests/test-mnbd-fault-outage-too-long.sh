@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# An outage that is longer than reconnect=: requests fail with ESHUTDOWN, not
+# before, and those that come when the server is back succeed.
+
+. "$(dirname "$0")/mnbd-functions.sh"
+only_mnbd
+
+fault_server u
+start_forwarder socket="$tmp/u.sock" reconnect=2
+python <<'END'
+import threading
+import time
+
+h = connect()
+h.pwrite(pattern(10000), 0)
+tell("down")
+start = time.monotonic()
+refused("a read", errno.ESHUTDOWN, h.pread, 100, 0)
+if time.monotonic() - start < 1.5:
+    raise SystemExit("FAIL: it failed after %.1f s, expected 2" %
+                     (time.monotonic() - start))
+refused("a write", errno.ESHUTDOWN, h.pwrite, b"x", 0)
+refused("a flush", errno.ESHUTDOWN, h.flush)
+tell("up")
+for i in range(200):
+    try:
+        check("content", h.pread(10000, 0), pattern(10000))
+        break
+    except nbd.Error as e:
+        check("errno", e.errno, "ESHUTDOWN")
+        time.sleep(0.1)
+else:
+    raise SystemExit("FAIL: it does not work again")
+h.pwrite(b"x", 0)
+h.flush()
+
+# Several wait at once, and all go on.
+others = [connect() for i in range(6)]
+tell("down")
+threads = [threading.Thread(target=o.pwrite, args=(b"%d" % i, 20000 + i))
+           for i, o in enumerate(others)]
+for t in threads:
+    t.start()
+time.sleep(0.5)
+tell("up")
+for t in threads:
+    t.join(30)
+    check("a thread that still waits", t.is_alive(), False)
+check("content", h.pread(6, 20000), b"012345")
+END

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# replay-buffer=0, for shared disks: the first flush after an outage that may
+# have lost acknowledged writes fails with EIO, and only that one.
+
+. "$(dirname "$0")/mnbd-functions.sh"
+only_mnbd
+
+volatile_server u --multi-conn
+start_forwarder socket="$tmp/u.sock" replay-buffer=0 reconnect=30
+python <<'END'
+import signal
+import time
+
+def losses():
+    return open("u.err").read().count("lost")
+
+def outage():
+    before = losses()
+    os.kill(int(open("u.vpid").read()), signal.SIGUSR1)
+    while losses() == before:
+        time.sleep(0.01)
+
+h = connect()
+h.pwrite(b"first", 0)
+h.flush()
+
+outage()
+check("what was flushed", h.pread(5, 0), b"first")
+h.flush()
+
+h.pwrite(b"again", 0)
+outage()
+check("what was not", h.pread(5, 0), b"first")
+refused("the first flush", errno.EIO, h.flush)
+h.flush()
+h.pwrite(b"third", 0)
+h.flush()
+check("content", h.pread(5, 0), b"third")
+
+# A write that comes after the loss does not hide it.
+h.pwrite(b"lost!", 4096)
+outage()
+h.pwrite(b"kept!", 8192)
+refused("the first flush", errno.EIO, h.flush)
+h.flush()
+outage()
+check("content", h.pread(5, 8192), b"kept!")
+
+# FUA reports it too, or at least does not take the place of the flush.
+h.pwrite(b"lost!", 4096)
+outage()
+try:
+    h.pwrite(b"fua", 100, nbd.CMD_FLAG_FUA)
+    refused("the flush after FUA", errno.EIO, h.flush)
+except nbd.Error as e:
+    check("errno of FUA", e.errno, "EIO")
+END
+
+step "at random"
+start_shadow --mode=fsync --connections=2 --trim-zeroes "$(uri)"
+for ((i = 0; i < outages; i++)); do
+  sleep 0.2
+  kill -USR1 $volatile_pid
+done
+end_shadow
+cat shadow.out
+check "status of the shadow client" $shadow_rc 0
+grep -q 'flush errors 0,' shadow.out && fail "no flush failed"
+true

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The tests of the tests: without mnbd between them, the shadow client misses
+# bytes that the volatile server has lost, or sees errors, and says so; and
+# what it expects of any server, the volatile server does.
+
+. "$(dirname "$0")/mnbd-functions.sh"
+
+# storm SIGNAL SHADOW-ARGUMENTS…: against the server itself
+storm ()
+{
+  local what=$1 i
+  shift
+  start_shadow "$@" "nbd+unix:///?socket=$tmp/u.sock"
+  for ((i = 0; i < 30; i++)); do
+    sleep 0.04
+    shadow_runs || break
+    kill -"$what" $volatile_pid
+  done
+  end_shadow
+  head -n 3 shadow.out
+}
+
+volatile_server u --size=2097152 --multi-conn
+step "an error is seen"
+storm USR2
+check "status" $shadow_rc 1
+grep -q 'was lost' shadow.out || fail "for another reason"
+
+step "a loss is seen"
+storm USR1 --reconnect=20
+check "status" $shadow_rc 1
+grep -q 'expected 0x' shadow.out || fail "for another reason"
+
+step "a client that connects again itself loses nothing if the server did not"
+storm USR2 --reconnect=20
+check "status" $shadow_rc 0
+
+step "what was flushed survives"
+storm USR1 --reconnect=20 --mode=durable
+check "status" $shadow_rc 0
+kill_child u
+
+step "a server that lies about flushes is found out"
+volatile_server u --size=2097152 --multi-conn --lie
+storm USR1 --reconnect=20 --mode=durable
+check "status" $shadow_rc 1
+grep -q 'expected 0x' shadow.out || fail "for another reason"
