@@ -77,18 +77,18 @@ min (uint64_t a, uint64_t b)
   return a < b ? a : b;
 }
 
+/* What a leaf has for a page of the disk. */
 static inline page_t
-slot_load (struct node *leaf, uint64_t index)
+leaf_load (struct node *leaf, uint64_t index)
 {
-  return atomic_load_explicit (&leaf->slot[slot_index (index, 1)],
-                               memory_order_acquire);
+  return slot_load (leaf, slot_index (index, 1));
 }
 
 /* Link a page, or unlink one, in a leaf that is exclusive.  Release: the
  * page's content goes before it (T1).
  */
 static inline bool
-slot_swap (struct node *leaf, uint64_t index, page_t old, page_t new)
+leaf_swap (struct node *leaf, uint64_t index, page_t old, page_t new)
 {
   return atomic_compare_exchange_strong_explicit (
     &leaf->slot[slot_index (index, 1)], &old, new,
@@ -208,14 +208,14 @@ read_leaf (struct disk *d, struct node *leaf, char *buf, size_t len,
 {
   struct arena *a = d->tree.arena;
   uint64_t index = offset >> PAGE_SHIFT;
-  page_t page = slot_load (leaf, index);
+  page_t page = leaf_load (leaf, index);
 
   while (len > 0) {
     page_t first = page, next = page;
     size_t n = page_len (offset, len);
 
     while (n < len) {
-      page = slot_load (leaf, ++index);
+      page = leaf_load (leaf, ++index);
       if (first >= PAGE_FIRST ? page != ++next : page >= PAGE_FIRST)
         break;
       n += min (PAGE_BYTES, len - n);
@@ -298,12 +298,12 @@ write_mapped (struct disk *d, const char *buf, size_t len, uint64_t offset,
     return 0;
   }
   leaf = node_at (a, page);
-  page = slot_load (leaf, index);
+  page = leaf_load (leaf, index);
   while (page >= PAGE_FIRST && arena_refs (a, page) == 1) {
     first = next = page;
     n = page_len (offset, len - done);
     while (done + n < len) {
-      page = slot_load (leaf, ++index);
+      page = leaf_load (leaf, ++index);
       if (page != ++next || arena_refs (a, page) != 1)
         break;
       n += min (PAGE_BYTES, len - done - n);
@@ -325,7 +325,7 @@ write_mapped (struct disk *d, const char *buf, size_t len, uint64_t offset,
 
     *stop = STOP_HOLES;
     for (*holes = 1; index < last; ++*holes)
-      if (slot_load (leaf, ++index) >= PAGE_FIRST)
+      if (leaf_load (leaf, ++index) >= PAGE_FIRST)
         break;
   }
   return done;
@@ -384,13 +384,13 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
     struct node *leaf = node_at (a, page);
 
     for (; i < holes; i++) {
-      page_t old = slot_load (leaf, index + i);
+      page_t old = leaf_load (leaf, index + i);
 
       STRESS_POINT ();
       if (old >= PAGE_FIRST)
         break;
       tree_give_birth (&d->tree, pages[i]);
-      if (!slot_swap (leaf, index + i, old, pages[i]))
+      if (!leaf_swap (leaf, index + i, old, pages[i]))
         break;
     }
     tree_count (&d->tree, i, i);
@@ -419,7 +419,7 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
   while (!linked) {
     tree_op_room (op, 2);
     rcu_enter ();
-    old = slot_load (leaf, index);
+    old = leaf_load (leaf, index);
     if (old >= PAGE_FIRST && arena_refs (a, old) == 1) {
       copy_in ((char *) arena_addr (a, old) + off, buf, len);
       rcu_exit ();
@@ -456,7 +456,7 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
     }
     STRESS_POINT ();
     tree_give_birth (&d->tree, spare);
-    linked = slot_swap (leaf, index, old, spare);
+    linked = leaf_swap (leaf, index, old, spare);
     if (linked) {
       if (old >= PAGE_FIRST)
         retire (&op->retired, old, 0);
@@ -619,7 +619,7 @@ leaf_is_empty (struct node *leaf, uint64_t from)
   uint64_t i;
 
   for (i = 0; i < NODE_SLOTS; i++)
-    if (slot_load (leaf, from + i) != PAGE_HOLE)
+    if (leaf_load (leaf, from + i) != PAGE_HOLE)
       return false;
   return true;
 }
@@ -647,8 +647,8 @@ fill_fast (struct tree_op *op, struct disk *d, struct fill *f)
   want = min (min (want, span), DISK_SECTION_PAGES);
   for (i = 0; i < want; i++) {
     do
-      old = slot_load (leaf, f->first + i);
-    while (old != f->with && !slot_swap (leaf, f->first + i, old, f->with));
+      old = leaf_load (leaf, f->first + i);
+    while (old != f->with && !leaf_swap (leaf, f->first + i, old, f->with));
     if (old >= PAGE_FIRST) {
       retire (&op->retired, old, 0);
       tree_count (&d->tree, -1, -(int64_t) tree_owns (&d->tree, old));
@@ -732,7 +732,7 @@ allocate_zero (struct tree_op *op, struct disk *d, uint64_t offset)
       mutex_unlock (&d->tree.lock);
       return -1;
     }
-    slot_swap (leaf, offset >> PAGE_SHIFT, PAGE_HOLE, PAGE_ZERO);
+    leaf_swap (leaf, offset >> PAGE_SHIFT, PAGE_HOLE, PAGE_ZERO);
   }
   mutex_unlock (&d->tree.lock);
   return 0;
@@ -751,7 +751,7 @@ zero_part (struct tree_op *op, struct disk *d, size_t len, uint64_t offset,
   rcu_enter ();
   page = tree_find (&d->tree, offset >> PAGE_SHIFT, &span);
   if (page >= PAGE_FIRST)
-    page = slot_load (node_at (d->tree.arena, page), offset >> PAGE_SHIFT);
+    page = leaf_load (node_at (d->tree.arena, page), offset >> PAGE_SHIFT);
   rcu_exit ();
   if (page >= PAGE_FIRST)
     return write_bytes (op, d, zero_page, len, offset);
@@ -921,7 +921,7 @@ zero_tail_locked (struct tree_op *op, struct disk *d, uint64_t size)
   rcu_enter ();
   page = tree_find (&d->tree, index, &span);
   if (page >= PAGE_FIRST)
-    page = slot_load (node_at (d->tree.arena, page), index);
+    page = leaf_load (node_at (d->tree.arena, page), index);
   rcu_exit ();
   if (page < PAGE_FIRST)
     return 0;
@@ -1035,8 +1035,7 @@ side_child (struct arena *a, struct side s, unsigned level, unsigned i)
   if (s.height < level)
     return i == 0 ? s : (struct side) { PAGE_HOLE, level - 1 };
   return (struct side) {
-    atomic_load_explicit (&node_at (a, s.page)->slot[i], memory_order_acquire),
-    level - 1
+    slot_load (node_at (a, s.page), i), level - 1
   };
 }
 
@@ -1157,13 +1156,13 @@ run_end (const struct extents *e, struct node *leaf, unsigned i, unsigned end,
          page_t type, bool shared)
 {
   if (type == TYPE_DATA && !e->sharing)
-    while (i < end && slot_load (leaf, i) >= PAGE_FIRST)
+    while (i < end && leaf_load (leaf, i) >= PAGE_FIRST)
       i++;
   else if (type < PAGE_FIRST)
-    while (i < end && slot_load (leaf, i) == type)
+    while (i < end && leaf_load (leaf, i) == type)
       i++;
   else
-    while (i < end && extent_type (e, slot_load (leaf, i), shared) == type)
+    while (i < end && extent_type (e, leaf_load (leaf, i), shared) == type)
       i++;
   return i;
 }
@@ -1199,7 +1198,7 @@ extents_step (struct extents *e, uint64_t last)
   base = e->index & ~(uint64_t) (NODE_SLOTS - 1);
   end = last - base < NODE_SLOTS ? last - base + 1 : NODE_SLOTS;
   for (i = e->index - base; i < end && e->n < EXTENT_BUFFER; ) {
-    page_t type = extent_type (e, slot_load (leaf, i), shared);
+    page_t type = extent_type (e, leaf_load (leaf, i), shared);
 
     extent_begins (e, base + i, type);
     i = run_end (e, leaf, i + 1, end, type, shared);

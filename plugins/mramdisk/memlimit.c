@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How much memory the process may use: the machine's, or its control groups'. */
+/* How much memory the process may use. */
 
 #include <config.h>
 

@@ -24,4 +24,11 @@ node_at (const struct arena *a, page_t page)
   return arena_addr (a, page);
 }
 
+/* Acquire: pairs with the release of whoever linked the page (T1 in radix.h). */
+static inline page_t
+slot_load (struct node *node, unsigned i)
+{
+  return atomic_load_explicit (&node->slot[i], memory_order_acquire);
+}
+
 #endif /* MRAMDISK_NODE_H */

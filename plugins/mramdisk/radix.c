@@ -36,15 +36,6 @@ height_for (uint64_t pages)
   return height;
 }
 
-/* Acquire: pairs with the release of slot_store and of the compare and swap in
- * disk.c (T1).
- */
-static inline page_t
-slot_load (struct node *node, unsigned i)
-{
-  return atomic_load_explicit (&node->slot[i], memory_order_acquire);
-}
-
 static inline void
 slot_store (struct node *node, unsigned i, page_t page)
 {

@@ -109,8 +109,8 @@
 #define ROOT_CLOSED (UINT64_C (1) << 63)
 
 /* Pages that are mapped, and of those the ones the tree owns, counted by those
- * who map and unmap.  One counter for each of a few threads, each in a cache line of its own; only the sum means
- * something.
+ * who map and unmap.  One counter for each of a few threads, each in a cache
+ * line of its own; only the sum means something.
  */
 #define TREE_COUNTERS 8
 struct tree_counter {
@@ -140,7 +140,7 @@ struct tree_op {
   struct arena *arena;
   uint64_t credit;              /* pages reserved and not yet allocated */
   bool overdraft;               /* see arena_reserve */
-  bool unlimited;               /* by the quota: for what a client did not ask */
+  bool unlimited;               /* by the quota: no client asked for it */
   struct tree *charged;         /* whose quota it has charge of, or NULL */
   int64_t charge;               /* pages of it */
   struct retired retired;       /* copied, or unlinked and counted */

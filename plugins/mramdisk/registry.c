@@ -16,7 +16,7 @@
 #include "registry.h"
 
 struct entry {
-  struct named_disk d;          /* first, so that one can be cast to the other */
+  struct named_disk d;          /* first: one is cast to the other */
   size_t handles;               /* open, guarded by registry.lock */
   bool listed;                  /* in registry.entry */
   bool probe;                   /* made by opening, and not kept (G3) */

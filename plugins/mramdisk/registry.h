@@ -47,7 +47,7 @@
 struct registry_options {
   uint64_t default_size;        /* bytes, of a disk made by opening it */
   uint64_t max_size;            /* bytes, of any disk */
-  uint32_t sector_size;         /* bytes, of a disk made by opening it; 1: any */
+  uint32_t sector_size;         /* bytes, of such a disk; 1: any bytes */
   size_t max_disks;
   bool auto_create;             /* opening an unknown name makes a disk */
 };
