@@ -152,7 +152,7 @@ run_create (int argc, char **argv)
 static const struct option_def create_options[] = {
   { 0, "sector-size", "SIZE", "512 to 64k: only whole sectors of that size" },
   { 'r', "readonly", NULL, "nobody may write to it" },
-  { 0, "quota", "SIZE", "memory it may hold alone" },
+  { 0, "quota", "SIZE", "how much data it may own" },
   IF_EXISTS_OPTIONS,
   { 0 }
 };
@@ -207,7 +207,7 @@ const struct command command_destroy = {
   "\n"
   "Examples:\n"
   "  mblockctl destroy vm-1 vm-2\n"
-  "  mblockctl list -0 'vm-*' | xargs -0 mblockctl destroy --\n",
+  "  mblockctl list -0 'vm-*' | xargs -r0 mblockctl destroy --\n",
   destroy_options, 1, -1, run_destroy
 };
 
@@ -324,7 +324,7 @@ run_clone (int argc, char **argv)
 
 static const struct option_def clone_options[] = {
   { 'r', "readonly", NULL, "make a snapshot: nobody may write to it" },
-  { 0, "quota", "SIZE", "memory the clone may hold alone" },
+  { 0, "quota", "SIZE", "how much data the clone may own" },
   IF_EXISTS_OPTIONS,
   { 0 }
 };
@@ -384,7 +384,7 @@ run_set (int argc, char **argv)
 static const struct option_def set_options[] = {
   { 'r', "readonly", NULL, "nobody may write to it any more" },
   { 'w', "writable", NULL, "it may be written again" },
-  { 0, "quota", "SIZE|none", "memory it may hold alone" },
+  { 0, "quota", "SIZE|none", "how much data it may own" },
   { 0 }
 };
 

@@ -294,9 +294,9 @@ run_metrics (int argc, char **argv)
   print_gauge (disks, "mapped", "mblock_disk_mapped_bytes",
                "Data that the disk holds, shared or not.");
   print_gauge (disks, "owned", "mblock_disk_owned_bytes",
-               "Memory that the disk holds alone.");
+               "Data written since it was made or last cloned.");
   print_gauge (disks, "quota", "mblock_disk_quota_bytes",
-               "Memory that the disk may hold alone, if that is limited.");
+               "Data that the disk may own, if that is limited.");
   print_gauge (disks, "connections", "mblock_disk_connections",
                "NBD clients that have the disk open.");
   print_counters (disks, false);

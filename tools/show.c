@@ -144,7 +144,7 @@ const struct command command_list = {
   "A PATTERN is one of the shell's, such as 'vm-*'; put it in quotes.\n"
   "\n"
   "SIZE is what clients see, MAPPED what is stored (shared or not), QUOTA\n"
-  "what the disk may hold alone, SECTOR the unit of requests, CLIENTS the\n"
+  "what the disk may own, SECTOR the unit of requests, CLIENTS the\n"
   "open connections, MODE rw or ro.\n"
   "\n"
   "Examples:\n"
