@@ -127,6 +127,19 @@ start (struct nbd_handle *nbd, const struct upstream_target *t)
   return -1;
 }
 
+/* Close a handle without waiting for anybody: a command that hangs, or that is
+ * stopped, would keep nbd_close waiting for its end.
+ */
+static void
+close_now (struct nbd_handle *nbd)
+{
+  if (nbd) {
+    /* An error only says that there is no command. */
+    nbd_kill_subprocess (nbd, SIGKILL);
+    nbd_close (nbd);
+  }
+}
+
 /* A handle that is connected, and at the point where options are negotiated if
  * opt_mode is set and the server is not an oldstyle one, else ready.
  */
@@ -167,7 +180,7 @@ connected_handle (const struct upstream_target *t,
 
  error:
   err = errno;
-  nbd_close (nbd);
+  close_now (nbd);
   errno = err;
   return NULL;
 }
@@ -285,13 +298,12 @@ upstream_connect (const struct upstream_target *target,
     snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
     goto error2;
   }
-  u->is_command = target->kind == UPSTREAM_COMMAND;
   set_socket_options (u->fd);
   return u;
 
  error2:
   err = errno;
-  nbd_close (u->nbd);
+  close_now (u->nbd);
   errno = err;
  error1:
   err = errno;
@@ -301,18 +313,21 @@ upstream_connect (const struct upstream_target *target,
   return NULL;
 }
 
-/* Wait for the server to close its end, but not for long. */
-static void
+/* Wait for the server to close its end, but not for long.  Returns whether it
+ * has.
+ */
+static bool
 goodbye (struct nbd_handle *nbd)
 {
   int64_t until = clock_now () + GOODBYE_TIME;
 
   if (nbd_aio_disconnect (nbd, 0) == -1)
-    return;
+    return false;
   while (!nbd_aio_is_dead (nbd) && !nbd_aio_is_closed (nbd) &&
          clock_now () < until)
     if (nbd_poll (nbd, clock_poll_timeout (until)) == -1)
       break;
+  return nbd_aio_is_dead (nbd) || nbd_aio_is_closed (nbd);
 }
 
 void
@@ -320,12 +335,11 @@ upstream_close (struct upstream *u)
 {
   if (u == NULL)
     return;
-  if (!upstream_is_lost (u) && nbd_aio_is_ready (u->nbd))
-    goodbye (u->nbd);
-  else if (u->is_command)
-    /* It may hang, and libnbd waits for its end. */
-    nbd_kill_subprocess (u->nbd, SIGKILL);
-  nbd_close (u->nbd);
+  /* A command that has answered the goodbye may take its time to end. */
+  if (!upstream_is_lost (u) && nbd_aio_is_ready (u->nbd) && goodbye (u->nbd))
+    nbd_close (u->nbd);
+  else
+    close_now (u->nbd);
   close (u->fd);
   mutex_destroy (&u->lock);
   free (u);
@@ -362,7 +376,7 @@ leave_options (struct nbd_handle *nbd)
     nbd_aio_opt_abort (nbd);
   else if (nbd_aio_is_ready (nbd))
     goodbye (nbd);
-  nbd_close (nbd);
+  close_now (nbd);              /* nothing was written */
 }
 
 struct list {

@@ -166,12 +166,21 @@ new_entry (const char *name)
   return e;
 }
 
+/* The last user flushes before the entry goes: another pool for this export
+ * must not begin while this one still has writes that it would send again.
+ */
 static void
 put_entry (struct entry *e)
 {
   struct entry **p;
+  bool settled = true;
 
   mutex_lock (&entries_lock);
+  while (settled && e->users == 1 && pool_is_dirty (e->pool)) {
+    mutex_unlock (&entries_lock);
+    settled = pool_settle (e->pool) == 0;
+    mutex_lock (&entries_lock);
+  }
   if (--e->users > 0) {
     mutex_unlock (&entries_lock);
     return;

@@ -21,7 +21,7 @@
 /* How often a thread that waits asks whether it should go on. */
 #define TICK (200 * NS_PER_MS)
 
-/* How long pool_free waits for a server that is away, to flush the log. */
+/* How long pool_settle waits for a server, to flush the log. */
 #define LAST_FLUSH_TIME (10 * NS_PER_S)
 
 /* Between the attempts of pool_open, as nbdkit's nbd plugin has it. */
@@ -34,6 +34,7 @@ struct request {
   bool is_write;
   bool begun;                   /* op is in flight */
   bool resend;                  /* a write that was interrupted (M2) */
+  int64_t deadline;             /* it ends then, come what may; 0: none */
   int64_t first_lost;           /* when a connection was lost under it … */
   unsigned losses;              /* … and how many were */
 
@@ -68,6 +69,8 @@ static bool
 waited_too_long (struct pool *p, const struct request *r, uint64_t failures,
                  int64_t now) REQUIRES (&p->lock)
 {
+  if (r->deadline && now >= r->deadline)
+    return true;
   /* Who comes late in an outage still gets one attempt. */
   if (p->state != POOL_DOWN || p->failures == failures)
     return false;
@@ -96,7 +99,8 @@ wait_for_upstream (struct pool *p, const struct request *r)
 
   while (!may_go (p, r)) {
     if (waited_too_long (p, r, failures, now) ||
-        (p->o.give_up && p->state == POOL_DOWN &&
+        /* At a deadline the client has gone, but not its writes. */
+        (p->o.give_up && !r->deadline && p->state == POOL_DOWN &&
          p->o.give_up (p->o.opaque))) {
       result = -1;
       break;
@@ -179,6 +183,8 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
   mutex_unlock (&p->lock);
   if (p->o.request_timeout)
     until = clock_now () + p->o.request_timeout;
+  if (r->deadline && r->deadline < until)
+    until = r->deadline;
   upstream_waiter_init (&w);
   upstream_issue (u, &r->c, &w);
   /* Copy while the server works. */
@@ -190,8 +196,9 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
   let_out (p, r);
   if (!in_time) {
     p->figures.timeouts++;
-    pool_say (p, POOL_ERROR, "the upstream did not answer within "
-              "request-timeout");
+    pool_say (p, POOL_ERROR, "the upstream did not answer within %s",
+              until == r->deadline ? "the time there is at the end"
+              : "request-timeout");
   }
   /* A server that shuts down may say so before it goes; but one that says it
    * from the start means it.
@@ -215,7 +222,10 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
 static int
 may_try_again (struct pool *p, const struct request *r)
 {
-  if (r->losses == 1 || clock_now () < r->first_lost + p->o.reconnect)
+  int64_t now = clock_now ();
+
+  if ((r->deadline == 0 || now < r->deadline) &&
+      (r->losses == 1 || now < r->first_lost + p->o.reconnect))
     return 0;
   errno = ESHUTDOWN;
   return -1;
@@ -266,12 +276,37 @@ run_read (struct pool *p, struct request *r)
 
 /* --------------------------------------------------------------- flushes */
 
+/* The server could not flush, and as with fsync(2) its next flush may succeed
+ * though it has dropped what this one was to save (M8).  What is in the log is
+ * sent again before that: the connection is treated as lost.  Where there is
+ * nothing to send, or no way, each client is told.
+ */
+static void
+flush_failed (struct pool *p, const struct request *r,
+              struct pool_client *client) REQUIRES (&p->lock)
+{
+  if (r->incarnation != p->incarnation || !replay_dirty (p->log))
+    return;
+  if (p->o.replay_buffer && p->o.target->kind != UPSTREAM_SOCKET_FD) {
+    pool_say (p, POOL_ERROR, "the upstream could not flush: %s; connecting "
+              "again, to send what it may have dropped",
+              strerror (r->c.error));
+    pool_lose (p, r->incarnation);
+    return;
+  }
+  p->losses++;
+  if (p->o.replay_buffer == 0)
+    replay_forget (p->log);
+  if (client)
+    client->losses = p->losses; /* it gets the error itself */
+}
+
 /* A flush for this client, or for the log's sake if that is NULL. */
 static int
-flush_locked (struct pool *p, struct pool_client *client)
+flush_locked (struct pool *p, struct pool_client *client, int64_t deadline)
   REQUIRES (&p->lock)
 {
-  struct request r = { .c = { .op = UPSTREAM_FLUSH } };
+  struct request r = { .c = { .op = UPSTREAM_FLUSH }, .deadline = deadline };
   struct replay_mark mark;
 
   for (;;) {
@@ -280,8 +315,10 @@ flush_locked (struct pool *p, struct pool_client *client)
     let_in (p, &r);
     mark = replay_mark (p->log);
     if (send_once (p, &r)) {
-      if (r.c.error)
+      if (r.c.error) {
+        flush_failed (p, &r, client);
         return end (p, &r, r.c.error);
+      }
       /* M2: the server that answered is the one that will be asked. */
       if (r.incarnation == p->incarnation) {
         replay_flushed (p->log, mark);
@@ -311,7 +348,7 @@ make_room (struct pool *p) REQUIRES (&p->lock)
   }
   p->flushing = true;
   p->figures.flushes++;
-  r = flush_locked (p, NULL);
+  r = flush_locked (p, NULL, 0);
   p->flushing = false;
   pthread_cond_broadcast (&p->changed);
   return r;
@@ -329,8 +366,7 @@ begin_write (struct pool *p, struct request *r) REQUIRES (&p->lock)
     return 0;
   if (replay_half_full (p->log) && !p->flushing) {
     /* Early, so that the others need not wait. */
-    if (make_room (p) == 0 || !may_go (p, r))
-      return 1;
+    return make_room (p) == -1 ? -1 : 1;
   }
   if (replay_begin (p->log, &r->op) == 0) {
     r->begun = true;
@@ -392,7 +428,9 @@ write_through (struct pool *p, struct request *r) REQUIRES (&p->lock)
   if (!send_once (p, &flush) || flush.incarnation != p->incarnation)
     return false;
   r->c.error = flush.c.error;
-  if (r->c.error == 0) {
+  if (r->c.error)
+    flush_failed (p, &flush, NULL);
+  else {
     replay_flushed (p->log, mark);
     pthread_cond_broadcast (&p->changed);
   }
@@ -502,21 +540,39 @@ pool_open (struct pool *p)
   return r;
 }
 
+bool
+pool_is_dirty (struct pool *p)
+{
+  bool dirty;
+
+  mutex_lock (&p->lock);
+  dirty = p->log && p->info.can_flush && replay_dirty (p->log);
+  mutex_unlock (&p->lock);
+  return dirty;
+}
+
+int
+pool_settle (struct pool *p)
+{
+  int r, err;
+
+  mutex_lock (&p->lock);
+  r = flush_locked (p, NULL, clock_now () + LAST_FLUSH_TIME);
+  err = errno;
+  if (r == -1)
+    pool_say (p, POOL_ERROR, "the last acknowledged writes could not be "
+              "flushed: %s", err == ESHUTDOWN ? "the upstream is away"
+              : strerror (err));
+  mutex_unlock (&p->lock);
+  errno = err;
+  return r;
+}
+
 void
 pool_free (struct pool *p)
 {
   if (p == NULL)
     return;
-  mutex_lock (&p->lock);
-  if (p->log && p->info.can_flush && replay_dirty (p->log)) {
-    if (p->o.reconnect > LAST_FLUSH_TIME)
-      p->o.reconnect = LAST_FLUSH_TIME;
-    p->o.give_up = NULL;        /* the client has gone, but not its writes */
-    if (flush_locked (p, NULL) == -1)
-      pool_say (p, POOL_ERROR, "the last acknowledged writes could not be "
-                "flushed: %s", strerror (errno));
-  }
-  mutex_unlock (&p->lock);
   pool_close_links (p);
   replay_free (p->log);
   free (p->description);
@@ -652,7 +708,7 @@ pool_flush (struct pool *p, struct pool_client *client)
   int r, err;
 
   mutex_lock (&p->lock);
-  r = flush_locked (p, client);
+  r = flush_locked (p, client, 0);
   err = errno;
   mutex_unlock (&p->lock);
   errno = err;
@@ -700,6 +756,10 @@ pool_extents (struct pool *p, uint32_t count, uint64_t offset,
                               .offset = offset, .flags = flags,
                               .extents = keep_extents, .opaque = &e } };
   CLEANUP_FREE uint32_t *pair = NULL;
+  /* A server may say more than it was asked.  Joined by nbdkit to an extent
+   * over 4 GiB that would fail an assertion of nbdkit 1.32.
+   */
+  uint64_t end_offset = offset + count;
   size_t i;
 
   if (check_alignment (p, count, offset) == -1)
@@ -713,10 +773,14 @@ pool_extents (struct pool *p, uint32_t count, uint64_t offset,
     errno = EIO;
     return -1;
   }
-  for (i = 0; i < e.n; i++) {
-    if (fn (opaque, offset, pair[2 * i], pair[2 * i + 1]) == -1)
+  for (i = 0; i < e.n && offset < end_offset; i++) {
+    uint32_t length = pair[2 * i];
+
+    if (length > end_offset - offset)
+      length = end_offset - offset;
+    if (fn (opaque, offset, length, pair[2 * i + 1]) == -1)
       return -1;
-    offset += pair[2 * i];
+    offset += length;
   }
   return 0;
 }

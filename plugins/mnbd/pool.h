@@ -56,6 +56,10 @@
  *       before anything is written to it.
  *   M7  Connections are freed by the connector, or by pool_free, when no
  *       request uses one (in_flight is 0).
+ *   M8  A flush that failed may have dropped what it was to save, and the next
+ *       may succeed all the same.  So after a failed flush, whoever asked for
+ *       it, the log is sent again before another one; without a log each client
+ *       is told, as in M5.
  *
  * What is assumed: nobody else writes to the export; a server ends the
  * requests of a connection that is lost before it takes new ones for the same
@@ -146,7 +150,15 @@ struct pool *pool_new (const struct pool_options *options);
  */
 int pool_open (struct pool *p);
 
-/* Flush what is in the log, if the server is there, and free all. */
+/* Are there acknowledged writes that were not flushed? */
+bool pool_is_dirty (struct pool *p);
+
+/* Flush for the last time: waits for a server that is away or does not answer,
+ * but not for long.  Returns 0, or -1 with errno; what happened has been logged.
+ */
+int pool_settle (struct pool *p);
+
+/* Free all.  What is in the log is gone: settle first. */
 void pool_free (struct pool *p);
 
 /* What clients may be promised; valid after pool_open. */

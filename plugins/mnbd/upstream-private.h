@@ -13,7 +13,6 @@
 struct upstream {
   struct upstream_info info;    /* does not change */
   int fd;                       /* the socket, a descriptor of our own */
-  bool is_command;
   _Atomic bool lost;
 
   struct mutex lock;

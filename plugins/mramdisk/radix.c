@@ -517,6 +517,7 @@ static void
 count_data (const struct tree *t, page_t page, unsigned level,
             int64_t *mapped, int64_t *owned)
 {
+  struct node *node = node_at (t->arena, page);
   unsigned i;
 
   if (level == 0) {
@@ -525,10 +526,16 @@ count_data (const struct tree *t, page_t page, unsigned level,
     return;
   }
   for (i = 0; i < NODE_SLOTS; i++) {
-    page_t child = slot_load (node_at (t->arena, page), i);
+    page_t child = slot_load (node, i);
 
-    if (child >= PAGE_FIRST)
+    if (child < PAGE_FIRST)
+      continue;
+    if (level > 1)
       count_data (t, child, level - 1, mapped, owned);
+    else {
+      ++*mapped;
+      *owned += tree_owns (t, child);
+    }
   }
 }
 
