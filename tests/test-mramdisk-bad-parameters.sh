@@ -98,7 +98,8 @@ step "a value of several lines gets one line"
 refused_start "size=1\\x0a2\\x7f: expected $size" "$mramdisk" $'size=1\n2\x7f'
 refused_start "disk=a\\x0ab: unknown part \"x\\x09\", expected $parts" \
   "$mramdisk" $'disk=a\nb,x\t'
-refused_start "disk=a\\x0ab,size=: expected $size" "$mramdisk" $'disk=a\nb,size='
+refused_start "disk=a\\x0ab,size=: expected $size" "$mramdisk" \
+  $'disk=a\nb,size='
 refused_start "unknown parameter x=\\x09: expected $keys" "$mramdisk" $'x=\t'
 
 step "what does not go together"
@@ -108,8 +109,8 @@ refused_start "auto-create=no: expected a disk= or control= with it, else \
 there is nothing to connect to" "$mramdisk" auto-create=no
 refused_start "default=b: expected a disk= of that name, auto-create=yes \
 or control=" "$mramdisk" auto-create=no disk=a default=b
-refused_start "default=foo: expected no disk= with an empty name, for the empty \
-name means \"foo\" then" "$mramdisk" default=foo disk=,size=1M
+refused_start "default=foo: expected no disk= with an empty name, for the \
+empty name means \"foo\" then" "$mramdisk" default=foo disk=,size=1M
 refused_start "size=100G: expected at most max-size=1M" \
   "$mramdisk" max-size=1M size=100G
 refused_start "size=513: expected a multiple of sector-size=512" \
@@ -133,7 +134,8 @@ address space (ulimit -v)" "$mramdisk" max-memory=100G
 step "values that must be taken"
 for parameter in size=9223372036854775807 max-memory=1M sector-size=64k \
     auto-create=ON detect-zeroes=False max-disks=10000000 max-disks=1k \
-    parallel=AUTO parallel=on parallel=True parallel=1 parallel=N disk=a,,,,b; do
+    parallel=AUTO parallel=on parallel=True parallel=1 parallel=N \
+    disk=a,,,,b; do
   nbdkit -U - "$mramdisk" "$parameter" --run true ||
     fail "$parameter was refused, expected to be taken"
 done

@@ -378,7 +378,8 @@ config_default_memory (void)
 }
 
 /* The size of a disk that says none, and has such sectors.  Without size= it
- * always fits: 16M is a multiple of all sector sizes, and gives way to max-size.
+ * always fits: 16M is a multiple of all sector sizes, and it gives way to
+ * max-size.
  */
 static uint64_t
 default_size (uint32_t sector_size)
