@@ -42,6 +42,7 @@ mramdisk_tests = \
 	tests/test-mramdisk-flush-fua-cache.sh \
 	tests/test-mramdisk-help.sh \
 	tests/test-mramdisk-huge.sh \
+	tests/test-mramdisk-log-limit.sh \
 	tests/test-mramdisk-max-disks.sh \
 	tests/test-mramdisk-max-memory-default.sh \
 	tests/test-mramdisk-max-memory.sh \
@@ -70,6 +71,7 @@ mramdisk_tests = \
 	tests/test-mramdisk-tls-certificates.sh \
 	tests/test-mramdisk-tls-psk.sh \
 	tests/test-mramdisk-trim.sh \
+	tests/test-mramdisk-verbose.sh \
 	tests/test-mramdisk-written-stays.sh \
 	tests/test-mramdisk-zero-reserves-nothing.sh \
 	tests/test-mramdisk-zero.sh

@@ -4,6 +4,7 @@
 
 . "$(dirname "$0")/functions.sh"
 
+requires nbdinfo
 serve size=1M max-disks=3 disk=given
 python <<'END'
 import time
@@ -25,7 +26,20 @@ for i in range(1000):
 c = connect("c")
 check("c", c.get_size(), 1 * MiB)
 refused("a fifth", None, connect, "d")
+check("the list has no default disk that cannot be made", list(names()),
+      ["b", "c", "given"])
 check("b stayed", connect("b").pread(1, 0), b"b")
 END
 grep -q 'export "c": there are max-disks=3 disks already' s.log ||
   fail "the log does not say why c was refused"
+stop_server s
+
+step "what is listed can be opened, where only one disk more can be made"
+serve size=1M max-disks=2 disk=given
+nbdinfo --list "$(uri)" >out || fail "nbdinfo cannot open all that is listed"
+grep -q 'export=""' out || fail "the list has no default disk: $(cat out)"
+python <<'END'
+connect("a").pwrite(b"a", 0)
+END
+nbdinfo --list "$(uri)" >out || fail "nbdinfo cannot open all that is listed"
+! grep -q 'export=""' out || fail "the list has a default disk: $(cat out)"

@@ -75,5 +75,5 @@ for i in range(5):
     other.trim(16 * MiB, 0)
     h.pwrite(pattern(MiB + MiB // 2, i), 7 * MiB)
 END
-grep -q 'disk "d": write of .* bytes at .*: max-memory is reached' s.log ||
-  fail "the log does not say that max-memory is reached"
+grep -q 'disk "d": write of .* bytes at .*: max-memory=2M is reached' s.log ||
+  fail "the log does not say that max-memory=2M is reached"

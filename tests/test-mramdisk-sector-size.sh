@@ -46,7 +46,7 @@ check("content", h.pread(3, 510), b"\0x\0")
 END
 
 step "a size that is no multiple is refused at the start"
-refused_start "size: the size is 1000, expected a multiple of sector-size=512" \
+refused_start "size=1000: expected a multiple of sector-size=512" \
   "$mramdisk" size=1000 sector-size=512
-refused_start "disk=a,size=1000,sector-size=512: the size is 1000, expected a \
-multiple of sector-size=512" "$mramdisk" disk=a,size=1000,sector-size=512
+refused_start "disk=a,size=1000: expected a multiple of sector-size=512" \
+  "$mramdisk" disk=a,size=1000,sector-size=512

@@ -26,6 +26,8 @@ plugin_LTLIBRARIES += nbdkit-mramdisk-plugin.la
 nbdkit_mramdisk_plugin_la_SOURCES = \
 	plugins/mramdisk/events.c \
 	plugins/mramdisk/events.h \
+	plugins/mramdisk/loglimit.c \
+	plugins/mramdisk/loglimit.h \
 	plugins/mramdisk/methods.c \
 	plugins/mramdisk/methods.h \
 	plugins/mramdisk/parameters.c \

@@ -3,6 +3,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,17 +54,25 @@ bad_name (const char *key, const char *value, const char *expected)
   return -1;
 }
 
+#define SIZE_EXPECTED \
+  "a whole number of bytes, or with one suffix b s k M G T P E"
+
 static int
-parse_size (const char *key, const char *value, uint64_t least,
-            const char *expected, uint64_t *r)
+parse_size (const char *key, const char *value, uint64_t *r)
 {
-  if (size_parse (value, r) == -1 || *r < least || *r > DISK_MAX_SIZE)
-    return bad (key, value, expected);
+  uint64_t n = UINT64_MAX;
+
+  if (size_parse (value, &n) == -1 && errno != ERANGE)
+    return bad (key, value, SIZE_EXPECTED);
+  if (n > DISK_MAX_SIZE)
+    return bad (key, value, "at most 2^63-1 bytes");
+  *r = n;
   return 0;
 }
 
+/* Read a yes or no.  Returns 0 or -1. */
 static int
-parse_bool (const char *key, const char *value, bool *r)
+read_bool (const char *value, bool *r)
 {
   static const char *const words[2][6] = {
     { "no", "n", "0", "off", "false", "f" },
@@ -77,11 +86,14 @@ parse_bool (const char *key, const char *value, bool *r)
         *r = b;
         return 0;
       }
-  return bad (key, value, "yes or no");
+  return -1;
 }
 
-#define SIZE_EXPECTED \
-  "a size in bytes or with a suffix, such as 1G, of at most 2^63-1 bytes"
+static int
+parse_bool (const char *key, const char *value, bool *r)
+{
+  return read_bool (value, r) == 0 ? 0 : bad (key, value, "yes or no");
+}
 
 static int
 parse_sector_size (const char *key, const char *value, uint32_t *r)
@@ -107,11 +119,23 @@ parse_max_disks (const char *key, const char *value, size_t *r)
 }
 
 static int
-parse_max_memory (const char *key, const char *value, uint64_t *r)
+set_size (const char *key, const char *value, uint64_t *r, const char **given)
 {
-  if (size_parse (value, r) == -1 || *r < ARENA_MIN_LIMIT ||
-      *r > ARENA_MAX_LIMIT)
+  *given = value;
+  return parse_size (key, value, r);
+}
+
+static int
+set_max_memory (const char *key, const char *value)
+{
+  uint64_t n = UINT64_MAX;
+
+  if (size_parse (value, &n) == -1 && errno != ERANGE)
+    return bad (key, value, SIZE_EXPECTED);
+  if (n < ARENA_MIN_LIMIT || n > ARENA_MAX_LIMIT)
     return bad (key, value, "a size from 1M to 16383G");
+  config.max_memory = n;
+  config.max_memory_given = value;
   return 0;
 }
 
@@ -120,14 +144,12 @@ parse_parallel (const char *key, const char *value, enum parallel *r)
 {
   bool yes;
 
-  if (strcmp (value, "auto") == 0) {
+  if (strcasecmp (value, "auto") == 0)
     *r = PARALLEL_AUTO;
-    return 0;
-  }
-  if (strcmp (value, "yes") != 0 && strcmp (value, "no") != 0)
+  else if (read_bool (value, &yes) == 0)
+    *r = yes ? PARALLEL_YES : PARALLEL_NO;
+  else
     return bad (key, value, "auto, yes or no");
-  yes = strcmp (value, "yes") == 0;
-  *r = yes ? PARALLEL_YES : PARALLEL_NO;
   return 0;
 }
 
@@ -150,35 +172,51 @@ cut_name (char *s)
   return NULL;
 }
 
-static int
-set_disk_option (struct config_disk *d, char *option)
-{
-  char *value = strchr (option, '=');
-  char key[32];
+/* "disk=NAME,sector-size", for messages. */
+#define DISK_KEY_STRING (PRINTABLE_STRING + 32)
 
-  if (value)
-    *value++ = '\0';
-  snprintf (key, sizeof key, "disk=…,%s", option);
-  if (value && strcmp (option, "size") == 0) {
-    d->has_size = true;
-    return parse_size (key, value, 0, SIZE_EXPECTED, &d->size);
+static int
+set_disk_option (struct config_disk *d, const char *option)
+{
+  const char *value = strchr (option, '=');
+  char key[DISK_KEY_STRING], buf[PRINTABLE_STRING];
+
+  if (value) {
+    size_t len = ++value - option;
+
+    snprintf (key, sizeof key, "disk=%s,%.*s", d->shown,
+              len < 16 ? (int) len - 1 : 16, option);
+    if (strncmp (option, "size=", len) == 0) {
+      d->size_given = value;
+      return parse_size (key, value, &d->size);
+    }
+    if (strncmp (option, "sector-size=", len) == 0) {
+      d->has_sector_size = true;
+      return parse_sector_size (key, value, &d->sector_size);
+    }
+    if (strncmp (option, "readonly=", len) == 0)
+      return parse_bool (key, value, &d->readonly);
   }
-  if (value && strcmp (option, "sector-size") == 0) {
-    d->has_sector_size = true;
-    return parse_sector_size (key, value, &d->sector_size);
-  }
-  if (value && strcmp (option, "readonly") == 0)
-    return parse_bool (key, value, &d->readonly);
-  return bad ("disk", d->value,
-              "NAME[,size=SIZE][,sector-size=N][,readonly=yes|no], "
-              "and each comma in NAME doubled");
+  nbdkit_error ("disk=%s: unknown part \"%s\", expected size=, sector-size= "
+                "or readonly=", d->shown, printable (option, buf));
+  return -1;
+}
+
+/* The name as it was given, the first so many bytes of value. */
+static char *
+show_name (const char *value, size_t len)
+{
+  CLEANUP_FREE char *given = strndup (value, len);
+  char buf[PRINTABLE_STRING];
+
+  return given ? strdup (printable (given, buf)) : NULL;
 }
 
 static int
 add_disk (const char *value)
 {
   char buf[PRINTABLE_STRING];
-  struct config_disk *disk, d = { .value = value };
+  struct config_disk *disk, d = { 0 };
   const char *expected;
   char *option;
   size_t i;
@@ -187,6 +225,10 @@ add_disk (const char *value)
   if (d.name == NULL)
     goto out_of_memory;
   option = cut_name (d.name);
+  d.shown = show_name (value, option ? (size_t) (option - d.name) - 1
+                       : strlen (value));
+  if (d.shown == NULL)
+    goto out_of_memory;
   expected = registry_check_name (d.name);
   if (expected) {
     bad_name ("disk", value, expected);
@@ -217,6 +259,7 @@ add_disk (const char *value)
  out_of_memory:
   nbdkit_error ("disk=%s: %m", printable (value, buf));
  error:
+  free (d.shown);
   free (d.name);
   return -1;
 }
@@ -293,7 +336,7 @@ config_set (const char *key, const char *value)
   char buf[PRINTABLE_STRING];
 
   if (strcmp (key, "size") == 0)
-    return parse_size (key, value, 0, SIZE_EXPECTED, &config.o.default_size);
+    return set_size (key, value, &config.o.default_size, &config.size_given);
   if (strcmp (key, "disk") == 0)
     return add_disk (value);
   if (strcmp (key, "auto-create") == 0)
@@ -307,9 +350,9 @@ config_set (const char *key, const char *value)
   if (strcmp (key, "sector-size") == 0)
     return parse_sector_size (key, value, &config.o.sector_size);
   if (strcmp (key, "max-memory") == 0)
-    return parse_max_memory (key, value, &config.max_memory);
+    return set_max_memory (key, value);
   if (strcmp (key, "max-size") == 0)
-    return parse_size (key, value, 0, SIZE_EXPECTED, &config.o.max_size);
+    return set_size (key, value, &config.o.max_size, &config.max_size_given);
   if (strcmp (key, "max-disks") == 0)
     return parse_max_disks (key, value, &config.o.max_disks);
   if (strcmp (key, "detect-zeroes") == 0)
@@ -334,57 +377,115 @@ config_default_memory (void)
   return limit < ARENA_MAX_LIMIT ? limit : ARENA_MAX_LIMIT;
 }
 
-/* key: what the user wrote to get this size, for the message. */
+/* The size of a disk that says none, and has such sectors.  Without size= it
+ * always fits: 16M is a multiple of all sector sizes, and it gives way to
+ * max-size.
+ */
+static uint64_t
+default_size (uint32_t sector_size)
+{
+  uint64_t size = config.o.default_size;
+
+  if (config.size_given == NULL && size > config.o.max_size)
+    size = config.o.max_size - config.o.max_size % sector_size;
+  return size;
+}
+
+/* what: what the user wrote to get this size, for the message. */
 static int
-check_size (const char *key, uint64_t size, uint32_t sector_size)
+check_size (const char *what, uint64_t size, uint32_t sector_size)
 {
   if (size > config.o.max_size) {
-    nbdkit_error ("%s: the size is %" PRIu64 ", expected at most "
-                  "max-size=%" PRIu64, key, size, config.o.max_size);
+    nbdkit_error ("%s: expected at most max-size=%s", what,
+                  config.max_size_given);
     return -1;
   }
   if (size % sector_size) {
-    nbdkit_error ("%s: the size is %" PRIu64 ", expected a multiple of "
-                  "sector-size=%" PRIu32, key, size, sector_size);
+    nbdkit_error ("%s: expected a multiple of sector-size=%" PRIu32, what,
+                  sector_size);
     return -1;
   }
   return 0;
 }
 
 static int
-finish_disk (struct config_disk *d)
+check_default_size (void)
 {
-  CLEANUP_FREE char *key = NULL;
-  char value[PRINTABLE_STRING];
+  CLEANUP_FREE char *what = NULL;
 
-  if (!d->has_size)
-    d->size = config.o.default_size;
-  if (!d->has_sector_size)
-    d->sector_size = config.o.sector_size;
-  printable (d->value, value);
-  if (asprintf (&key, "disk=%s", value) == -1) {
-    nbdkit_error ("disk=%s: %m", value);
+  config.o.default_size = default_size (config.o.sector_size);
+  if (config.size_given == NULL || !config.o.auto_create)
+    return 0;
+  if (asprintf (&what, "size=%s", config.size_given) == -1) {
+    nbdkit_error ("size: %m");
     return -1;
   }
-  return check_size (key, d->size, d->sector_size);
+  return check_size (what, config.o.default_size, config.o.sector_size);
+}
+
+static int
+finish_disk (struct config_disk *d)
+{
+  CLEANUP_FREE char *what = NULL;
+  int r;
+
+  if (!d->has_sector_size)
+    d->sector_size = config.o.sector_size;
+  if (d->size_given)
+    r = asprintf (&what, "disk=%s,size=%s", d->shown, d->size_given);
+  else {
+    d->size = default_size (d->sector_size);
+    if (config.size_given == NULL)
+      return 0;
+    r = asprintf (&what, "disk=%s, of size=%s", d->shown, config.size_given);
+  }
+  if (r == -1) {
+    nbdkit_error ("disk=%s: %m", d->shown);
+    return -1;
+  }
+  return check_size (what, d->size, d->sector_size);
+}
+
+/* What the name "" means, and whether there is something to connect to. */
+static int
+check_default_name (void)
+{
+  bool exists = config.o.auto_create;
+  char buf[PRINTABLE_STRING];
+  size_t i;
+
+  printable (config.default_name, buf);
+  for (i = 0; i < config.ndisks; i++) {
+    if (strcmp (config.disk[i].name, config.default_name) == 0)
+      exists = true;
+    else if (*config.disk[i].name == '\0') {
+      nbdkit_error ("default=%s: expected no disk= with an empty name, for the "
+                    "empty name means \"%s\" then", buf, buf);
+      return -1;
+    }
+  }
+  /* With a control socket disks can be made later. */
+  if (!exists && *config.default_name && config.control == NULL) {
+    nbdkit_error ("default=%s: expected a disk= of that name, "
+                  "auto-create=yes or control=", buf);
+    return -1;
+  }
+  return 0;
 }
 
 int
 config_finish (void)
 {
-  char buf[PRINTABLE_STRING];
-  bool default_exists = config.o.auto_create;
   size_t i;
 
-  if (config.o.auto_create &&
-      check_size ("size", config.o.default_size, config.o.sector_size) == -1)
-    return -1;
-  for (i = 0; i < config.ndisks; i++) {
+  /* Disks that have no size of their own look at what size= was before it is
+   * made to fit sector-size=.
+   */
+  for (i = 0; i < config.ndisks; i++)
     if (finish_disk (&config.disk[i]) == -1)
       return -1;
-    if (strcmp (config.disk[i].name, config.default_name) == 0)
-      default_exists = true;
-  }
+  if (check_default_size () == -1)
+    return -1;
   if (config.ndisks > config.o.max_disks) {
     nbdkit_error ("max-disks=%zu: expected at least %zu, for so many disk= "
                   "are given", config.o.max_disks, config.ndisks);
@@ -401,12 +502,8 @@ config_finish (void)
                   "else there is nothing to connect to");
     return -1;
   }
-  if (!default_exists && *config.default_name && config.control == NULL) {
-    nbdkit_error ("default=%s: expected a disk= of that name, "
-                    "auto-create=yes or control=",
-                    printable (config.default_name, buf));
+  if (check_default_name () == -1)
     return -1;
-  }
   if (config.max_memory == 0)
     config.max_memory = config_default_memory ();
   return 0;
@@ -417,8 +514,10 @@ config_free (void)
 {
   size_t i;
 
-  for (i = 0; i < config.ndisks; i++)
+  for (i = 0; i < config.ndisks; i++) {
+    free (config.disk[i].shown);
     free (config.disk[i].name);
+  }
   free (config.disk);
   free (config.control);
   config.control = NULL;

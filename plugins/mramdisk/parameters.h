@@ -28,16 +28,19 @@ enum parallel { PARALLEL_AUTO, PARALLEL_NO, PARALLEL_YES };
 /* A disk=… of the command line. */
 struct config_disk {
   char *name;
-  const char *value;            /* as given, for messages */
+  char *shown;                  /* the name as given, for messages */
+  const char *size_given;       /* the same of its size, or NULL */
   uint64_t size;
   uint32_t sector_size;
-  bool has_size, has_sector_size;
+  bool has_sector_size;
   bool readonly;
 };
 
 struct config {
   struct registry_options o;
   uint64_t max_memory;          /* bytes; 0 until it is known */
+  /* As they were given, or NULL. */
+  const char *size_given, *max_size_given, *max_memory_given;
   char *control;                /* absolute path of the socket, or NULL */
   mode_t control_mode;
   bool has_control_mode;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include "events.h"
 #include "figures.h"
 #include "jsonrpc.h"
+#include "loglimit.h"
 #include "methods.h"
 #include "parameters.h"
 #include "printable.h"
@@ -39,6 +41,12 @@
 static struct arena *arena;
 static struct registry *registry;
 static struct service service;
+
+/* The value of max-memory=, for messages. */
+static char max_memory[SIZE_STRING];
+
+/* Requests that fail are logged, but no client may flood the log. */
+static struct log_limit log_limit;
 
 /* ------------------------------------------------------------- start-up */
 
@@ -116,6 +124,34 @@ log_control (void *opaque, enum control_log level, const char *line)
     nbdkit_debug ("%s", line);
 }
 
+/* For -v, and for the clients of the control socket. */
+static void
+report_change (void *opaque, const struct change_report *r)
+{
+  char name[PRINTABLE_STRING], size[SIZE_STRING];
+
+  (void) opaque;
+  printable (r->name, name);
+  switch (r->change) {
+  case CHANGE_CREATED:
+  case CHANGE_CLONED:
+  case CHANGE_REPLACED:
+    nbdkit_debug ("disk \"%s\" is %s, of %s", name,
+                  r->change == CHANGE_REPLACED ? "replaced" : "made",
+                  size_format (disk_size (r->disk), size));
+    break;
+  case CHANGE_DESTROYED:
+    nbdkit_debug ("disk \"%s\" is dropped", name);
+    break;
+  case CHANGE_RESIZED:
+  case CHANGE_SET:
+  case CHANGE_QUOTA:
+    break;                      /* log_control has it, or failed */
+  }
+  if (service.control)
+    events_report (&service, r);
+}
+
 /* Make the socket while errors can still be seen; nbdkit may go to the
  * background later.
  */
@@ -143,20 +179,24 @@ control_open (void)
                   error ? error : "out of memory");
     return -1;
   }
-  registry_listen (registry, events_report, &service);
   return 0;
 }
 
 static int
 mramdisk_get_ready (void)
 {
-  char buf[SIZE_STRING];
   size_t i;
 
+  if (config.max_memory_given)
+    snprintf (max_memory, sizeof max_memory, "%s", config.max_memory_given);
+  else
+    size_format (config.max_memory, max_memory);
   arena = arena_create (config.max_memory);
   if (arena == NULL) {
-    nbdkit_error ("max-memory=%s: cannot reserve that much address space: %m",
-                  size_format (config.max_memory, buf));
+    nbdkit_error ("max-memory=%s%s: cannot reserve that much address space: "
+                  "%m; expected a smaller max-memory=, or a higher limit of "
+                  "address space (ulimit -v)", max_memory,
+                  config.max_memory_given ? "" : " (the default)");
     return -1;
   }
   /* nbdkit --swap is about to lock, and so touch, all the memory it has. */
@@ -169,6 +209,7 @@ mramdisk_get_ready (void)
     nbdkit_error ("cannot make the list of disks: %m");
     return -1;
   }
+  registry_listen (registry, report_change, NULL);
   for (i = 0; i < config.ndisks; i++) {
     struct config_disk *d = &config.disk[i];
     struct disk_options options = {
@@ -178,9 +219,7 @@ mramdisk_get_ready (void)
 
     if (registry_create (registry, d->name, &options, IF_EXISTS_ERROR,
                          NULL) == -1) {
-      char value[PRINTABLE_STRING];
-
-      nbdkit_error ("disk=%s: %m", printable (d->value, value));
+      nbdkit_error ("disk=%s: %m", d->shown);
       return -1;
     }
   }
@@ -203,9 +242,19 @@ mramdisk_after_fork (void)
   return 0;
 }
 
+/* Say how many failed requests were not logged. */
+static void
+log_missed (uint64_t n)
+{
+  if (n > 0)
+    nbdkit_error ("and %" PRIu64 " more like it: at most %d failed requests "
+                  "a second are logged", n, LOG_LIMIT_LINES);
+}
+
 static void
 mramdisk_cleanup (void)
 {
+  log_missed (log_limit_end (&log_limit));
   control_stop (service.control);
   if (arena)
     arena_stop (arena);
@@ -242,7 +291,7 @@ describe (const struct named_disk *d, char buf[DESCRIPTION_STRING])
 struct listing {
   struct nbdkit_exports *exports;
   size_t n;
-  bool has_default;
+  bool has_default;             /* the default disk exists */
 };
 
 static int
@@ -267,8 +316,9 @@ mramdisk_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
 
   (void) readonly;
   (void) is_tls;
+  /* Clients open what is listed, so list no disk that cannot be made. */
   if (r == 0 && !l.has_default && config.o.auto_create &&
-      l.n < MOST_EXPORTS_LISTED)
+      l.n < config.o.max_disks && l.n < MOST_EXPORTS_LISTED)
     r = nbdkit_add_export (exports, config.default_name, NULL);
   return r == -1 ? -1 : 0;
 }
@@ -327,9 +377,15 @@ mramdisk_close (void *handle)
 {
   struct connection *c = handle;
   struct named_disk *d = c->d;
+  char name[PRINTABLE_STRING];
 
+  log_missed (log_limit_flush (&log_limit));
   registry_disconnect (registry, c);
   free (c);
+  if (registry_connections (registry, d) == 0 &&
+      atomic_load_explicit (&d->disk->written, memory_order_relaxed))
+    nbdkit_debug ("disk \"%s\" is kept, with nobody connected",
+                  printable (d->name, name));
   registry_close (registry, d);
 }
 
@@ -415,37 +471,49 @@ static const char *const figure_names[] = {
   [FIGURE_TRIM] = "trim", [FIGURE_EXTENTS] = "block status",
 };
 
+#define REASON_STRING 64
+
+/* What to say of a request that failed with that errno. */
+static const char *
+reason (int err, bool inside, char buf[REASON_STRING])
+{
+  if (err == EDQUOT)
+    return "the disk's quota is reached";
+  if ((err == ENOSPC || err == EINVAL) && !inside)
+    return "past the end of the disk";
+  if (err == EINVAL)
+    return "not a multiple of the sector size";
+  if (err != ENOSPC)
+    return strerror (err);
+  snprintf (buf, REASON_STRING, "max-memory=%s is reached", max_memory);
+  return buf;
+}
+
 /* Say why a request failed, and leave errno to nbdkit. */
 static int
 failed (struct figures_timer *timer, struct named_disk *d, enum figure what,
         uint32_t count, uint64_t offset)
 {
   int err = errno;
-  const char *why = strerror (err);
-  char name[PRINTABLE_STRING];
+  bool inside = offset + count <= disk_size (d->disk);
+  char name[PRINTABLE_STRING], why[REASON_STRING];
   enum figure_error error = FIGURE_OTHER;
+  uint64_t missed;
 
   if (err == EDQUOT) {
-    why = "the disk's quota is reached";
     error = FIGURE_QUOTA;
     registry_quota_reached (registry, d);
-    err = ENOSPC;               /* NBD has no other */
   }
-  else if (err == ENOSPC) {
-    bool inside = offset + count <= disk_size (d->disk);
-
-    why = inside ? "max-memory is reached" : "past the end of the disk";
-    if (inside)
-      error = FIGURE_NO_MEMORY;
+  else if (err == ENOSPC && inside)
+    error = FIGURE_NO_MEMORY;
+  if (log_limit_line (&log_limit, &missed)) {
+    log_missed (missed);
+    nbdkit_error ("disk \"%s\": %s of %" PRIu32 " bytes at %" PRIu64 ": %s",
+                  printable (d->name, name), figure_names[what], count, offset,
+                  reason (err, inside, why));
   }
-  else if (err == EINVAL)
-    why = offset + count > disk_size (d->disk)
-      ? "past the end of the disk" : "not a multiple of the sector size";
-  nbdkit_error ("disk \"%s\": %s of %" PRIu32 " bytes at %" PRIu64 ": %s",
-                printable (d->name, name), figure_names[what], count, offset,
-                why);
   figures_done (timer, what, count, error);
-  errno = err;
+  errno = err == EDQUOT ? ENOSPC : err; /* NBD has no other */
   return -1;
 }
 
