@@ -2,6 +2,7 @@
 # The benchmarks.  "make" builds them; README.md says how to run them.
 
 noinst_PROGRAMS += \
+	bench/clone-bench \
 	bench/engine-bench \
 	bench/rcu-bench \
 	bench/touch-bench
@@ -30,6 +31,11 @@ bench_engine_bench_CPPFLAGS = $(bench_cppflags)
 bench_engine_bench_CFLAGS = $(bench_cflags)
 bench_engine_bench_LDADD = libmramdisk-engine.la libmblock-common.la
 bench_engine_bench_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
+
+bench_clone_bench_SOURCES = $(bench_common) bench/clone-bench.c
+bench_clone_bench_CPPFLAGS = $(bench_cppflags)
+bench_clone_bench_CFLAGS = $(bench_cflags)
+bench_clone_bench_LDADD = libmramdisk-engine.la libmblock-common.la
 
 # Both flavours, whichever the engine has.
 bench_rcu_bench_SOURCES = $(bench_common) bench/rcu-bench.c
