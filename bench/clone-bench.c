@@ -213,7 +213,17 @@ struct worker {
   unsigned number;
   pthread_t thread;
   uint64_t n;
+  double cpu;                   /* seconds that it had the CPU */
 };
+
+static double
+thread_cpu (void)
+{
+  struct timespec ts;
+
+  clock_gettime (CLOCK_THREAD_CPUTIME_ID, &ts);
+  return ts.tv_sec + ts.tv_nsec * 1e-9;
+}
 
 static void *
 work (void *vp)
@@ -231,6 +241,7 @@ work (void *vp)
       read_or_fail (w->disk, buf, sizeof buf, at);
     w->n++;
   }
+  w->cpu = thread_cpu ();
   return NULL;
 }
 
@@ -285,17 +296,21 @@ start_worker (struct worker *w, void *(*fn) (void *))
     fail ("pthread_create");
 }
 
-/* Returns operations a second; *cycles: life cycles a second, if there is to
- * be one.
+/* What a run returns. */
+enum { RATE, CPU_RATE, CYCLES, NVALUES };
+
+/* v: operations a second, and those for each second that their threads had the
+ * CPU; life cycles a second, if there are to be some.
  */
-static double
-run_load (struct load *load, const struct others_case *c, double *cycles)
+static void
+run_load (struct load *load, const struct others_case *c, bool cycles,
+          double *v)
 {
   struct worker w[MOST_WORKERS], life = { .load = load };
   struct timespec duration = { seconds, (seconds - (time_t) seconds) * 1e9 };
   unsigned i, n = c->readers + c->writers;
   uint64_t sum = 0;
-  double begin, took;
+  double begin, took, cpu = 0;
 
   atomic_store (&load->stop, false);
   begin = now ();
@@ -312,14 +327,16 @@ run_load (struct load *load, const struct others_case *c, double *cycles)
   for (i = 0; i < n; i++) {
     pthread_join (w[i].thread, NULL);
     sum += w[i].n;
+    cpu += w[i].cpu;
   }
   took = now () - begin;
+  v[RATE] = sum / took;
+  v[CPU_RATE] = sum / cpu;
   if (cycles) {
     pthread_join (life.thread, NULL);
-    *cycles = life.n / (now () - begin);
+    v[CYCLES] = life.n / (now () - begin);
     arena_reclaim (load->arena);
   }
-  return sum / took;
 }
 
 static int
@@ -350,10 +367,10 @@ measure_others (void *arg, double *values)
     load.disk[i] = new_disk (load.arena, size);
     fill (load.disk[i]);
   }
-  run_load (&load, c, NULL);
+  run_load (&load, c, false, values);
   for (i = 0; i < rounds; i++) {
-    values[3 * i] = run_load (&load, c, NULL);
-    values[3 * i + 1] = run_load (&load, c, &values[3 * i + 2]);
+    run_load (&load, c, false, &values[2 * i * NVALUES]);
+    run_load (&load, c, true, &values[(2 * i + 1) * NVALUES]);
   }
   return 0;
 }
@@ -366,23 +383,28 @@ report_others (void)
     { "1 writer", 0, 1 },
     { "1 reader and 1 writer", 1, 1 },
   };
-  double v[3 * MOST_ROUNDS];
-  series alone, with, cycles, ratio;
+  double v[2 * NVALUES * MOST_ROUNDS], *a, *w;
+  series alone, with, cpu, cycles, ratio;
   unsigned i, r;
 
   report_head ("Random 4 KiB requests to other disks while one is cloned, "
                "resized and destroyed without pause", "meanwhile", "alone");
   for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    in_child (measure_others, &cases[i], v, 3 * rounds);
+    in_child (measure_others, &cases[i], v, 2 * NVALUES * rounds);
     for (r = 0; r < rounds; r++) {
-      alone[r] = v[3 * r];
-      with[r] = v[3 * r + 1];
-      cycles[r] = v[3 * r + 2];
+      a = &v[2 * r * NVALUES];
+      w = a + NVALUES;
+      alone[r] = a[RATE];
+      with[r] = w[RATE];
+      cpu[r] = w[CPU_RATE] / a[CPU_RATE];
+      cycles[r] = w[CYCLES];
       ratio[r] = with[r] / alone[r];
     }
     report_row (cases[i].what, text ("%.2f M/s", median (with, rounds) / 1e6),
                 text ("%.2f M/s", median (alone, rounds) / 1e6), ratio, rounds,
                 "x", AT_LEAST, 0.9);
+    report_row ("  for each second that they had a CPU", "", "", cpu, rounds,
+                "x", INFO, 0);
     report_row ("  clones, resizes and destroys meanwhile", "", "", cycles,
                 rounds, "/s", INFO, 0);
   }
