@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arena.h"
 #include "disk.h"
@@ -385,7 +386,9 @@ report_others (void)
   };
   double v[2 * NVALUES * MOST_ROUNDS], *a, *w;
   series alone, with, cpu, cycles, ratio;
+  long cores = sysconf (_SC_NPROCESSORS_ONLN);
   unsigned i, r;
+  bool room;
 
   report_head ("Random 4 KiB requests to other disks while one is cloned, "
                "resized and destroyed without pause", "meanwhile", "alone");
@@ -400,11 +403,15 @@ report_others (void)
       cycles[r] = w[CYCLES];
       ratio[r] = with[r] / alone[r];
     }
+    /* Without a core for the life cycle the scheduler divides what there is,
+     * and only the time that the threads got says something about the engine.
+     */
+    room = cores > (long) (cases[i].readers + cases[i].writers);
     report_row (cases[i].what, text ("%.2f M/s", median (with, rounds) / 1e6),
                 text ("%.2f M/s", median (alone, rounds) / 1e6), ratio, rounds,
-                "x", AT_LEAST, 0.9);
+                "x", room ? AT_LEAST : INFO, 0.9);
     report_row ("  for each second that they had a CPU", "", "", cpu, rounds,
-                "x", INFO, 0);
+                "x", room ? INFO : AT_LEAST, 0.9);
     report_row ("  clones, resizes and destroys meanwhile", "", "", cycles,
                 rounds, "/s", INFO, 0);
   }

@@ -51,11 +51,17 @@ bench_touch_bench_LDADD = libmblock-common.la
 # Sanitizers are for the engine's own tests; here the plugin would come with
 # one into a program that has its peers without.
 if !SANITIZER
-TESTS += bench/test-engine-bench.sh
+TESTS += \
+	bench/test-clone-bench.sh \
+	bench/test-control-bench.sh \
+	bench/test-engine-bench.sh
 endif
 
 EXTRA_DIST += \
 	bench/README.md \
+	bench/control-bench \
 	bench/mnbd-bench \
 	bench/server-bench \
+	bench/test-clone-bench.sh \
+	bench/test-control-bench.sh \
 	bench/test-engine-bench.sh
