@@ -104,8 +104,8 @@ def changer(n):
         clone = "known-%d-%d" % (n, rnd.randrange(20))
         what = rnd.choice(["resize", "clone", "clone known", "clone a clone",
                            "replace", "replace by a clone", "destroy",
-                           "destroy clone", "shrink clone", "set", "look",
-                           "new origin"])
+                           "destroy clone", "write beside", "shrink clone",
+                           "set", "look", "new origin"])
         if what == "resize":
             # Who connects meanwhile wants FIO bytes.
             c.answer("disk_resize", name=name,
@@ -133,6 +133,17 @@ def changer(n):
             c.answer("disk_destroy", name=name)
         elif what == "destroy clone" and made.pop(clone, None) is not None:
             c.call("disk_destroy", name=clone)
+        elif what == "write beside" and clone in made:
+            # To a clone of it: what the two share stays as it was.
+            c.call("disk_clone", source=clone, name="scratch-%d" % n,
+                   if_exists="replace")
+            h = connect("scratch-%d" % n)
+            for i in range(10):
+                at = rnd.randrange(3 * MiB)
+                rnd.choice([lambda: h.pwrite(rnd.randbytes(9000), at),
+                            lambda: h.zero(20000, at),
+                            lambda: h.trim(200000, at)])()
+            h.shutdown()
         elif what == "shrink clone":
             # Of an origin's clone, and then a new one in its place.
             c.call("disk_clone", source="origin-%d" % n, name=clone,
