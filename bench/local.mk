@@ -59,6 +59,7 @@ endif
 
 EXTRA_DIST += \
 	bench/README.md \
+	bench/benchlib.py \
 	bench/control-bench \
 	bench/mnbd-bench \
 	bench/server-bench \
