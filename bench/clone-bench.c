@@ -354,7 +354,7 @@ measure_others (void *arg, double *values)
     .size = base_size, .sector_size = 1, .quota = TREE_NO_QUOTA
   };
   struct load load = { .arena = new_arena (base_size + 8 * GIB) };
-  struct named_disk *base;
+  struct named_disk *base = NULL;
   unsigned i;
 
   load.registry = registry_new (load.arena, &options);
