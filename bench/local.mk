@@ -2,6 +2,7 @@
 # The benchmarks.  "make" builds them; README.md says how to run them.
 
 noinst_PROGRAMS += \
+	bench/clone-bench \
 	bench/engine-bench \
 	bench/rcu-bench \
 	bench/touch-bench
@@ -31,6 +32,11 @@ bench_engine_bench_CFLAGS = $(bench_cflags)
 bench_engine_bench_LDADD = libmramdisk-engine.la libmblock-common.la
 bench_engine_bench_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
 
+bench_clone_bench_SOURCES = $(bench_common) bench/clone-bench.c
+bench_clone_bench_CPPFLAGS = $(bench_cppflags)
+bench_clone_bench_CFLAGS = $(bench_cflags)
+bench_clone_bench_LDADD = libmramdisk-engine.la libmblock-common.la
+
 # Both flavours, whichever the engine has.
 bench_rcu_bench_SOURCES = $(bench_common) bench/rcu-bench.c
 bench_rcu_bench_CPPFLAGS = $(bench_cppflags)
@@ -45,11 +51,18 @@ bench_touch_bench_LDADD = libmblock-common.la
 # Sanitizers are for the engine's own tests; here the plugin would come with
 # one into a program that has its peers without.
 if !SANITIZER
-TESTS += bench/test-engine-bench.sh
+TESTS += \
+	bench/test-clone-bench.sh \
+	bench/test-control-bench.sh \
+	bench/test-engine-bench.sh
 endif
 
 EXTRA_DIST += \
 	bench/README.md \
+	bench/benchlib.py \
+	bench/control-bench \
 	bench/mnbd-bench \
 	bench/server-bench \
+	bench/test-clone-bench.sh \
+	bench/test-control-bench.sh \
 	bench/test-engine-bench.sh

@@ -8,6 +8,7 @@ control_tests = \
 	tests/test-control-destroy.sh \
 	tests/test-control-errors.sh \
 	tests/test-control-extents-diff.sh \
+	tests/test-control-fio-verify.sh \
 	tests/test-control-life-cycle.sh \
 	tests/test-control-list.sh \
 	tests/test-control-log.sh \
