@@ -23,6 +23,7 @@
 #include "cleanup.h"
 #include "control.h"
 #include "jsonrpc.h"
+#include "message.h"
 #include "mutex.h"
 #include "unix-socket.h"
 
@@ -790,19 +791,6 @@ control_start (struct control *c)
 }
 
 /* ----------------------------------------------------- start and stop */
-
-static char * __attribute__ ((format (printf, 1, 2)))
-message (const char *fmt, ...)
-{
-  char *line;
-  va_list args;
-
-  va_start (args, fmt);
-  if (vasprintf (&line, fmt, args) == -1)
-    line = NULL;
-  va_end (args);
-  return line;
-}
 
 /* The clients must not take the descriptors that NBD connections need. */
 static void

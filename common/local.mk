@@ -13,6 +13,10 @@ libmblock_common_la_SOURCES = \
 	common/jsonrpc.h \
 	common/printable.c \
 	common/printable.h \
+	common/boolean.c \
+	common/boolean.h \
+	common/message.c \
+	common/message.h \
 	common/size.c \
 	common/size.h \
 	common/unix-socket.c \

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "message.h"
 #include "unix-socket.h"
 
 /* How long a start waits for another one that has the folder's lock. */
@@ -28,19 +29,6 @@ size_t
 unix_socket_max_path (void)
 {
   return sizeof ((struct sockaddr_un *) NULL)->sun_path - 1;
-}
-
-static char * __attribute__ ((format (printf, 1, 2)))
-message (const char *fmt, ...)
-{
-  char *line;
-  va_list args;
-
-  va_start (args, fmt);
-  if (vasprintf (&line, fmt, args) == -1)
-    line = NULL;
-  va_end (args);
-  return line;
 }
 
 /* Open and lock the folder of a path.  -1: see errno. */

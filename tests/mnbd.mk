@@ -36,6 +36,7 @@ mnbd_tests = \
 	tests/test-mnbd-fault-out-of-order.sh \
 	tests/test-mnbd-fault-outage-too-long.sh \
 	tests/test-mnbd-figures.sh \
+	tests/test-mnbd-flush-error.sh \
 	tests/test-mnbd-interop.sh \
 	tests/test-mnbd-kill-ext4.sh \
 	tests/test-mnbd-kill-fio.sh \

@@ -17,6 +17,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include "boolean.h"
 #include "clock.h"
 #include "parameters.h"
 #include "size.h"
@@ -59,18 +60,8 @@ out_of_memory (const char *key)
 static int
 parse_bool (const char *key, const char *value, bool *r)
 {
-  static const char *const words[2][6] = {
-    { "no", "n", "0", "off", "false", "f" },
-    { "yes", "y", "1", "on", "true", "t" },
-  };
-  unsigned b, i;
-
-  for (b = 0; b < 2; b++)
-    for (i = 0; i < 6; i++)
-      if (strcasecmp (value, words[b][i]) == 0) {
-        *r = b;
-        return 0;
-      }
+  if (boolean_parse (value, r) == 0)
+    return 0;
   return bad (key, value, "true or false");
 }
 
@@ -129,13 +120,8 @@ parse_tls (const char *key, const char *value, int *r)
     *r = LIBNBD_TLS_REQUIRE;
     return 0;
   }
-  if (strcasecmp (value, "on") != 0 && strcasecmp (value, "off") != 0 &&
-      strcasecmp (value, "true") != 0 && strcasecmp (value, "false") != 0 &&
-      strcasecmp (value, "yes") != 0 && strcasecmp (value, "no") != 0 &&
-      strcmp (value, "0") != 0 && strcmp (value, "1") != 0)
+  if (boolean_parse (value, &on) == -1)
     return bad (key, value, "off, on or require");
-  if (parse_bool (key, value, &on) == -1)
-    return -1;
   *r = on ? LIBNBD_TLS_ALLOW : LIBNBD_TLS_DISABLE;
   return 0;
 }
@@ -406,19 +392,4 @@ config_finish (void)
   config.o.target = target;
   config.o.ntargets = ntargets;
   return check_libnbd ();
-}
-
-void
-config_free (void)
-{
-  free (target);
-  free (uri);
-  free (command);
-  free (sockname);
-  free (tls_certificates);
-  free (tls_psk);
-  target = NULL;
-  uri = NULL;
-  command = NULL;
-  sockname = tls_certificates = tls_psk = NULL;
 }

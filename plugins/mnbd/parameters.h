@@ -44,6 +44,4 @@ int config_set (const char *key, const char *value);
  */
 int config_finish (void);
 
-void config_free (void);
-
 #endif /* MNBD_PARAMETERS_H */

@@ -248,7 +248,9 @@ static void
 mnbd_unload (void)
 {
   mnbd_cleanup ();
-  config_free ();
+  /* The parameters stay: nbdkit does not wait long for a thread in .close, and
+   * that one may still be flushing to a target.  The process ends anyway.
+   */
 }
 
 /* -------------------------------------------------------------- exports */

@@ -12,6 +12,8 @@
 
 enum pool_state { POOL_NEW, POOL_CONNECTING, POOL_RESEND, POOL_UP, POOL_DOWN };
 
+struct request;
+
 /* A connection and its load. */
 struct link {
   struct upstream *upstream;
@@ -35,7 +37,8 @@ struct pool {
   unsigned nlinks;
   unsigned in_flight GUARDED_BY (lock); /* requests that use a link (M7) */
   unsigned interrupted GUARDED_BY (lock); /* writes to be sent again (M2) */
-  unsigned range_waiters GUARDED_BY (lock); /* writes that wait for M4 */
+  unsigned range_waiters GUARDED_BY (lock); /* writes that wait for M4 … */
+  struct request *queue GUARDED_BY (lock); /* … in the order they came */
 
   struct replay *log GUARDED_BY (lock);
   bool flushing GUARDED_BY (lock); /* somebody makes room in the log */

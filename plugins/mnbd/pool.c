@@ -31,8 +31,9 @@
 struct request {
   struct upstream_command c;
   struct replay_op op;          /* writes */
-  bool is_write;
   bool begun;                   /* op is in flight */
+  bool queued;                  /* in pool.queue, behind writes that overlap */
+  struct request *next;         /* there */
   bool resend;                  /* a write that was interrupted (M2) */
   int64_t deadline;             /* it ends then, come what may; 0: none */
   int64_t first_lost;           /* when a connection was lost under it … */
@@ -356,6 +357,49 @@ make_room (struct pool *p) REQUIRES (&p->lock)
 
 /* ---------------------------------------------------------------- writes */
 
+/* Writes that must wait for others to the same bytes do so in the order in
+ * which they came: else small ones could keep a large one out for ever.
+ */
+static bool
+overlaps_earlier (const struct pool *p, const struct request *r)
+  REQUIRES (&p->lock)
+{
+  const struct request *q;
+
+  for (q = p->queue; q && q != r; q = q->next)
+    if (q->c.offset < r->c.offset + r->c.count &&
+        r->c.offset < q->c.offset + q->c.count)
+      return true;
+  return false;
+}
+
+static void
+enqueue (struct pool *p, struct request *r) REQUIRES (&p->lock)
+{
+  struct request **q;
+
+  if (r->queued)
+    return;
+  for (q = &p->queue; *q; q = &(*q)->next)
+    ;
+  *q = r;
+  r->queued = true;
+}
+
+static void
+dequeue (struct pool *p, struct request *r) REQUIRES (&p->lock)
+{
+  struct request **q;
+
+  if (!r->queued)
+    return;
+  for (q = &p->queue; *q != r; q = &(*q)->next)
+    ;
+  *q = r->next;
+  r->next = NULL;
+  r->queued = false;
+}
+
 /* Let a write into the log (M1, M4).  Returns 0; or 1 if it must be tried
  * again, for the lock was given up; or -1 with errno.
  */
@@ -368,10 +412,15 @@ begin_write (struct pool *p, struct request *r) REQUIRES (&p->lock)
     /* Early, so that the others need not wait. */
     return make_room (p) == -1 ? -1 : 1;
   }
-  if (replay_begin (p->log, &r->op) == 0) {
+  if (overlaps_earlier (p, r))
+    errno = EBUSY;
+  else if (replay_begin (p->log, &r->op) == 0) {
+    dequeue (p, r);
     r->begun = true;
     return 0;
   }
+  if (errno == EBUSY)
+    enqueue (p, r);
   if (errno == EBUSY || (errno == ENOBUFS && !replay_dirty (p->log))) {
     /* Writes in flight are in the way, or take all the room. */
     p->range_waiters++;
@@ -395,6 +444,7 @@ interrupt_write (struct pool *p, struct request *r) REQUIRES (&p->lock)
 static void
 end_write (struct pool *p, struct request *r, bool ok) REQUIRES (&p->lock)
 {
+  dequeue (p, r);
   if (r->begun)
     replay_end (p->log, &r->op, ok);
   /* It was acknowledged by a server that has gone since then (M5). */
@@ -659,7 +709,6 @@ one_write (struct pool *p, enum upstream_op op, enum replay_type type,
     .op = { .type = type, .count = count, .offset = offset,
             .fua = flags & LIBNBD_CMD_FLAG_FUA,
             .flags = flags & ~(uint32_t) LIBNBD_CMD_FLAG_FAST_ZERO },
-    .is_write = true,
   };
 
   return run_write (p, &r);

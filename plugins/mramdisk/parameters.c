@@ -14,6 +14,7 @@
 #include <nbdkit-plugin.h>
 
 #include "arena.h"
+#include "boolean.h"
 #include "cleanup.h"
 #include "disk.h"
 #include "memlimit.h"
@@ -70,29 +71,10 @@ parse_size (const char *key, const char *value, uint64_t *r)
   return 0;
 }
 
-/* Read a yes or no.  Returns 0 or -1. */
-static int
-read_bool (const char *value, bool *r)
-{
-  static const char *const words[2][6] = {
-    { "no", "n", "0", "off", "false", "f" },
-    { "yes", "y", "1", "on", "true", "t" },
-  };
-  unsigned b, i;
-
-  for (b = 0; b < 2; b++)
-    for (i = 0; i < 6; i++)
-      if (strcasecmp (value, words[b][i]) == 0) {
-        *r = b;
-        return 0;
-      }
-  return -1;
-}
-
 static int
 parse_bool (const char *key, const char *value, bool *r)
 {
-  return read_bool (value, r) == 0 ? 0 : bad (key, value, "yes or no");
+  return boolean_parse (value, r) == 0 ? 0 : bad (key, value, "yes or no");
 }
 
 static int
@@ -146,7 +128,7 @@ parse_parallel (const char *key, const char *value, enum parallel *r)
 
   if (strcasecmp (value, "auto") == 0)
     *r = PARALLEL_AUTO;
-  else if (read_bool (value, &yes) == 0)
+  else if (boolean_parse (value, &yes) == 0)
     *r = yes ? PARALLEL_YES : PARALLEL_NO;
   else
     return bad (key, value, "auto, yes or no");

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# A flush that the server refuses may have lost what it was to save, so that is
+# sent again before the next; and the writes of a client that has left are never
+# sent over newer ones.
+
+. "$(dirname "$0")/mnbd-functions.sh"
+only_mnbd
+
+fault_server u --set size=64M
+start_forwarder socket="$tmp/u.sock" replay-buffer=64K
+
+step "what a failed flush may have dropped is sent again before the next one"
+tell u fault on=flush,do=error,times=1
+python <<'END'
+log = Log().new
+a, b = connect(), connect()
+a.pwrite(pattern(4096, 1), 0)
+b.pwrite(pattern(4096, 2), 4096)
+log()
+
+
+def flushes(h):
+    try:
+        h.flush()
+    except nbd.Error as e:
+        return e.errno
+    return "ok"
+
+
+check("the flush that failed", flushes(a), "EIO")
+log()
+check("the next one", flushes(b), "ok")
+check("what the server got", log(),
+      [("write", 0, 4096), ("write", 4096, 4096), ("flush", 0, 0)])
+check("and then", flushes(a), "ok")
+END
+
+step "a flush that mnbd sends to make room fails"
+tell u clear
+tell u fault on=flush,do=error,times=1
+python <<'END'
+h = connect()
+errors = 0
+for i in range(5):
+    try:
+        h.pwrite(pattern(16384, i), i * 16384)
+    except nbd.Error as e:
+        check("error", e.errno, "EIO")
+        errors += 1
+check("writes that heard of it", errors, 1)
+h.flush()
+END
+stop_server s
+end_fault_server u
+
+step "a client leaves in an outage, another comes"
+truncate -s 1M disk
+start_server f file "$tmp/disk"
+start_forwarder socket="$tmp/f.sock"
+python <<'END'
+import os
+import signal
+import time
+h = connect()
+h.pwrite(b"1" * 4096, 0)
+with open(os.environ["tmp"] + "/f.pid") as f:
+    os.kill(int(f.read()), signal.SIGKILL)
+h.shutdown()
+END
+crash_server f
+sleep 1.5
+start_server f file "$tmp/disk"
+python <<'END'
+import time
+h = connect()
+check("what the first one wrote", h.pread(4096, 0), b"1" * 4096)
+h.pwrite(b"2" * 4096, 0)
+h.flush()
+time.sleep(2)
+check("what the second one wrote", h.pread(4096, 0), b"2" * 4096)
+END
