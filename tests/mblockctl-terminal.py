@@ -68,7 +68,9 @@ class Terminal:
             os.setpgid(0, 0)
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             os.tcsetpgrp(0, os.getpid())
-            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            # Whoever runs the tests in the background ignores these.
+            for sig in signal.SIGTTOU, signal.SIGINT, signal.SIGQUIT:
+                signal.signal(sig, signal.SIG_DFL)
             print("child", os.getpid(), flush=True)
             time.sleep(0.1)
             os.execvpe(TOOL, (TOOL,) + args, environ)

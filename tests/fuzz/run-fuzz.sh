@@ -35,6 +35,7 @@ m=$src/plugins/mramdisk
   -fno-sanitize-recover=all -I"$build" -I"$src/common" -I"$m" \
   "$src/tests/fuzz/fuzz-jsonrpc.c" \
   "$src/common/control.c" "$src/common/jsonrpc.c" "$src/common/printable.c" \
+  "$src/common/message.c" \
   "$src/common/unix-socket.c" \
   "$m/arena.c" "$m/disk.c" "$m/events.c" "$m/figures.c" "$m/methods.c" "$m/radix.c" \
   "$m/rcu.c" "$m/registry.c" \
