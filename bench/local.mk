@@ -66,3 +66,8 @@ EXTRA_DIST += \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
 	bench/test-engine-bench.sh
+
+# Reports of runs.
+EXTRA_DIST += \
+	bench/results/2026-11-22-engine.txt \
+	bench/results/2026-11-22-server-part.txt
