@@ -84,7 +84,8 @@ typedef uint32_t page_t;
 struct arena {
   char *base;                   /* address of page 0 */
   _Atomic uint32_t *refs;       /* the reference count of each page */
-  _Atomic uint32_t *birth;      /* of each data page, see radix.h, Quotas */
+  _Atomic uint32_t *birth;      /* radix.h: of a data page, see Quotas; of
+                                 * a leaf, see The guess */
   struct arena_private *priv;
 };
 

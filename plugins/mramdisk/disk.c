@@ -124,7 +124,7 @@ in_range (const struct disk *d, uint64_t count, uint64_t offset)
   return offset <= size && count <= size - offset;
 }
 
-static int
+static inline int
 begin (struct disk *d, uint64_t count, uint64_t offset, bool write)
 {
   if (rcu_prepare () == -1)
@@ -251,8 +251,11 @@ disk_read (struct disk *d, void *vbuf, uint64_t count, uint64_t offset)
       return -1;
     }
     leaf = tree_find (&d->tree, offset >> PAGE_SHIFT, &span);
-    if (leaf >= PAGE_FIRST)
+    if (leaf >= PAGE_FIRST) {
+      tree_prefetch (&d->tree, leaf, slot_index (offset >> PAGE_SHIFT, 1),
+                     offset % PAGE_BYTES, len);
       read_leaf (d, node_at (d->tree.arena, leaf), buf, len, offset);
+    }
     rcu_exit ();
     if (leaf < PAGE_FIRST)
       memset (buf, 0, len);
@@ -393,6 +396,8 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
       if (!leaf_swap (leaf, index + i, old, pages[i]))
         break;
     }
+    if (i > 0 && pages[i - 1] - pages[0] == i - 1)
+      tree_note_run (&d->tree, page, slot_index (index, 1), pages[0], i);
     tree_count (&d->tree, i, i);
     tree_op_charge_spent (op, i);
   }

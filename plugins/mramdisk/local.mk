@@ -19,7 +19,8 @@ libmramdisk_engine_la_SOURCES = \
 	plugins/mramdisk/registry.c \
 	plugins/mramdisk/registry.h
 libmramdisk_engine_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/mramdisk
-libmramdisk_engine_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
+libmramdisk_engine_la_CFLAGS = \
+	$(AM_CFLAGS) $(TLS_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
 libmramdisk_engine_la_LIBADD = $(URCU_LIBS) $(JANSSON_LIBS)
 
 plugin_LTLIBRARIES += nbdkit-mramdisk-plugin.la
@@ -35,7 +36,8 @@ nbdkit_mramdisk_plugin_la_SOURCES = \
 	plugins/mramdisk/plugin.c
 nbdkit_mramdisk_plugin_la_CPPFLAGS = $(libmramdisk_engine_la_CPPFLAGS)
 nbdkit_mramdisk_plugin_la_CFLAGS = \
-	$(AM_CFLAGS) $(NBDKIT_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
+	$(AM_CFLAGS) $(TLS_CFLAGS) \
+	$(NBDKIT_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
 nbdkit_mramdisk_plugin_la_LIBADD = libmramdisk-engine.la libmblock-common.la
 # nodelete: threads run our destructors after nbdkit has unloaded the plugin.
 nbdkit_mramdisk_plugin_la_LDFLAGS = $(AM_LDFLAGS) \
