@@ -10,7 +10,7 @@
 
 #include "figures.h"
 
-__thread struct figures_mine figures_mine;
+THREAD_LOCAL struct figures_mine figures_mine;
 
 struct figures *
 figures_new (void)

@@ -25,6 +25,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "thread-local.h"
+
 enum figure {
   FIGURE_READ,
   FIGURE_WRITE,
@@ -86,7 +88,7 @@ struct figures {
 /* The shard that this thread used last.  nbdkit's threads serve one connection
  * each, so it is nearly always the one wanted.
  */
-extern __thread struct figures_mine {
+extern THREAD_LOCAL struct figures_mine {
   uint64_t id;
   struct figures_shard *shard;
 } figures_mine;

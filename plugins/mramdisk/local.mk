@@ -17,10 +17,10 @@ libmramdisk_engine_la_SOURCES = \
 	plugins/mramdisk/rcu.c \
 	plugins/mramdisk/rcu.h \
 	plugins/mramdisk/registry.c \
-	plugins/mramdisk/registry.h
+	plugins/mramdisk/registry.h \
+	plugins/mramdisk/thread-local.h
 libmramdisk_engine_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/mramdisk
-libmramdisk_engine_la_CFLAGS = \
-	$(AM_CFLAGS) $(TLS_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
+libmramdisk_engine_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
 libmramdisk_engine_la_LIBADD = $(URCU_LIBS) $(JANSSON_LIBS)
 
 plugin_LTLIBRARIES += nbdkit-mramdisk-plugin.la
@@ -36,8 +36,7 @@ nbdkit_mramdisk_plugin_la_SOURCES = \
 	plugins/mramdisk/plugin.c
 nbdkit_mramdisk_plugin_la_CPPFLAGS = $(libmramdisk_engine_la_CPPFLAGS)
 nbdkit_mramdisk_plugin_la_CFLAGS = \
-	$(AM_CFLAGS) $(TLS_CFLAGS) \
-	$(NBDKIT_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
+	$(AM_CFLAGS) $(NBDKIT_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
 nbdkit_mramdisk_plugin_la_LIBADD = libmramdisk-engine.la libmblock-common.la
 # nodelete: threads run our destructors after nbdkit has unloaded the plugin.
 nbdkit_mramdisk_plugin_la_LDFLAGS = $(AM_LDFLAGS) \

@@ -385,9 +385,16 @@ copy_node (struct arena *a, page_t from, page_t to)
   for (i = 0; i < NODE_SLOTS; i++) {
     page_t child = slot_load (src, i);
 
-    if (child >= PAGE_FIRST)
-      arena_ref_add (a, child);
     atomic_store_explicit (&dst->slot[i], child, memory_order_relaxed);
+    if (child < PAGE_FIRST)
+      continue;
+    if (child % 2 == 0 && i + 1 < NODE_SLOTS &&
+        slot_load (src, i + 1) == child + 1) {
+      arena_ref_add_two (a, child);
+      atomic_store_explicit (&dst->slot[++i], child + 1, memory_order_relaxed);
+    }
+    else
+      arena_ref_add (a, child);
   }
   atomic_store_explicit (&a->birth[to],
                          atomic_load_explicit (&a->birth[from],

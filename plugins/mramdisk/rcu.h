@@ -51,6 +51,8 @@
 
 #include <urcu/urcu-memb.h>
 
+#include "thread-local.h"
+
 /* liburcu is not instrumented, so ThreadSanitizer is told about RCU1 by hand.
  * RCU2 is not told: the engine's own atomics must carry that order.
  */
@@ -61,7 +63,7 @@ extern char rcu_tsan_token;
 #endif
 
 /* 0 until this thread is registered, then 1, 2, 3 … in order of arrival. */
-extern __thread unsigned rcu_thread;
+extern THREAD_LOCAL unsigned rcu_thread;
 
 int rcu_register (void);
 
