@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "copy.h"
 #include "disk.h"
 #include "mutex.h"
 #include "node.h"
@@ -26,50 +27,6 @@
 #include "rcu.h"
 
 static const char zero_page[PAGE_BYTES];
-
-/* Copies between a client's buffer and a page that others may store to at the
- * same time.  Overlapping requests may tear (D2), that is all that can happen:
- * for ThreadSanitizer, and in the letter of C11, each byte is a relaxed atomic.
- */
-#ifdef MBLOCK_TSAN
-static void
-copy_out (void *dst, const void *src, size_t len)
-{
-  char *d = dst;
-  const char *s = src;
-  size_t i = 0;
-
-  for (; i < len && (uintptr_t) (s + i) % 8 != 0; i++)
-    d[i] = __atomic_load_n (s + i, __ATOMIC_RELAXED);
-  for (; len - i >= 8; i += 8) {
-    uint64_t v = __atomic_load_n ((const uint64_t *) (s + i), __ATOMIC_RELAXED);
-    memcpy (d + i, &v, 8);
-  }
-  for (; i < len; i++)
-    d[i] = __atomic_load_n (s + i, __ATOMIC_RELAXED);
-}
-
-static void
-copy_in (void *dst, const void *src, size_t len)
-{
-  char *d = dst;
-  const char *s = src;
-  size_t i = 0;
-
-  for (; i < len && (uintptr_t) (d + i) % 8 != 0; i++)
-    __atomic_store_n (d + i, s[i], __ATOMIC_RELAXED);
-  for (; len - i >= 8; i += 8) {
-    uint64_t v;
-    memcpy (&v, s + i, 8);
-    __atomic_store_n ((uint64_t *) (d + i), v, __ATOMIC_RELAXED);
-  }
-  for (; i < len; i++)
-    __atomic_store_n (d + i, s[i], __ATOMIC_RELAXED);
-}
-#else
-#define copy_out memcpy
-#define copy_in memcpy
-#endif
 
 static inline uint64_t
 min (uint64_t a, uint64_t b)
@@ -349,7 +306,7 @@ fill_pages (struct arena *a, const page_t *pages, unsigned n, const char *buf,
     for (j = i + 1; j < n && pages[j] == pages[j - 1] + 1; j++)
       part += min (PAGE_BYTES, len - part);
     memset (addr, 0, off);
-    memcpy (addr + off, buf, part);
+    copy_in (addr + off, buf, part);
     end = (off + part) % PAGE_BYTES;
     if (end)
       memset (addr + off + part, 0, PAGE_BYTES - end);

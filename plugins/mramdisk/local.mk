@@ -5,6 +5,7 @@ noinst_LTLIBRARIES += libmramdisk-engine.la
 libmramdisk_engine_la_SOURCES = \
 	plugins/mramdisk/arena.c \
 	plugins/mramdisk/arena.h \
+	plugins/mramdisk/copy.h \
 	plugins/mramdisk/disk.c \
 	plugins/mramdisk/disk.h \
 	plugins/mramdisk/figures.c \
