@@ -267,6 +267,26 @@ set_socket_options (int fd)
                 sizeof keepalive[i].value);
 }
 
+/* The handshake is over.  Without TLS libnbd is not asked to read or write any
+ * more: it would need several system calls for each request.
+ */
+static int
+choose_way (struct upstream *u)
+{
+  int flags;
+
+  if (nbd_get_tls_negotiated (u->nbd) == 1) {
+    over_libnbd_init (u);
+    return 0;
+  }
+  /* libnbd's reads did not block. */
+  flags = fcntl (u->fd, F_GETFL);
+  if (flags == -1 || fcntl (u->fd, F_SETFL, flags & ~O_NONBLOCK) == -1)
+    return -1;
+  return over_socket_init (u, nbd_get_structured_replies_negotiated (u->nbd)
+                           == 1);
+}
+
 struct upstream *
 upstream_connect (const struct upstream_target *target,
                   const struct upstream_options *options,
@@ -281,7 +301,7 @@ upstream_connect (const struct upstream_target *target,
     snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
     return NULL;
   }
-  mutex_init (&u->lock);
+  crew_init (&u->crew);
   u->nbd = connected_handle (target, options, export_name, simple, own_name,
                              until, why);
   if (u->nbd == NULL)
@@ -299,35 +319,26 @@ upstream_connect (const struct upstream_target *target,
     goto error2;
   }
   set_socket_options (u->fd);
+  if (choose_way (u) == -1) {
+    snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
+    goto error3;
+  }
   return u;
 
+ error3:
+  err = errno;
+  close (u->fd);
+  errno = err;
  error2:
   err = errno;
   close_now (u->nbd);
   errno = err;
  error1:
   err = errno;
-  mutex_destroy (&u->lock);
+  crew_destroy (&u->crew);
   free (u);
   errno = err;
   return NULL;
-}
-
-/* Wait for the server to close its end, but not for long.  Returns whether it
- * has.
- */
-static bool
-goodbye (struct nbd_handle *nbd)
-{
-  int64_t until = clock_now () + GOODBYE_TIME;
-
-  if (nbd_aio_disconnect (nbd, 0) == -1)
-    return false;
-  while (!nbd_aio_is_dead (nbd) && !nbd_aio_is_closed (nbd) &&
-         clock_now () < until)
-    if (nbd_poll (nbd, clock_poll_timeout (until)) == -1)
-      break;
-  return nbd_aio_is_dead (nbd) || nbd_aio_is_closed (nbd);
 }
 
 void
@@ -336,12 +347,14 @@ upstream_close (struct upstream *u)
   if (u == NULL)
     return;
   /* A command that has answered the goodbye may take its time to end. */
-  if (!upstream_is_lost (u) && nbd_aio_is_ready (u->nbd) && goodbye (u->nbd))
+  if (!upstream_is_lost (u) &&
+      u->way->goodbye (u, clock_now () + GOODBYE_TIME))
     nbd_close (u->nbd);
   else
     close_now (u->nbd);
   close (u->fd);
-  mutex_destroy (&u->lock);
+  over_socket_free (u);
+  crew_destroy (&u->crew);
   free (u);
 }
 
@@ -353,12 +366,6 @@ upstream_is_local (const struct upstream *u)
 
   return getsockopt (u->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 &&
     family == AF_UNIX;
-}
-
-const struct upstream_info *
-upstream_info (const struct upstream *u)
-{
-  return &u->info;
 }
 
 char *
@@ -374,8 +381,8 @@ leave_options (struct nbd_handle *nbd)
 {
   if (nbd_aio_is_negotiating (nbd))
     nbd_aio_opt_abort (nbd);
-  else if (nbd_aio_is_ready (nbd))
-    goodbye (nbd);
+  else
+    over_libnbd_goodbye (nbd, clock_now () + GOODBYE_TIME);
   close_now (nbd);              /* nothing was written */
 }
 

@@ -5,6 +5,10 @@ noinst_LTLIBRARIES += libmnbd-engine.la
 libmnbd_engine_la_SOURCES = \
 	plugins/mnbd/clock.h \
 	plugins/mnbd/connect.c \
+	plugins/mnbd/crew.c \
+	plugins/mnbd/crew.h \
+	plugins/mnbd/over-libnbd.c \
+	plugins/mnbd/over-socket.c \
 	plugins/mnbd/pool-private.h \
 	plugins/mnbd/pool.c \
 	plugins/mnbd/pool.h \
@@ -13,7 +17,9 @@ libmnbd_engine_la_SOURCES = \
 	plugins/mnbd/replay.h \
 	plugins/mnbd/upstream-private.h \
 	plugins/mnbd/upstream.c \
-	plugins/mnbd/upstream.h
+	plugins/mnbd/upstream.h \
+	plugins/mnbd/wire.c \
+	plugins/mnbd/wire.h
 libmnbd_engine_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/mnbd
 libmnbd_engine_la_CFLAGS = $(AM_CFLAGS) $(LIBNBD_CFLAGS)
 libmnbd_engine_la_LIBADD = $(LIBNBD_LIBS)

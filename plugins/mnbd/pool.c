@@ -81,6 +81,15 @@ waited_too_long (struct pool *p, const struct request *r, uint64_t failures,
     (r->first_lost && now >= r->first_lost + p->o.reconnect);
 }
 
+/* Should this request no longer wait?  At a deadline the client has gone, but
+ * not its writes.
+ */
+static bool
+gives_up (struct pool *p, const struct request *r) REQUIRES (&p->lock)
+{
+  return p->o.give_up && !r->deadline && p->o.give_up (p->o.opaque);
+}
+
 static bool
 may_go (struct pool *p, const struct request *r) REQUIRES (&p->lock)
 {
@@ -99,10 +108,7 @@ wait_for_upstream (struct pool *p, const struct request *r)
   int result = 0;
 
   while (!may_go (p, r)) {
-    if (waited_too_long (p, r, failures, now) ||
-        /* At a deadline the client has gone, but not its writes. */
-        (p->o.give_up && !r->deadline && p->state == POOL_DOWN &&
-         p->o.give_up (p->o.opaque))) {
+    if (waited_too_long (p, r, failures, now) || gives_up (p, r)) {
       result = -1;
       break;
     }
@@ -187,7 +193,7 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
   if (r->deadline && r->deadline < until)
     until = r->deadline;
   upstream_waiter_init (&w);
-  upstream_issue (u, &r->c, &w);
+  upstream_issue (u, &r->c, &w, until);
   /* Copy while the server works. */
   if (r->begun)
     replay_store (&r->op, r->c.write);
@@ -337,16 +343,27 @@ flush_locked (struct pool *p, struct pool_client *client, int64_t deadline)
   }
 }
 
-/* Empty the log, or wait for who does it. */
+/* Wait for others, who are in the way.  Returns 0, or -1 with errno. */
 static int
-make_room (struct pool *p) REQUIRES (&p->lock)
+wait_for_others (struct pool *p, const struct request *r) REQUIRES (&p->lock)
+{
+  int64_t until = clock_now () + TICK;
+
+  pool_wait_change (p, until);
+  if (clock_now () < until || !gives_up (p, r))
+    return 0;
+  errno = ESHUTDOWN;
+  return -1;
+}
+
+/* Empty the log for this write, or wait for who does it. */
+static int
+make_room (struct pool *p, const struct request *w) REQUIRES (&p->lock)
 {
   int r;
 
-  if (p->flushing) {
-    pool_wait_change (p, clock_now () + TICK);
-    return 0;
-  }
+  if (p->flushing)
+    return wait_for_others (p, w);
   p->flushing = true;
   p->figures.flushes++;
   r = flush_locked (p, NULL, 0);
@@ -406,11 +423,13 @@ dequeue (struct pool *p, struct request *r) REQUIRES (&p->lock)
 static int
 begin_write (struct pool *p, struct request *r) REQUIRES (&p->lock)
 {
+  int result;
+
   if (r->begun)
     return 0;
   if (replay_half_full (p->log) && !p->flushing) {
     /* Early, so that the others need not wait. */
-    return make_room (p) == -1 ? -1 : 1;
+    return make_room (p, r) == -1 ? -1 : 1;
   }
   if (overlaps_earlier (p, r))
     errno = EBUSY;
@@ -424,12 +443,12 @@ begin_write (struct pool *p, struct request *r) REQUIRES (&p->lock)
   if (errno == EBUSY || (errno == ENOBUFS && !replay_dirty (p->log))) {
     /* Writes in flight are in the way, or take all the room. */
     p->range_waiters++;
-    pool_wait_change (p, clock_now () + TICK);
+    result = wait_for_others (p, r);
     p->range_waiters--;
-    return 1;
+    return result == -1 ? -1 : 1;
   }
   if (errno == ENOBUFS)
-    return make_room (p) == -1 ? -1 : 1;
+    return make_room (p, r) == -1 ? -1 : 1;
   return -1;
 }
 
@@ -780,9 +799,8 @@ keep_extents (void *opaque, uint64_t offset, const uint32_t *pairs, size_t n)
 {
   struct extents *e = opaque;
 
-  if (e->n && offset == e->offset)
+  if (offset == e->offset)
     e->n = 0;                   /* sent again */
-  e->offset = offset;
   if (e->n + n > e->room) {
     uint32_t *pair = reallocarray (e->pair, e->n + n, 2 * sizeof *pair);
 

@@ -96,8 +96,14 @@ pool_lose (struct pool *p, uint64_t incarnation)
   p->state = POOL_DOWN;
   p->incarnation++;
   p->figures.outages++;
-  for (i = 0; i < p->nlinks; i++)
+  for (i = 0; i < p->nlinks; i++) {
+    const char *wrong = upstream_wrong (p->link[i].upstream);
+
+    if (wrong)
+      pool_say (p, POOL_ERROR, "the upstream does not keep to the protocol: "
+                "%s", wrong);
     upstream_kill (p->link[i].upstream);
+  }
   if (p->outage == 0) {
     p->outage = p->next_try = clock_now ();
     p->backoff = FIRST_BACKOFF;
@@ -213,12 +219,13 @@ send_log (struct pool *p, char why[UPSTREAM_WHY])
   unsigned n, i;
 
   while ((n = next_batch (p, &seq, c)) > 0) {
+    int64_t until = clock_now () + n * limit;
     struct upstream_waiter w;
 
     upstream_waiter_init (&w);
     for (i = 0; i < n; i++)
-      upstream_issue (u, &c[i], &w);
-    upstream_wait (u, &w, clock_now () + n * limit);
+      upstream_issue (u, &c[i], &w, until);
+    upstream_wait (u, &w, until);
     for (i = 0; i < n; i++) {
       if (c[i].error) {
         snprintf (why, UPSTREAM_WHY, "sending a write of %" PRIu32 " bytes at "

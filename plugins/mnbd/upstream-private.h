@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What connect.c and upstream.c share of a connection. */
+/* What connect.c and the two ways to the server share of a connection. */
 
 #ifndef MNBD_UPSTREAM_PRIVATE_H
 #define MNBD_UPSTREAM_PRIVATE_H
@@ -7,27 +7,50 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "mutex.h"
+#include "crew.h"
 #include "upstream.h"
 
+struct nbd_handle;
+
+/* A way to the server, after the handshake: it keeps U1 to U3. */
+struct upstream_way {
+  void (*issue) (struct upstream *u, struct upstream_command *c,
+                 struct upstream_waiter *w, int64_t until);
+  bool (*wait) (struct upstream *u, struct upstream_waiter *w, int64_t until);
+  /* Say goodbye and wait for the server to close its end, but not for longer
+   * than `until`.  Returns whether it has.  Wants to be alone.
+   */
+  bool (*goodbye) (struct upstream *u, int64_t until);
+};
+
 struct upstream {
+  const struct upstream_way *way;
   struct upstream_info info;    /* does not change */
   int fd;                       /* the socket, a descriptor of our own */
+  struct nbd_handle *nbd;       /* over libnbd: guarded by the lock */
   _Atomic bool lost;
 
-  struct mutex lock;
-  struct nbd_handle *nbd GUARDED_BY (lock);
-  bool killed GUARDED_BY (lock);
-  bool led GUARDED_BY (lock);   /* somebody leads … */
-  struct upstream_waiter *asked GUARDED_BY (lock); /* … or was asked to */
-  bool writing GUARDED_BY (lock); /* somebody is in help_write */
-  /* Commands in flight, oldest first. */
-  struct upstream_command *first GUARDED_BY (lock);
-  struct upstream_command *last GUARDED_BY (lock);
-  /* Waiters whose commands are complete, to be told by unlock. */
-  struct upstream_waiter *done GUARDED_BY (lock);
+  struct crew crew;
+  bool killed GUARDED_BY (crew.lock);
+  const char *wrong GUARDED_BY (crew.lock); /* what the server did, or NULL */
+
+  /* over-libnbd.c */
+  bool writing GUARDED_BY (crew.lock); /* somebody is in help_write */
   /* Reads that libnbd says are complete, but that we must ask about. */
-  struct upstream_command *reads GUARDED_BY (lock);
+  struct upstream_command *reads GUARDED_BY (crew.lock);
+
+  struct socket_way *own;       /* over-socket.c */
 };
+
+/* Our own, for all but TLS.  Returns 0, or -1 with errno. */
+int over_socket_init (struct upstream *u, bool structured);
+void over_socket_free (struct upstream *u);
+
+/* Through libnbd, which knows how to encrypt. */
+void over_libnbd_init (struct upstream *u);
+bool over_libnbd_goodbye (struct nbd_handle *nbd, int64_t until);
+
+/* Make it lost; threads in a system call on the socket return. */
+void upstream_kill_locked (struct upstream *u) REQUIRES (&u->crew.lock);
 
 #endif /* MNBD_UPSTREAM_PRIVATE_H */

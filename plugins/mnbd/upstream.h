@@ -3,13 +3,13 @@
  *
  * Design
  *
- * A connection is one libnbd handle.  It has no thread of its own: the threads
- * that bring requests drive it.  Who issues a command (upstream_issue) writes
- * it to the socket at once, and then waits for it (upstream_wait).  The first
- * to wait becomes the leader: it sleeps in poll(2) on the socket, takes in
- * whatever replies arrive, and wakes the threads whose commands they complete.
- * The others, the followers, sleep on a futex.  When the leader's own command
- * is complete it wakes one of them to lead, and leaves.
+ * A connection has no thread of its own: the threads that bring requests drive
+ * it.  Who issues a command (upstream_issue) sends it, or leaves it to the
+ * thread that is just sending, and then waits for it (upstream_wait).  The
+ * first to wait becomes the leader: it sleeps in a system call on the socket,
+ * takes in whatever replies arrive, and wakes the threads whose commands they
+ * complete.  The others, the followers, sleep on a futex.  When the leader's
+ * own command is complete it wakes one of them to lead, and leaves.
  *
  *   upstream_wait
  *        |  nobody leads                     somebody leads
@@ -19,34 +19,31 @@
  *                               v      |                             |
  *                             leaves   +------ reply: complete ----> leaves
  *
- * So a request that is alone costs a send, a poll and the receives: no thread
- * is woken.  nbd_poll(3) would hold libnbd's lock of the handle while it waits,
- * which is why the poll is done here.
+ * So a request that is alone costs a send and a receive: no thread is woken.
  *
- * If the socket takes only a part of a command, the issuer stays to write the
- * rest while another leads (help_write).
- *
- * libnbd must be told of a readable socket only when it is readable: after
- * a futile receive it would queue commands rather than write them.
+ * libnbd connects and negotiates the export.  After that there are two ways to
+ * the server.  Without TLS it is our own code on the socket (over-socket.c,
+ * which reads and writes the protocol with wire.h): libnbd needs several
+ * system calls for each reply.  With TLS it is libnbd (over-libnbd.c).
  *
  * Invariants
  *
  *   U1  While commands are in flight and their threads wait, one of them leads
- *       or has been asked to; or the only one left is still writing its
- *       command, and will lead then.
+ *       or has been asked to; or the only one left is still sending, and will
+ *       lead then.
  *   U2  A command is complete exactly once: with the server's answer, or with
- *       ENOTCONN when the connection is lost.  libnbd has no more use for its
+ *       ENOTCONN when the connection is lost.  Nobody has any more use for its
  *       buffer then.
  *   U3  A lost connection stays lost.
  *
- * Locking and lifetime.  Each connection has one lock, held around every call
- * of libnbd that touches its handle, and never while waiting.  A waiter lies
- * on its thread's stack: the last that anybody else does to it is to store
- * DONE.  Whoever frees a connection knows that nobody uses it (pool.h).
+ * Locking and lifetime.  Each connection has one lock, never held while waiting
+ * for the network.  A waiter lies on its thread's stack: the last that anybody
+ * else does to it is to store DONE (crew.h).  Whoever frees a connection knows
+ * that nobody uses it (pool.h).
  *
- * Thread-safety: upstream_issue, upstream_wait, upstream_kill and
- * upstream_is_lost may be called from any thread, and take the lock inside;
- * the rest wants to be alone.
+ * Thread-safety: upstream_issue, upstream_wait, upstream_kill,
+ * upstream_is_lost and upstream_wrong may be called from any thread, and take
+ * the lock inside; the rest wants to be alone.
  *
  * Knows nothing of nbdkit.
  */
@@ -117,9 +114,10 @@ enum upstream_op {
 };
 #define UPSTREAM_OPS (UPSTREAM_EXTENTS + 1)
 
-/* Gets the extents of a reply: n pairs of length and LIBNBD_STATE_* bits.
- * Called with the connection's lock held, so it calls nothing of this file.
- * Returns 0, or -1 with errno.
+/* Gets the extents of a reply: n pairs of length and LIBNBD_STATE_* bits, from
+ * offset on.  May be called several times for one reply; if the offset is the
+ * command's, a reply begins.  The connection's lock may be held, so it calls
+ * nothing of this file.  Returns 0, or -1 with errno.
  */
 typedef int (*upstream_extents_fn) (void *opaque, uint64_t offset,
                                     const uint32_t *pairs, size_t n);
@@ -128,7 +126,8 @@ typedef int (*upstream_extents_fn) (void *opaque, uint64_t offset,
 struct upstream_waiter {
   _Atomic unsigned state;
   unsigned pending;             /* commands that are not complete */
-  bool helping;                 /* writes for others, cannot lead */
+  unsigned settling;            /* of these, answered, but the sender's */
+  bool busy;                    /* writes for others, cannot lead */
   struct upstream_waiter *next_done;
 };
 
@@ -150,9 +149,13 @@ struct upstream_command {
   /* Private. */
   struct upstream *upstream;
   struct upstream_waiter *waiter;
-  int64_t cookie;
+  uint64_t cookie;
   struct upstream_command *prev, *next; /* in flight */
-  struct upstream_command *next_read;
+  struct upstream_command *next_read, *next_bucket;
+  uint32_t got;                 /* bytes of the reply, or whether there are
+                                 * extents */
+  bool sending;                 /* the sender uses it … */
+  bool settling;                /* … and completes it */
 };
 
 /* ---------------------------------------------------------- functions */
@@ -161,8 +164,8 @@ struct upstream;
 
 /* Connect, and negotiate the export.  Gives up at `until` (clock.h), except
  * in the look-up of a host name, which cannot be interrupted.
- * simple: without structured replies, so without extents, but a read takes two
- * system calls less here and one less in the server.
+ * simple: without structured replies, so without extents, but a read takes one
+ * system call less in the server.
  * Returns NULL with errno, and says in why what happened.
  */
 struct upstream *upstream_connect (const struct upstream_target *target,
@@ -188,10 +191,11 @@ void upstream_waiter_init (struct upstream_waiter *w);
 /* Start a command for this waiter; only one thread does so, and several for
  * one waiter only if no other thread uses the connection.  Its memory and
  * buffer must stay until upstream_wait says that the waiter has no commands
- * left.
+ * left.  May have to wait for the server, but not after `until`: then it kills
+ * the connection.
  */
 void upstream_issue (struct upstream *u, struct upstream_command *c,
-                     struct upstream_waiter *w);
+                     struct upstream_waiter *w, int64_t until);
 
 /* Wait until all commands of the waiter, which were issued on this connection,
  * are complete.  At `until` the connection is killed, so the commands end with
@@ -205,6 +209,11 @@ void upstream_kill (struct upstream *u);
 
 /* Is it known to be lost? */
 bool upstream_is_lost (const struct upstream *u);
+
+/* What the server did, against the protocol, for which the connection was
+ * given up; or NULL.
+ */
+const char *upstream_wrong (struct upstream *u);
 
 /* ------------------------------------------- without opening an export */
 

@@ -21,6 +21,8 @@ unit_tests = \
 	tests/unit/test-jsonrpc \
 	tests/unit/test-memlimit \
 	tests/unit/test-mnbd-replay \
+	tests/unit/test-mnbd-socket \
+	tests/unit/test-mnbd-wire \
 	tests/unit/test-quota \
 	tests/unit/test-registry \
 	tests/unit/test-size
@@ -52,6 +54,16 @@ tests_unit_test_mnbd_replay_SOURCES = tests/unit/test-mnbd-replay.c
 tests_unit_test_mnbd_replay_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
 tests_unit_test_mnbd_replay_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_mnbd_replay_LDADD = libmnbd-engine.la $(CMOCKA_LIBS)
+
+tests_unit_test_mnbd_socket_SOURCES = tests/unit/test-mnbd-socket.c
+tests_unit_test_mnbd_socket_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
+tests_unit_test_mnbd_socket_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mnbd_socket_LDADD = libmnbd-engine.la $(CMOCKA_LIBS)
+
+tests_unit_test_mnbd_wire_SOURCES = tests/unit/test-mnbd-wire.c
+tests_unit_test_mnbd_wire_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
+tests_unit_test_mnbd_wire_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mnbd_wire_LDADD = libmnbd-engine.la $(CMOCKA_LIBS)
 
 tests_unit_test_registry_SOURCES = tests/unit/test-registry.c
 tests_unit_test_registry_CPPFLAGS = $(unit_cppflags)

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Commands on a connection without TLS: straight through the socket.
+ *
+ * Design
+ *
+ * One thread sends, one receives, and neither holds the lock meanwhile.  Who
+ * issues a command while another sends leaves it in the queue and goes to wait;
+ * the sender takes what has gathered there with its next system call.  So
+ * nobody waits for his turn to send.  A sender that has done much for others
+ * asks one of them to go on.
+ *
+ * A request that is alone costs two system calls, a sendmsg and a recvmsg.
+ *
+ * Why sending may block: the server may be waiting for us to receive.  Its
+ * replies are to commands that were sent as a whole.  The thread of such
+ * a command waits, and then one of those leads (U1), or it is the sender, who
+ * sends for a thread that waits.  Only the log (reconnect.c) is sent by
+ * a thread that does not wait yet, and the replies to its writes fit into any
+ * socket's buffer.
+ *
+ * Invariants, besides those of upstream.h
+ *
+ *   S1  Only the leader takes in replies.
+ *   S2  While the sender uses a command, it is not complete.  If it is answered
+ *       meanwhile, it is `settling`, and the sender completes it.
+ *   S3  After a loss the leader completes all commands, when the sender has
+ *       ended.  Before that shutdown(2) wakes both.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+
+#include "clock.h"
+#include "upstream.h"
+#include "upstream-private.h"
+#include "wire.h"
+
+/* How much is sent with one system call, if it is more than one command, and
+ * before another thread is asked to go on; in commands and in bytes.
+ */
+#define BATCH 16
+#define BATCH_BYTES 65536
+#define TURN_BYTES 262144
+
+/* Commands in flight, by the low bits of their cookie. */
+#define BUCKETS 64
+
+struct socket_way {
+  struct wire wire;             /* the leader's */
+
+  /* Guarded by the crew's lock. */
+  uint64_t cookie;              /* of the last command */
+  struct upstream_command *bucket[BUCKETS];
+  struct upstream_command *unsent; /* the first; the later ones are too */
+  bool sending;                 /* somebody is in send_queued */
+  pthread_cond_t sent;          /* that ended, after a loss */
+};
+
+/* -------------------------------------------------- commands in flight */
+
+static void
+remember (struct socket_way *own, struct upstream_command *c)
+{
+  struct upstream_command **bucket;
+
+  c->cookie = ++own->cookie;
+  bucket = &own->bucket[c->cookie % BUCKETS];
+  c->next_bucket = *bucket;
+  *bucket = c;
+}
+
+static struct upstream_command **
+look_up (struct socket_way *own, uint64_t cookie)
+{
+  struct upstream_command **c;
+
+  for (c = &own->bucket[cookie % BUCKETS]; *c; c = &(*c)->next_bucket)
+    if ((*c)->cookie == cookie)
+      break;
+  return c;
+}
+
+/* Nobody finds it any more. */
+static void
+forget (struct socket_way *own, struct upstream_command *c)
+{
+  *look_up (own, c->cookie) = c->next_bucket;
+}
+
+static struct upstream_command *
+find (void *opaque, uint64_t cookie)
+{
+  struct upstream *u = opaque;
+  struct upstream_command *c;
+
+  mutex_lock (&u->crew.lock);
+  c = *look_up (u->own, cookie);
+  mutex_unlock (&u->crew.lock);
+  return c;
+}
+
+static void
+answered (void *opaque, struct upstream_command *c)
+{
+  struct upstream *u = opaque;
+
+  mutex_lock (&u->crew.lock);
+  forget (u->own, c);
+  if (c->sending) {
+    c->settling = true;
+    c->waiter->settling++;
+  }
+  else
+    crew_complete (&u->crew, c);
+  /* We lead, so U1 holds; and who is done is told of it at the end. */
+  mutex_unlock (&u->crew.lock);
+}
+
+/* The leader's, when nobody sends (S3). */
+static void
+fail_all (struct upstream *u) REQUIRES (&u->crew.lock)
+{
+  struct upstream_command *c, *next;
+
+  while (u->own->sending)
+    pthread_cond_wait (&u->own->sent, &u->crew.lock.m);
+  u->own->unsent = NULL;
+  memset (u->own->bucket, 0, sizeof u->own->bucket);
+  for (c = u->crew.first; c; c = next) {
+    next = c->next;
+    c->error = ENOTCONN;
+    crew_complete (&u->crew, c);
+  }
+}
+
+/* ------------------------------------------------------------- sending */
+
+/* The pieces of up to BATCH commands. */
+struct batch {
+  unsigned n;
+  size_t bytes;
+  struct upstream_command *c[BATCH];
+  unsigned char header[BATCH][WIRE_REQUEST];
+  struct iovec piece[2 * BATCH];
+  unsigned pieces;
+};
+
+static void
+gather (struct socket_way *own, struct batch *b)
+{
+  struct upstream_command *c;
+
+  b->n = b->pieces = 0;
+  b->bytes = 0;
+  for (c = own->unsent; c && b->n < BATCH; c = c->next) {
+    size_t payload = c->op == UPSTREAM_WRITE ? c->count : 0;
+
+    if (b->n && b->bytes + payload > BATCH_BYTES)
+      break;
+    c->sending = true;
+    wire_request (b->header[b->n], c, c->cookie);
+    b->piece[b->pieces++] = (struct iovec) { b->header[b->n], WIRE_REQUEST };
+    if (payload)
+      b->piece[b->pieces++] = (struct iovec) { (void *) c->write, payload };
+    b->c[b->n++] = c;
+    b->bytes += WIRE_REQUEST + payload;
+  }
+  own->unsent = c;
+}
+
+static int
+wait_for_room (int fd, int64_t until)
+{
+  struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+  for (;;) {
+    if (clock_now () >= until) {
+      errno = ETIMEDOUT;
+      return -1;
+    }
+    if (poll (&p, 1, clock_poll_timeout (until)) > 0)
+      return 0;
+  }
+}
+
+/* Send all of it, or return -1: the connection is of no more use. */
+static int
+send_all (int fd, struct iovec *piece, unsigned n, int64_t until)
+{
+  int flags = MSG_NOSIGNAL | (until == NEVER ? 0 : MSG_DONTWAIT);
+
+  while (n) {
+    struct msghdr m = { .msg_iov = piece, .msg_iovlen = n };
+    ssize_t r = sendmsg (fd, &m, flags);
+
+    if (r == -1) {
+      if (errno != EINTR &&
+          (errno != EAGAIN || wait_for_room (fd, until) == -1))
+        return -1;
+      continue;
+    }
+    while (n && (size_t) r >= piece->iov_len) {
+      r -= piece->iov_len;
+      piece++;
+      n--;
+    }
+    if (n) {
+      piece->iov_base = (char *) piece->iov_base + r;
+      piece->iov_len -= r;
+    }
+  }
+  return 0;
+}
+
+/* Send what is in the queue, as the thread of this waiter. */
+static void
+send_queued (struct upstream *u, struct upstream_waiter *w, int64_t until)
+  REQUIRES (&u->crew.lock)
+{
+  struct socket_way *own = u->own;
+  size_t bytes = 0;
+  struct batch b;
+  unsigned i;
+  int r;
+
+  own->sending = w->busy = true;
+  if (u->crew.asked == w)
+    u->crew.asked = NULL;
+  while (own->unsent && bytes < TURN_BYTES && !atomic_load (&u->lost)) {
+    gather (own, &b);
+    crew_unlock (&u->crew);
+    r = send_all (u->fd, b.piece, b.pieces, until);
+    crew_lock (&u->crew);
+    if (r == -1)
+      upstream_kill_locked (u);
+    for (i = 0; i < b.n; i++) {
+      b.c[i]->sending = false;
+      if (b.c[i]->settling) {
+        b.c[i]->waiter->settling--;
+        crew_complete (&u->crew, b.c[i]);
+      }
+    }
+    bytes += b.bytes;
+  }
+  own->sending = w->busy = false;
+  if (atomic_load (&u->lost))
+    pthread_cond_broadcast (&own->sent);
+  else if (own->unsent)
+    crew_ask (own->unsent->waiter);
+}
+
+static void
+issue (struct upstream *u, struct upstream_command *c,
+       struct upstream_waiter *w, int64_t until)
+{
+  c->sending = c->settling = false;
+  c->got = 0;
+  crew_lock (&u->crew);
+  crew_add (&u->crew, c, w);
+  if (atomic_load (&u->lost)) {
+    c->error = ENOTCONN;
+    crew_complete (&u->crew, c);
+  }
+  else {
+    remember (u->own, c);
+    if (u->own->unsent == NULL)
+      u->own->unsent = c;
+    if (!u->own->sending)
+      send_queued (u, w, until);
+  }
+  crew_unlock (&u->crew);
+}
+
+/* ------------------------------------------------------------- waiting */
+
+/* Take in what there is, without the lock.  Returns 0; or -1 if the connection
+ * is of no more use.
+ */
+static int
+receive (struct upstream *u, int64_t until)
+{
+  struct wire *wire = &u->own->wire;
+  struct iovec piece[2];
+  struct msghdr m = { .msg_iov = piece };
+  int flags = 0;
+  ssize_t r;
+  bool all;
+
+  m.msg_iovlen = wire_room (wire, piece, &all);
+  if (until != NEVER) {
+    struct pollfd p = { .fd = u->fd, .events = POLLIN };
+
+    flags = MSG_DONTWAIT;
+    if (poll (&p, 1, clock_poll_timeout (until)) <= 0)
+      return 0;
+  }
+  else if (all)
+    flags = MSG_WAITALL;
+  r = recvmsg (u->fd, &m, flags);
+  if (r > 0)
+    return wire_took (wire, r);
+  return r == -1 && (errno == EINTR || errno == EAGAIN) ? 0 : -1;
+}
+
+static void
+lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
+  REQUIRES (&u->crew.lock)
+{
+  u->crew.led = true;
+  u->crew.asked = NULL;
+  while (w->pending > w->settling) {
+    int r;
+
+    if (atomic_load (&u->lost)) {
+      fail_all (u);
+      break;
+    }
+    crew_unlock (&u->crew);
+    r = receive (u, until);
+    crew_lock (&u->crew);
+    if (r == -1) {
+      if (!u->killed)
+        u->wrong = u->own->wire.wrong;
+      upstream_kill_locked (u);
+    }
+    else if (until != NEVER && clock_now () >= until)
+      break;
+  }
+  u->crew.led = false;
+}
+
+static bool
+wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
+{
+  bool in_time = true;
+
+  crew_lock (&u->crew);
+  while (w->pending) {
+    if (until != NEVER && clock_now () >= until) {
+      upstream_kill_locked (u);
+      until = NEVER;
+      in_time = false;
+    }
+    if (u->own->unsent && !u->own->sending && !atomic_load (&u->lost))
+      send_queued (u, w, until);
+    else if (!u->crew.led && w->pending > w->settling)
+      lead (u, w, until);
+    else {
+      crew_unlock (&u->crew);
+      if (crew_sleep (w, until))
+        return in_time;
+      crew_lock (&u->crew);
+      if (u->crew.asked == w)
+        u->crew.asked = NULL;
+    }
+  }
+  crew_unlock (&u->crew);
+  /* Who completed our command may not have stored DONE yet. */
+  while (!crew_sleep (w, NEVER))
+    ;
+  return in_time;
+}
+
+static bool
+goodbye (struct upstream *u, int64_t until)
+{
+  unsigned char header[WIRE_REQUEST], rest[256];
+  struct pollfd p = { .fd = u->fd, .events = POLLIN };
+  ssize_t r;
+
+  wire_disconnect (header);
+  if (send (u->fd, header, sizeof header, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+      sizeof header)
+    return false;
+  while (clock_now () < until) {
+    if (poll (&p, 1, clock_poll_timeout (until)) <= 0)
+      continue;
+    r = recv (u->fd, rest, sizeof rest, MSG_DONTWAIT);
+    if (r == 0 || (r == -1 && errno != EINTR && errno != EAGAIN))
+      return true;
+  }
+  return false;
+}
+
+/* -------------------------------------------------------------- making */
+
+static const struct wire_owner owner = { .find = find, .answered = answered };
+
+static const struct upstream_way way = {
+  .issue = issue, .wait = wait_for, .goodbye = goodbye,
+};
+
+int
+over_socket_init (struct upstream *u, bool structured)
+{
+  u->own = calloc (1, sizeof *u->own);
+  if (u->own == NULL)
+    return -1;
+  wire_init (&u->own->wire, structured, &owner, u);
+  if (pthread_cond_init (&u->own->sent, NULL))
+    abort ();
+  u->way = &way;
+  return 0;
+}
+
+void
+over_socket_free (struct upstream *u)
+{
+  if (u->own == NULL)
+    return;
+  pthread_cond_destroy (&u->own->sent);
+  free (u->own);
+}
