@@ -45,6 +45,7 @@ mnbd_tests = \
 	tests/test-mnbd-replay-full.sh \
 	tests/test-mnbd-replay-off.sh \
 	tests/test-mnbd-replay-order.sh \
+	tests/test-mnbd-shutdown.sh \
 	tests/test-mnbd-split.sh \
 	tests/test-mnbd-stress.sh \
 	tests/test-mnbd-volatile-control.sh \
