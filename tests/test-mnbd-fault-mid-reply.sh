@@ -22,6 +22,16 @@ END
   grep -qF "\"fault\": \"$1\"" u.jsonl || fail "$1 did not happen"
 }
 
+# The server does not keep to the protocol: one line of the log says how.
+wrong ()
+{
+  local text="does not keep to the protocol: $2" before after
+  before=$(grep -c "$text" s.log || :)
+  try "$1"
+  after=$(grep -c "$text" s.log || :)
+  check "lines \"$text\" for $1" $((after - before)) 1
+}
+
 for replies in structured simple; do
   fault_server u
   [ $replies = structured ] || tell u set structured=no
@@ -34,9 +44,10 @@ for replies in structured simple; do
     step "$replies, $cmd"
     try on=$cmd,do=partial,times=2,bytes=7
     try on=$cmd,do=close,times=2
-    try on=$cmd,do=cookie,times=1
-    try on=$cmd,do=magic,times=1
-    try on=$cmd,do=garbage,then=stay,times=1
+    wrong on=$cmd,do=cookie,times=1 'it answered a request that was not sent'
+    wrong on=$cmd,do=magic,times=1 'it sent something that is no reply'
+    wrong on=$cmd,do=garbage,then=stay,times=1 \
+      'it sent something that is no reply'
     try on=$cmd,do=garbage,then=close,times=1
     try on=$cmd,do=down,ms=300,times=1
   done
