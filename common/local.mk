@@ -3,6 +3,7 @@
 
 noinst_HEADERS += \
 	common/cleanup.h \
+	common/copy-stream.h \
 	common/mutex.h
 
 noinst_LTLIBRARIES += libmblock-common.la

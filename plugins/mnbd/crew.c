@@ -109,7 +109,7 @@ crew_unlock (struct crew *crew)
   struct upstream_waiter *w = crew->done, *next;
 
   crew->done = NULL;
-  if (!crew->led && crew->asked == NULL) {
+  if (crew->leader == NULL && crew->asked == NULL) {
     crew->asked = next_leader (crew);
     if (crew->asked)
       waiter_set (crew->asked, LOOK);

@@ -15,7 +15,7 @@
 
 struct crew {
   struct mutex lock;
-  bool led GUARDED_BY (lock);   /* somebody leads … */
+  struct upstream_waiter *leader GUARDED_BY (lock); /* somebody leads … */
   struct upstream_waiter *asked GUARDED_BY (lock); /* … or was asked to */
   /* Commands in flight, oldest first. */
   struct upstream_command *first GUARDED_BY (lock);

@@ -183,7 +183,7 @@ static void
 lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
   REQUIRES (&u->crew.lock)
 {
-  u->crew.led = true;
+  u->crew.leader = w;
   u->crew.asked = NULL;
   while (w->pending) {
     short events = POLLIN, revents;
@@ -196,7 +196,7 @@ lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
     else if (until != NEVER && clock_now () >= until)
       break;
   }
-  u->crew.led = false;
+  u->crew.leader = NULL;
 }
 
 /* The socket did not take all that was issued, and the leader may be asleep
@@ -237,7 +237,7 @@ wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
       until = NEVER;
       in_time = false;
     }
-    if (!u->crew.led)
+    if (u->crew.leader == NULL)
       lead (u, w, until);
     else if (!u->writing && !atomic_load (&u->lost) &&
              (nbd_aio_get_direction (u->nbd) & LIBNBD_AIO_DIRECTION_WRITE))

@@ -23,7 +23,9 @@
  *   S1  Only the leader takes in replies.
  *   S2  While the sender uses a command, it is not complete.  If it is answered
  *       meanwhile, it is `settling`, and the sender completes it.
- *   S3  After a loss the leader completes all commands, when the sender has
+ *   S3  If commands are in the queue, somebody sends, or a thread that does not
+ *       lead has been asked to.
+ *   S4  After a loss the leader completes all commands, when the sender has
  *       ended.  Before that shutdown(2) wakes both.
  */
 
@@ -49,7 +51,7 @@
 #define BATCH_BYTES 65536
 #define TURN_BYTES 262144
 
-/* Commands in flight, by the low bits of their cookie. */
+/* Commands that were sent, by the low bits of their cookie. */
 #define BUCKETS 64
 
 struct socket_way {
@@ -65,6 +67,7 @@ struct socket_way {
 
 /* -------------------------------------------------- commands in flight */
 
+/* It is about to be sent, and may be answered from now on. */
 static void
 remember (struct socket_way *own, struct upstream_command *c)
 {
@@ -123,7 +126,7 @@ answered (void *opaque, struct upstream_command *c)
   mutex_unlock (&u->crew.lock);
 }
 
-/* The leader's, when nobody sends (S3). */
+/* The leader's, when nobody sends (S4). */
 static void
 fail_all (struct upstream *u) REQUIRES (&u->crew.lock)
 {
@@ -165,6 +168,7 @@ gather (struct socket_way *own, struct batch *b)
     if (b->n && b->bytes + payload > BATCH_BYTES)
       break;
     c->sending = true;
+    remember (own, c);
     wire_request (b->header[b->n], c, c->cookie);
     b->piece[b->pieces++] = (struct iovec) { b->header[b->n], WIRE_REQUEST };
     if (payload)
@@ -219,6 +223,19 @@ send_all (int fd, struct iovec *piece, unsigned n, int64_t until)
   return 0;
 }
 
+/* Who could go on to send.  Not the leader: he sleeps in a system call, perhaps
+ * until his own command is sent.
+ */
+static struct upstream_waiter *
+next_sender (struct upstream *u) REQUIRES (&u->crew.lock)
+{
+  struct upstream_command *c = u->own->unsent;
+
+  while (c && c->waiter == u->crew.leader)
+    c = c->next;
+  return c ? c->waiter : NULL;
+}
+
 /* Send what is in the queue, as the thread of this waiter. */
 static void
 send_queued (struct upstream *u, struct upstream_waiter *w, int64_t until)
@@ -233,7 +250,8 @@ send_queued (struct upstream *u, struct upstream_waiter *w, int64_t until)
   own->sending = w->busy = true;
   if (u->crew.asked == w)
     u->crew.asked = NULL;
-  while (own->unsent && bytes < TURN_BYTES && !atomic_load (&u->lost)) {
+  while (own->unsent && !atomic_load (&u->lost) &&
+         (bytes < TURN_BYTES || next_sender (u) == NULL)) {
     gather (own, &b);
     crew_unlock (&u->crew);
     r = send_all (u->fd, b.piece, b.pieces, until);
@@ -253,7 +271,7 @@ send_queued (struct upstream *u, struct upstream_waiter *w, int64_t until)
   if (atomic_load (&u->lost))
     pthread_cond_broadcast (&own->sent);
   else if (own->unsent)
-    crew_ask (own->unsent->waiter);
+    crew_ask (next_sender (u));
 }
 
 static void
@@ -269,7 +287,6 @@ issue (struct upstream *u, struct upstream_command *c,
     crew_complete (&u->crew, c);
   }
   else {
-    remember (u->own, c);
     if (u->own->unsent == NULL)
       u->own->unsent = c;
     if (!u->own->sending)
@@ -313,7 +330,7 @@ static void
 lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
   REQUIRES (&u->crew.lock)
 {
-  u->crew.led = true;
+  u->crew.leader = w;
   u->crew.asked = NULL;
   while (w->pending > w->settling) {
     int r;
@@ -333,7 +350,7 @@ lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
     else if (until != NEVER && clock_now () >= until)
       break;
   }
-  u->crew.led = false;
+  u->crew.leader = NULL;
 }
 
 static bool
@@ -350,7 +367,7 @@ wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
     }
     if (u->own->unsent && !u->own->sending && !atomic_load (&u->lost))
       send_queued (u, w, until);
-    else if (!u->crew.led && w->pending > w->settling)
+    else if (u->crew.leader == NULL && w->pending > w->settling)
       lead (u, w, until);
     else {
       crew_unlock (&u->crew);

@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 
+#include "copy-stream.h"
 #include "replay.h"
 
 /* How many entries there is room for at the start; doubled as needed. */
@@ -236,7 +237,11 @@ replay_begin (struct replay *r, struct replay_op *op)
 void
 replay_store (struct replay_op *op, const void *data)
 {
-  if (op->logged && op->data)
+  if (!op->logged || op->data == NULL)
+    return;
+  if (op->count >= COPY_STREAM)
+    copy_stream (op->data, data, op->count);
+  else
     memcpy (op->data, data, op->count);
 }
 

@@ -351,7 +351,6 @@ header (struct wire *w, const unsigned char *p, size_t n, size_t *used)
 {
   uint32_t magic;
 
-  *used = 0;
   if (n < 4)
     return 0;
   magic = get32 (p);
@@ -402,7 +401,7 @@ parse (struct wire *w)
 {
   for (;;) {
     const unsigned char *p = w->stage + w->begin;
-    size_t n = w->end - w->begin, used;
+    size_t n = w->end - w->begin, used = 0;
 
     switch (w->state) {
     case WIRE_HEADER:
