@@ -5,6 +5,7 @@
 
 #include "filter-parameters.h"
 #include "methods.h"
+#include "mirror-methods.h"
 
 static json_t *
 method_version (struct jsonrpc_call *call)
@@ -20,6 +21,7 @@ const struct jsonrpc_method filter_methods[] = {
     .summary = "Say what serves the socket.",
     .result = "{\"name\", \"version\", \"protocol\", \"mode\"}",
     .fn = method_version },
+  MIRROR_METHODS,
   JSONRPC_HELP_METHOD,
   { .name = NULL }
 };
