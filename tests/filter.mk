@@ -16,7 +16,8 @@ filter_tests = \
 	tests/test-mnbd-filter-loop.sh \
 	tests/test-mnbd-filter-over.sh \
 	tests/test-mnbd-filter-shutdown.sh \
-	tests/test-mnbd-filter-thread-model.sh
+	tests/test-mnbd-filter-thread-model.sh \
+	tests/test-mnbd-filter-version.sh
 
 EXTRA_DIST += $(filter_tests)
 if !SANITIZER
