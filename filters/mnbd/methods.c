@@ -21,7 +21,7 @@ const struct jsonrpc_method filter_methods[] = {
     .summary = "Say what serves the socket.",
     .result = "{\"name\", \"version\", \"protocol\", \"mode\"}",
     .fn = method_version },
-  MIRROR_METHODS,
   JSONRPC_HELP_METHOD,
+  MIRROR_METHODS,
   { .name = NULL }
 };
