@@ -5,6 +5,7 @@
 
 #include "filter-parameters.h"
 #include "methods.h"
+#include "mirror-methods.h"
 
 static json_t *
 method_version (struct jsonrpc_call *call)
@@ -21,5 +22,6 @@ const struct jsonrpc_method filter_methods[] = {
     .result = "{\"name\", \"version\", \"protocol\", \"mode\"}",
     .fn = method_version },
   JSONRPC_HELP_METHOD,
+  MIRROR_METHODS,
   { .name = NULL }
 };
