@@ -70,7 +70,8 @@ static bool
 waited_too_long (struct pool *p, const struct request *r, uint64_t failures,
                  int64_t now) REQUIRES (&p->lock)
 {
-  if (r->deadline && now >= r->deadline)
+  if ((r->deadline && now >= r->deadline) ||
+      (p->o.fail_fast && p->state == POOL_DOWN))
     return true;
   /* Who comes late in an outage still gets one attempt. */
   if (p->state != POOL_DOWN || p->failures == failures)
@@ -225,7 +226,7 @@ may_try_again (struct pool *p, const struct request *r)
 {
   int64_t now = clock_now ();
 
-  if ((r->deadline == 0 || now < r->deadline) &&
+  if (!p->o.fail_fast && (r->deadline == 0 || now < r->deadline) &&
       (r->losses == 1 || now < r->first_lost + p->o.reconnect))
     return 0;
   errno = ESHUTDOWN;

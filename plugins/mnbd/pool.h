@@ -105,6 +105,9 @@ struct pool_options {
   int64_t connect_timeout;      /* ns: for one attempt */
   int64_t request_timeout;      /* ns; 0: none */
   uint64_t replay_buffer;       /* bytes; 0: no replay */
+  bool fail_fast;               /* once the connection is lost all requests
+                                 * fail, for ever; for users who have another
+                                 * way to go on */
 
   /* Say something, in one line.  May be called with the pool's lock held, so it
    * calls nothing of this file; so with give_up.

@@ -23,6 +23,7 @@
 #include "control.h"
 #include "disk.h"
 #include "events.h"
+#include "export-name.h"
 #include "figures.h"
 #include "jsonrpc.h"
 #include "loglimit.h"
@@ -334,12 +335,14 @@ mramdisk_default_export (int readonly, int is_tls)
 static void *
 mramdisk_open (int readonly)
 {
-  const char *name = nbdkit_export_name (), *expected;
+  const char *name = export_name_announced (), *expected;
   char shown[PRINTABLE_STRING];
   struct connection *c;
   struct named_disk *d;
 
   (void) readonly;
+  if (name == NULL)
+    name = nbdkit_export_name ();
   if (name == NULL)
     return NULL;
   name = resolve (name);
