@@ -2,9 +2,26 @@
 # The filter: engines that know nothing of nbdkit, and what is between them and
 # nbdkit.
 
+noinst_LTLIBRARIES += libmnbd-filter-engine.la
+libmnbd_filter_engine_la_SOURCES = \
+	filters/mnbd/bitmap.c \
+	filters/mnbd/bitmap.h \
+	filters/mnbd/engine.h \
+	filters/mnbd/mirror-control.c \
+	filters/mnbd/mirror-copy.c \
+	filters/mnbd/mirror-job.c \
+	filters/mnbd/mirror-private.h \
+	filters/mnbd/mirror-verify.c \
+	filters/mnbd/mirror.c \
+	filters/mnbd/mirror.h \
+	filters/mnbd/ranges.c \
+	filters/mnbd/ranges.h \
+	filters/mnbd/side.h
+libmnbd_filter_engine_la_CPPFLAGS = $(AM_CPPFLAGS) \
+	-I$(top_srcdir)/plugins/mnbd -I$(top_srcdir)/filters/mnbd
+
 filter_LTLIBRARIES += nbdkit-mnbd-filter.la
 nbdkit_mnbd_filter_la_SOURCES = \
-	filters/mnbd/engine.h \
 	filters/mnbd/filter-parameters.c \
 	filters/mnbd/filter-parameters.h \
 	filters/mnbd/filter.c \
@@ -15,13 +32,12 @@ nbdkit_mnbd_filter_la_SOURCES = \
 	filters/mnbd/side-local.c \
 	filters/mnbd/side-local.h \
 	filters/mnbd/side-upstream.c \
-	filters/mnbd/side-upstream.h \
-	filters/mnbd/side.h
+	filters/mnbd/side-upstream.h
 nbdkit_mnbd_filter_la_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS) \
 	-I$(top_srcdir)/filters/mnbd
 nbdkit_mnbd_filter_la_CFLAGS = \
 	$(AM_CFLAGS) $(NBDKIT_CFLAGS) $(LIBNBD_CFLAGS) $(JANSSON_CFLAGS)
-nbdkit_mnbd_filter_la_LIBADD = libmnbd-glue.la
+nbdkit_mnbd_filter_la_LIBADD = libmnbd-filter-engine.la libmnbd-glue.la
 # nodelete: threads run our destructors after nbdkit has unloaded the filter.
 nbdkit_mnbd_filter_la_LDFLAGS = $(AM_LDFLAGS) \
 	-module -avoid-version -shared -Wl,-z,nodelete \

@@ -22,6 +22,7 @@ unit_tests = \
 	tests/unit/test-memlimit \
 	tests/unit/test-mnbd-replay \
 	tests/unit/test-quota \
+	tests/unit/test-ranges \
 	tests/unit/test-registry \
 	tests/unit/test-size
 
@@ -82,3 +83,8 @@ tests_unit_test_quota_SOURCES = tests/unit/test-quota.c
 tests_unit_test_quota_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_quota_CFLAGS = $(unit_cflags)
 tests_unit_test_quota_LDADD = $(unit_ldadd)
+
+tests_unit_test_ranges_SOURCES = tests/unit/test-ranges.c
+tests_unit_test_ranges_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
+tests_unit_test_ranges_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_ranges_LDADD = libmnbd-filter-engine.la $(CMOCKA_LIBS)
