@@ -156,18 +156,11 @@ origin_read (struct cache *c, void *buf, uint32_t n, uint64_t offset)
 }
 
 int
-origin_flush (struct cache *c)
+origin_flush (struct cache *c, struct side *origin)
 {
-  if (!c->origin->info.can_flush)
+  if (!origin->info.can_flush)
     return 0;
-  if (result (c, ORIGIN_ERRORS, side_flush (c->origin)) == 0)
-    return 0;
-  /* It may have dropped what it was to save, whoever wrote that (C7).  Not so
-   * if it could not be reached: then the pool knows better, later.
-   */
-  if (errno != ESHUTDOWN)
-    atomic_fetch_add (&c->losses, 1);
-  return -1;
+  return result (c, ORIGIN_ERRORS, side_flush (origin));
 }
 
 /* What of FUA the origin knows; the rest is a flush afterwards. */
@@ -183,7 +176,7 @@ finish (struct cache *c, int r, uint32_t flags)
   if (result (c, ORIGIN_ERRORS, r) == -1)
     return -1;
   if (flags & SIDE_FUA && !c->origin->info.can_fua)
-    return origin_flush (c);
+    return origin_flush (c, c->origin);
   return 0;
 }
 

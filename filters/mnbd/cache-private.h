@@ -132,7 +132,6 @@ struct cache {
   bool ending;
 
   _Atomic bool stopped;
-  _Atomic uint64_t losses;      /* failures to flush (C7) */
   struct slot slot[SLOTS];
 };
 
@@ -240,7 +239,7 @@ int origin_zero (struct cache *c, uint32_t count, uint64_t offset,
                  uint32_t flags);
 int origin_trim (struct cache *c, uint32_t count, uint64_t offset,
                  uint32_t flags);
-int origin_flush (struct cache *c);
+int origin_flush (struct cache *c, struct side *origin);
 
 /* cache-read.c */
 

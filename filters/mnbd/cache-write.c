@@ -127,27 +127,29 @@ store (struct write *w, struct blocks b)
   return 0;
 }
 
-/* From block on: those that the local side will take, or (wanted is false) will
- * not.
- */
+/* Will the local side take this block?  Then *room is used for it. */
+static bool
+is_wanted (const struct write *w, uint64_t block, uint64_t *room)
+{
+  if (state (w->c, block) & VALID)
+    return true;
+  if (!is_whole (w, block) || *room == 0 ||
+      table_make_word (w->c, block) == NULL)
+    return false;
+  --*room;
+  return true;
+}
+
+/* From block on: those that the local side will take, or will not. */
 static struct blocks
 run_of (const struct write *w, uint64_t block, uint64_t end, bool *wanted)
 {
-  struct blocks b = { block, block };
+  struct blocks b = { block, block + 1 };
   uint64_t room = w->room;
-  bool valid, want;
 
-  for (; b.end < end; b.end++) {
-    valid = state (w->c, b.end) & VALID;
-    want = valid || (is_whole (w, b.end) && room > 0 &&
-                     table_make_word (w->c, b.end) != NULL);
-    if (b.end == block)
-      *wanted = want;
-    else if (want != *wanted)
-      break;
-    if (want && !valid)
-      room--;
-  }
+  *wanted = is_wanted (w, block, &room);
+  while (b.end < end && is_wanted (w, b.end, &room) == *wanted)
+    b.end++;
   return b;
 }
 

@@ -325,7 +325,7 @@ write_back_one (struct cache *c, struct side *local, uint64_t seq)
     return -1;
   mutex_lock (&c->q.lock);
   /* For end_run: so many may have to go back. */
-  if (!queue_promise (q, c->run)) {
+  if (!queue_promise (&c->q, c->run)) {
     mutex_unlock (&c->q.lock);
     errno = ENOMEM;
     return -1;
@@ -433,8 +433,8 @@ write_back_all (struct cache *c, struct side *local)
   if (q->len > 1)
     workers_wake (c);
   /* Again, as who has written a run may put back what became dirty anew. */
-  while (err == 0 && (is_older (q, seq) || is_in_flight (q, seq))) {
-    if (is_older (q, seq)) {
+  while (err == 0 && (is_older (&c->q, seq) || is_in_flight (&c->q, seq))) {
+    if (is_older (&c->q, seq)) {
       mutex_unlock (&c->q.lock);
       err = write_back_before (c, local, seq);
       mutex_lock (&c->q.lock);

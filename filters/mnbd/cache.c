@@ -102,7 +102,7 @@ cache_stop (struct cache *c)
   atomic_store (&c->stopped, true);
   r = c->o.writeback ? write_back_all (c, c->local) : 0;
   if (r == 0)
-    r = origin_flush (c);
+    r = origin_flush (c, c->origin);
   err = errno;
   workers_end (c);
   errno = err;
@@ -122,11 +122,11 @@ cache_free (struct cache *c)
 }
 
 void
-cache_client_init (struct cache *c, struct cache_client *client)
+cache_client_init (struct cache_client *client, struct side *origin)
 {
   memset (client, 0, sizeof *client);
   mutex_init (&client->lock);
-  atomic_store (&client->told, atomic_load (&c->losses));
+  client->origin = origin;
 }
 
 void
@@ -140,26 +140,13 @@ cache_client_destroy (struct cache_client *client)
 int
 cache_flush (struct cache *c, struct cache_client *client, struct side *local)
 {
-  uint64_t losses;
-  int r = 0, err;
-
   if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
     errno = ESHUTDOWN;
     return -1;
   }
-  if (c->o.writeback)
-    r = write_back_all (c, local);
-  if (r == 0)
-    r = origin_flush (c);
-  err = errno;
-  losses = atomic_load (&c->losses);
-  /* Another's flush may have failed since our last one (C7). */
-  if (atomic_exchange (&client->told, losses) != losses && r == 0) {
-    r = -1;
-    err = EIO;
-  }
-  errno = err;
-  return r;
+  if (c->o.writeback && write_back_all (c, local) == -1)
+    return -1;
+  return origin_flush (c, client->origin);
 }
 
 /* --------------------------------------------------------- block status */

@@ -52,8 +52,8 @@
  *       all that was DIRTY when it came, and was then flushed.
  *   C6  VALID blocks, with those that are being made so, are at most max; DIRTY
  *       ones at most dirty_max.
- *   C7  After the origin failed to flush each client that was there is told,
- *       once: by its next flush.
+ *   C7  Each client flushes the origin for itself, so that the pool can tell
+ *       each of them what was lost (plugins/mnbd/pool.h, M5 and M8).
  *
  * What is assumed: nobody else writes to the origin, or to the local side.
  *
@@ -121,7 +121,7 @@ struct cache_client {
   _Atomic uint64_t ahead;       /* up to where has been read ahead */
   struct mutex lock;
   uint32_t window GUARDED_BY (lock);    /* bytes to read ahead */
-  _Atomic uint64_t told;        /* failures to flush that it knows of (C7) */
+  struct side *origin;          /* its own way there, for flushes (C7) */
 };
 
 /* Can these two sides be a cache and its origin?  Returns false with a line
@@ -140,7 +140,7 @@ struct cache *cache_new (const struct cache_options *options);
 int cache_stop (struct cache *c);
 void cache_free (struct cache *c);
 
-void cache_client_init (struct cache *c, struct cache_client *client);
+void cache_client_init (struct cache_client *client, struct side *origin);
 void cache_client_destroy (struct cache_client *client);
 
 /* Requests, as those of a side (side.h).  local: the client's own. */

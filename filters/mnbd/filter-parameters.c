@@ -18,6 +18,7 @@
 #define DEFAULT_CONTROL_MODE 0600
 
 static const struct engine *const engines[] = {
+  &cache_engine,
   NULL
 };
 
@@ -225,7 +226,8 @@ filter_config_finish (void)
   if (control_mode_given && filter_config.control == NULL)
     return bad ("mnbd-control-mode", control_mode_given,
                 "mnbd-control= with it");
-  if (config_finish () == -1)
+  if (config_finish () == -1 ||
+      (engine && engine->config_finish && engine->config_finish () == -1))
     return -1;
   if (engine && config.shared) {
     /* A pair keeps one connection anyway, and makes others. */
