@@ -18,8 +18,9 @@
  * a client's request is still waiting: after stop requests fail with ESHUTDOWN.
  * In that case free is not called.
  *
- * The pair's own local side (pair.local) is for the engine's threads; a client's
- * request uses the local side that it brought.  Both are the same disk.
+ * The pair's own local side (pair.local) is for the engine's threads;
+ * a client's request uses the local side that it brought.  Both are the same
+ * disk.
  *
  * Knows nothing of nbdkit.
  */

@@ -32,15 +32,15 @@ static const char *key_given, *key_value;
 static const char *control_mode_given;
 
 const char filter_config_help[] =
-  "mnbd=<URI>                  URI of the upstream NBD server (may be repeated:\n"
-  "                            a list of servers for failover).\n"
-  "mnbd-mode=<MODE>            forward, mirror or cache.\n"
-  "mnbd-exports=<GLOB>         The exports that the mode concerns (default: in\n"
-  "                            forward all, else the default export).\n"
-  "mnbd-control=<SOCKET>       Serve the control protocol on this Unix socket.\n"
-  "mnbd-control-mode=<OCTAL>   The socket's mode (default: 600).\n"
-  "mnbd-<KEY>=<VALUE>          Each parameter of nbdkit-mnbd-plugin(1), for the\n"
-  "                            upstream, such as mnbd-reconnect=<TIME>.";
+  "mnbd=<URI>                URI of the upstream NBD server (may be repeated: a\n"
+  "                          list of servers for failover).\n"
+  "mnbd-mode=<MODE>          forward, mirror or cache.\n"
+  "mnbd-exports=<GLOB>       The exports that the mode concerns (default: in\n"
+  "                          forward all, else the default export).\n"
+  "mnbd-control=<SOCKET>     Serve the control protocol on this Unix socket.\n"
+  "mnbd-control-mode=<OCTAL> The socket's mode (default: 600).\n"
+  "mnbd-<KEY>=<VALUE>        Each parameter of nbdkit-mnbd-plugin(1), for the\n"
+  "                          upstream, such as mnbd-reconnect=<TIME>.";
 
 static int
 bad (const char *key, const char *value, const char *expected)

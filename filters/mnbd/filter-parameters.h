@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The filter's parameters, all of which begin with mnbd: its own, its engines',
- * and those of the upstream, which are the plugin's (plugins/mnbd/parameters.h).
+ * and those of the upstream, which are the plugin's
+ * (plugins/mnbd/parameters.h).
  *
  * Single-threaded: nbdkit calls .config and .config_complete before any
  * connection.  The functions report with nbdkit_error, in one line that names

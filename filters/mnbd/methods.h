@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The methods of the filter's control socket, for which mblock-control(7) is the
- * reference.
+/* The methods of the filter's control socket, for which mblock-control(7) is
+ * the reference.
  *
  * Thread-safety: the control socket's thread calls them, one at a time.
  */

@@ -30,8 +30,8 @@ struct mutex *pairs_client_lock (void);
 int pairs_start (nbdkit_backend *backend);
 void pairs_stop (void);
 
-/* Get the pair of an export; it begins if it has not.  NULL: it cannot be, which
- * has been logged.
+/* Get the pair of an export; it begins if it has not.  NULL: it cannot be,
+ * which has been logged.
  */
 struct live_pair *pair_get (nbdkit_backend *backend, const char *export_name);
 void pair_put (struct live_pair *p);

@@ -15,8 +15,8 @@ struct upstream_side {
   struct side side;
   struct pool *pool;            /* NULL: not connected */
   struct pool_client client;
-  struct entry *entry;          /* whose pool it is, or NULL … */
-  char *name;                   /* … and of whose own pool this is the export */
+  struct entry *entry;          /* whose pool it is, or NULL */
+  char *name;                   /* the export of a pool of its own, or NULL */
   struct pool_options o;
 };
 

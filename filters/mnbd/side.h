@@ -4,10 +4,10 @@
  * Design
  *
  * The filter puts two disks together: what the plugin beneath serves (the local
- * side) and an export of the upstream server.  The engines that do so, and their
- * tests, see both through this one interface.  What an engine offers to
- * a client is a side again, and so is an export that is only forwarded: filter.c
- * knows how to serve a side, and nothing else.
+ * side) and an export of the upstream server.  The engines that do so, and
+ * their tests, see both through this one interface.  What an engine offers to
+ * a client is a side again, and so is an export that is only forwarded:
+ * filter.c knows how to serve a side, and nothing else.
  *
  *     client -> filter.c -> side of the engine -> local side    -> plugin
  *                                              -> upstream side -> server

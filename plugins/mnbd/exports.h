@@ -41,7 +41,9 @@ void entry_put (struct entry *e);
 int exports_start (void);
 void exports_end (void);
 
-/* What the parameters say about the pool of that export.  The name must stay. */
+/* What the parameters say about the pool of that export, whose name must stay
+ * as long as the pool.
+ */
 struct pool_options exports_options (const char *name);
 
 /* For -v, or for -D mnbd.figures=1. */

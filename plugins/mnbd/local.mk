@@ -5,6 +5,8 @@ noinst_LTLIBRARIES += libmnbd-engine.la
 libmnbd_engine_la_SOURCES = \
 	plugins/mnbd/clock.h \
 	plugins/mnbd/connect.c \
+	plugins/mnbd/loop.c \
+	plugins/mnbd/loop.h \
 	plugins/mnbd/pool-private.h \
 	plugins/mnbd/pool.c \
 	plugins/mnbd/pool.h \

@@ -271,8 +271,8 @@ mnbd_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   struct handle *h = handle;
 
   (void) flags;
-  return request_result (pool_read (h->pool, buf, count, offset), "read", count,
-                 offset);
+  return request_result (pool_read (h->pool, buf, count, offset), "read",
+                         count, offset);
 }
 
 static uint32_t
@@ -288,7 +288,7 @@ mnbd_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
   struct handle *h = handle;
 
   return request_result (pool_write (h->pool, buf, count, offset, fua (flags)),
-                 "write", count, offset);
+                         "write", count, offset);
 }
 
 static int
@@ -315,8 +315,8 @@ mnbd_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
   struct handle *h = handle;
 
-  return request_result (pool_trim (h->pool, count, offset, fua (flags)), "trim",
-                 count, offset);
+  return request_result (pool_trim (h->pool, count, offset, fua (flags)),
+                         "trim", count, offset);
 }
 
 static int
@@ -334,7 +334,8 @@ mnbd_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
   struct handle *h = handle;
 
   (void) flags;
-  return request_result (pool_cache (h->pool, count, offset), "cache", count, offset);
+  return request_result (pool_cache (h->pool, count, offset), "cache", count,
+                         offset);
 }
 
 static int
@@ -356,8 +357,9 @@ mnbd_extents (void *handle, uint32_t count, uint64_t offset, uint32_t flags,
   struct handle *h = handle;
   uint32_t f = flags & NBDKIT_FLAG_REQ_ONE ? LIBNBD_CMD_FLAG_REQ_ONE : 0;
 
-  return request_result (pool_extents (h->pool, count, offset, f, add_extent, list),
-                 "block status", count, offset);
+  return request_result (pool_extents (h->pool, count, offset, f, add_extent,
+                                       list),
+                         "block status", count, offset);
 }
 
 static struct nbdkit_plugin plugin = {

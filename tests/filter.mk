@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The mnbd filter, through nbdkit; its upstreams and clients are mnbd.mk's.
+
+EXTRA_DIST += \
+	tests/filter-functions.sh \
+	tests/plugin-tests.sh
+
+filter_tests = \
+	tests/test-mnbd-filter-as-plugin-compat.sh \
+	tests/test-mnbd-filter-as-plugin-crashes.sh \
+	tests/test-mnbd-filter-as-plugin-faults.sh \
+	tests/test-mnbd-filter-bad-parameters.sh \
+	tests/test-mnbd-filter-control.sh \
+	tests/test-mnbd-filter-forward-names.sh \
+	tests/test-mnbd-filter-forward.sh \
+	tests/test-mnbd-filter-loop.sh \
+	tests/test-mnbd-filter-over.sh \
+	tests/test-mnbd-filter-shutdown.sh \
+	tests/test-mnbd-filter-thread-model.sh \
+	tests/test-mnbd-filter-version.sh
+
+EXTRA_DIST += $(filter_tests)
+if !SANITIZER
+TESTS += $(filter_tests)
+endif
