@@ -18,6 +18,7 @@
 #define DEFAULT_CONTROL_MODE 0600
 
 static const struct engine *const engines[] = {
+  &mirror_engine,
   &cache_engine,
   NULL
 };
@@ -39,6 +40,9 @@ const char filter_config_help[] =
   "                          forward all, else the default export).\n"
   "mnbd-control=<SOCKET>     Serve the control protocol on this Unix socket.\n"
   "mnbd-control-mode=<OCTAL> The socket's mode (default: 600).\n"
+  "mnbd-rate=<BYTES>         mirror: copy at most so much a second.\n"
+  "mnbd-on-error=<WORD>      mirror: without the secondary clients' writes\n"
+  "                          continue (the default) or fail.\n"
   "mnbd-<KEY>=<VALUE>        Each parameter of nbdkit-mnbd-plugin(1), for the\n"
   "                          upstream, such as mnbd-reconnect=<TIME>.";
 

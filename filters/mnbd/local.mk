@@ -38,6 +38,9 @@ nbdkit_mnbd_filter_la_SOURCES = \
 	filters/mnbd/filter.c \
 	filters/mnbd/methods.c \
 	filters/mnbd/methods.h \
+	filters/mnbd/mirror-engine.c \
+	filters/mnbd/mirror-methods.c \
+	filters/mnbd/mirror-methods.h \
 	filters/mnbd/pairs.c \
 	filters/mnbd/pairs.h \
 	filters/mnbd/side-local.c \

@@ -6,6 +6,7 @@
 #include "cache-engine.h"
 #include "filter-parameters.h"
 #include "methods.h"
+#include "mirror-methods.h"
 
 static json_t *
 method_version (struct jsonrpc_call *call)
@@ -33,6 +34,7 @@ const struct jsonrpc_method filter_methods[] = {
     .summary = "Say what serves the socket.",
     .result = "{\"name\", \"version\", \"protocol\", \"mode\"}",
     .fn = method_version },
+  MIRROR_METHODS,
   JSONRPC_HELP_METHOD,
   { .name = NULL }
 };

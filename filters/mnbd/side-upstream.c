@@ -9,7 +9,13 @@
 
 #include <libnbd.h>
 
+#include "clock.h"
 #include "side-upstream.h"
+
+/* How long a request may take where nothing may wait for a server that is
+ * away, if mnbd-request-timeout= does not say it.
+ */
+#define FAIL_FAST_TIMEOUT (30 * NS_PER_S)
 
 struct upstream_side {
   struct side side;
@@ -255,8 +261,12 @@ side_upstream (const char *export_name, bool fail_fast)
   }
   u->o = exports_options (u->name);
   u->o.fail_fast = fail_fast;
-  if (fail_fast)
+  if (fail_fast) {
     u->o.reconnect = u->o.replay_buffer = 0;
+    /* A server that hangs is to be lost, too. */
+    if (u->o.request_timeout == 0)
+      u->o.request_timeout = FAIL_FAST_TIMEOUT;
+  }
   return &u->side;
 }
 

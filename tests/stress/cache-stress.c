@@ -30,7 +30,7 @@
 
 #include "cache.h"
 #include "clock.h"
-#include "memory-side.h"
+#include "cache-side.h"
 
 #define THREADS 4
 #define BLOCK 4096u

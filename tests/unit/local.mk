@@ -20,6 +20,8 @@ unit_tests = \
 	tests/unit/test-figures \
 	tests/unit/test-jsonrpc \
 	tests/unit/test-memlimit \
+	tests/unit/test-mirror \
+	tests/unit/test-mnbd-cache \
 	tests/unit/test-mnbd-replay \
 	tests/unit/test-quota \
 	tests/unit/test-ranges \
@@ -88,3 +90,18 @@ tests_unit_test_ranges_SOURCES = tests/unit/test-ranges.c
 tests_unit_test_ranges_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
 tests_unit_test_ranges_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_ranges_LDADD = libmnbd-filter-engine.la $(CMOCKA_LIBS)
+
+tests_unit_test_mirror_SOURCES = tests/unit/test-mirror.c \
+	tests/unit/memory-side.c tests/unit/memory-side.h
+tests_unit_test_mirror_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
+tests_unit_test_mirror_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mirror_LDADD = libmnbd-filter-engine.la libmblock-common.la \
+	$(CMOCKA_LIBS)
+
+tests_unit_test_mnbd_cache_SOURCES = tests/unit/test-mnbd-cache.c \
+	tests/cache-side.c tests/cache-side.h
+tests_unit_test_mnbd_cache_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS) \
+	-I$(top_srcdir)/tests
+tests_unit_test_mnbd_cache_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mnbd_cache_LDADD = libmnbd-filter-engine.la \
+	libmblock-common.la $(CMOCKA_LIBS)

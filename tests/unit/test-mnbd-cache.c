@@ -10,7 +10,7 @@
 
 #include "cache.h"
 #include "clock.h"
-#include "memory-side.h"
+#include "cache-side.h"
 
 #define BLOCK 4096u
 #define SIZE ((UINT64_C (8) << 20) + 1536)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A side in memory that fails, is slow, or is full, as a test wants it.
+/* A side in memory for the tests of the cache: it fails, is slow, or is full, as
+ * a test wants it.
  *
  * Thread-safety: requests take the lock inside; the settings may be changed at
  * any time.
  */
 
-#ifndef TESTS_MEMORY_SIDE_H
-#define TESTS_MEMORY_SIDE_H
+#ifndef TESTS_CACHE_SIDE_H
+#define TESTS_CACHE_SIDE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -42,4 +43,4 @@ void memory_poke (struct memory *m, const void *buf, uint32_t count,
                   uint64_t offset);
 uint64_t memory_pages (struct memory *m);
 
-#endif /* TESTS_MEMORY_SIDE_H */
+#endif /* TESTS_CACHE_SIDE_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A side in memory for tests. */
+/* A side in memory for the tests of the cache. */
 
 #include <config.h>
 
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "memory-side.h"
+#include "cache-side.h"
 
 #define PAGE 4096u
 
