@@ -346,9 +346,11 @@ const struct engine cache_engine = {
 
 /* ------------------------------------------------------ control methods */
 
+#define NO_CACHE -32000
+
 const struct jsonrpc_param cache_status_params[] = {
-  { .name = "export", .type = JSONRPC_STRING, .min = 0, .max = 4096,
-    .summary = "Only this export (default: all)." },
+  { .name = "export", .type = JSONRPC_STRING,
+    .summary = "Only the cache of this export." },
   { .name = NULL }
 };
 
@@ -418,16 +420,16 @@ method_cache_status (struct jsonrpc_call *call)
 
   if (filter_config.engine != &cache_engine) {
     json_decref (s.list);
-    return jsonrpc_fail (call, -32002, NULL, "the mode of this server is %s: "
-                         "expected cache", filter_config.mode);
+    return jsonrpc_fail (call, NO_CACHE, NULL, "there is no cache: mnbd-mode is "
+                         "%s", filter_config.mode);
   }
   if (jsonrpc_given (call, "export"))
     s.only = jsonrpc_string (call, "export");
   pairs_each (add_status, &s);
   if (s.only && json_array_size (s.list) == 0) {
     json_decref (s.list);
-    return jsonrpc_fail (call, -32000, NULL, "no export \"%s\" is cached",
-                         printable (s.only, shown));
+    return jsonrpc_fail (call, NO_CACHE, NULL, "export: there is no cache of "
+                         "export \"%s\"", printable (s.only, shown));
   }
   return json_pack ("{s:o}", "caches", s.list);
 }

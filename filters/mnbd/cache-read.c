@@ -123,6 +123,8 @@ keep (struct cache *c, struct side *local, struct blocks b, const char *data,
       for (i = run.first; i < run.end; i++)
         table_set_valid (c, i, bits);
       *room -= run.end - run.first;
+      if (bits & AHEAD)
+        count (c, AHEAD_FETCHED, (run.end - run.first) << c->shift);
     }
     else {
       /* It may hold a part of it, which nobody would ever find. */
@@ -157,8 +159,6 @@ fetch (struct cache *c, struct side *local, struct blocks b,
   }
   if (origin_read (c, data, end - start, start) == -1)
     return -1;
-  if (bits & AHEAD)
-    count (c, AHEAD_FETCHED, end - start);
   if (bounce) {
     uint64_t from = start > win.start ? start : win.start;
     uint64_t to = end < win.end ? end : win.end;
