@@ -43,6 +43,12 @@ const char filter_config_help[] =
   "mnbd-rate=<BYTES>         mirror: copy at most so much a second.\n"
   "mnbd-on-error=<WORD>      mirror: without the secondary clients' writes\n"
   "                          continue (the default) or fail.\n"
+  "mnbd-cache=<WORD>         cache: writethrough (the default) or writeback.\n"
+  "mnbd-cache-max=<SIZE>     cache: what is kept at most.\n"
+  "mnbd-cache-dirty-max=<SIZE>\n"
+  "                          cache: what may wait to be written back.\n"
+  "mnbd-cache-dirty-age=<SECONDS>\n"
+  "                          cache: how long it may wait (default: 5).\n"
   "mnbd-<KEY>=<VALUE>        Each parameter of nbdkit-mnbd-plugin(1), for the\n"
   "                          upstream, such as mnbd-reconnect=<TIME>.";
 

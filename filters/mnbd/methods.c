@@ -22,8 +22,8 @@ const struct jsonrpc_method filter_methods[] = {
     .summary = "Say what serves the socket.",
     .result = "{\"name\", \"version\", \"protocol\", \"mode\"}",
     .fn = method_version },
+  JSONRPC_HELP_METHOD,
   MIRROR_METHODS,
   CACHE_METHODS,
-  JSONRPC_HELP_METHOD,
   { .name = NULL }
 };
