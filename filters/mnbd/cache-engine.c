@@ -191,6 +191,9 @@ cached_stop (void *engine)
     return;
   err = errno;
   cache_figures (e->cache, &f);
+  /* Of what the upstream took and could not flush the pool has told. */
+  if (f.dirty_bytes == 0)
+    return;
   e->pair->log (ENGINE_ERROR, "export \"%s\": the cache ends and the upstream "
                 "does not take what is in it: %s; %llu bytes that were never "
                 "flushed are lost", printable (e->pair->export_name, shown),
