@@ -4,6 +4,8 @@
 EXTRA_DIST += \
 	tests/cache-functions.sh \
 	tests/filter-functions.sh \
+	tests/mirror-functions.sh \
+	tests/mirrortest.py \
 	tests/plugin-tests.sh
 
 filter_tests = \
@@ -22,6 +24,15 @@ filter_tests = \
 	tests/test-mnbd-filter-forward-names.sh \
 	tests/test-mnbd-filter-forward.sh \
 	tests/test-mnbd-filter-loop.sh \
+	tests/test-mnbd-filter-mirror-control.sh \
+	tests/test-mnbd-filter-mirror-flush.sh \
+	tests/test-mnbd-filter-mirror-lost.sh \
+	tests/test-mnbd-filter-mirror-on-error.sh \
+	tests/test-mnbd-filter-mirror-primary.sh \
+	tests/test-mnbd-filter-mirror-refused.sh \
+	tests/test-mnbd-filter-mirror-stop.sh \
+	tests/test-mnbd-filter-mirror-storm.sh \
+	tests/test-mnbd-filter-mirror.sh \
 	tests/test-mnbd-filter-over.sh \
 	tests/test-mnbd-filter-shutdown.sh \
 	tests/test-mnbd-filter-thread-model.sh \

@@ -19,10 +19,11 @@
 #define FIRST_BACKOFF (100 * NS_PER_MS)
 #define LAST_BACKOFF (5 * NS_PER_S)
 
-/* How often the secondary is asked whether it is there while nobody writes, and
- * made to keep what it has not flushed.
+/* How often the secondary is asked whether it is there: for so long a status may
+ * be wrong if nobody writes.  And how often it is made to keep what it has not
+ * flushed.
  */
-#define PROBE_EVERY NS_PER_S
+#define PROBE_EVERY (250 * NS_PER_MS)
 #define FLUSH_EVERY (5 * NS_PER_S)
 
 /* How long the end waits for requests that use the secondary. */

@@ -17,8 +17,9 @@
 #include "pairs.h"
 #include "printable.h"
 
-#define NO_MIRROR -32000
-#define WRONG_STATE -32009
+/* As mblock-control(7) lists them. */
+#define NO_MIRROR -32000, json_pack ("{s:s}", "errno", "ENOENT")
+#define WRONG_STATE -32009, json_pack ("{s:s}", "errno", "EBUSY")
 
 #define END { .name = NULL }
 #define PARAM_EXPORT                                                    \
@@ -63,12 +64,12 @@ no_mirror (struct jsonrpc_call *call)
   char shown[PRINTABLE_STRING];
 
   if (filter_config.engine != &mirror_engine)
-    return jsonrpc_fail (call, NO_MIRROR, NULL, "there is no mirror: mnbd-mode "
+    return jsonrpc_fail (call, NO_MIRROR, "there is no mirror: mnbd-mode "
                          "is %s", filter_config.mode);
   if (name)
-    return jsonrpc_fail (call, NO_MIRROR, NULL, "export: there is no mirror of "
+    return jsonrpc_fail (call, NO_MIRROR, "export: there is no mirror of "
                          "export \"%s\"", printable (name, shown));
-  return jsonrpc_fail (call, NO_MIRROR, NULL, "export: there is not one "
+  return jsonrpc_fail (call, NO_MIRROR, "export: there is not one "
                        "mirror: expected the name of one");
 }
 
@@ -262,7 +263,7 @@ method_mirror_stop (struct jsonrpc_call *call)
   if (m == NULL)
     return NULL;
   if (mirror_stop (m, jsonrpc_boolean (call, "force"), &stopped, why) == -1)
-    r = jsonrpc_fail (call, WRONG_STATE, NULL, "%s", why);
+    r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
   else {
     r = json_stopped (&stopped);
     json_object_set_new (r, "export", json_string (name));
@@ -281,7 +282,7 @@ method_mirror_verify (struct jsonrpc_call *call)
   if (m == NULL)
     return NULL;
   if (mirror_verify (m, jsonrpc_boolean (call, "repair"), why) == -1)
-    r = jsonrpc_fail (call, WRONG_STATE, NULL, "%s", why);
+    r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
   else
     r = json_pack ("{s:s}", "export", name);
   free (name);

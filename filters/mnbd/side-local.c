@@ -25,15 +25,18 @@ begin (struct side *s) NO_TSA
   return l->next;
 }
 
+/* err points to what the request sets: as an argument of this it could be read
+ * before the request is made.
+ */
 static int
-end (struct side *s, int r, int err) NO_TSA
+end (struct side *s, int r, const int *err) NO_TSA
 {
   struct local *l = local_of (s);
 
   if (l->lock)
     mutex_unlock (l->lock);
   if (r == -1)
-    errno = err;
+    errno = *err;
   return r;
 }
 
@@ -64,7 +67,7 @@ local_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
     uint32_t n = part (s, count);
     nbdkit_next *next = begin (s);
 
-    r = end (s, next->pread (next, buf, n, offset, 0, &err), err);
+    r = end (s, next->pread (next, buf, n, offset, 0, &err), &err);
     buf = (char *) buf + n;
     count -= n;
     offset += n;
@@ -83,7 +86,7 @@ local_write (struct side *s, const void *buf, uint32_t count, uint64_t offset,
     nbdkit_next *next = begin (s);
 
     r = end (s, next->pwrite (next, buf, n, offset, nbdkit_flags (flags),
-                              &err), err);
+                              &err), &err);
     buf = (const char *) buf + n;
     count -= n;
     offset += n;
@@ -98,7 +101,7 @@ local_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
   int err = 0;
 
   return end (s, next->zero (next, count, offset, nbdkit_flags (flags), &err),
-              err);
+              &err);
 }
 
 static int
@@ -108,7 +111,7 @@ local_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
   int err = 0;
 
   return end (s, next->trim (next, count, offset, nbdkit_flags (flags), &err),
-              err);
+              &err);
 }
 
 static int
@@ -117,7 +120,7 @@ local_flush (struct side *s)
   nbdkit_next *next = begin (s);
   int err = 0;
 
-  return end (s, next->flush (next, 0, &err), err);
+  return end (s, next->flush (next, 0, &err), &err);
 }
 
 static int
@@ -126,7 +129,7 @@ local_cache (struct side *s, uint32_t count, uint64_t offset)
   nbdkit_next *next = begin (s);
   int err = 0;
 
-  return end (s, next->cache (next, count, offset, 0, &err), err);
+  return end (s, next->cache (next, count, offset, 0, &err), &err);
 }
 
 /* Pass the extents on, cut to what was asked for. */
@@ -163,7 +166,7 @@ local_extents (struct side *s, uint32_t count, uint64_t offset,
     return -1;
   next = begin (s);
   r = end (s, next->extents (next, count, offset, nbdkit_flags (flags), list,
-                             &err), err);
+                             &err), &err);
   if (r == 0 && nbdkit_extents_count (list) == 0) {
     errno = EIO;
     r = -1;
@@ -234,12 +237,13 @@ ask (nbdkit_next *next, struct side_info *i)
 int
 local_init (struct local *l, nbdkit_next *next, struct mutex *lock)
 {
-  int r;
+  int r, err;
 
   *l = (struct local) {
     .side = { .ops = &local_ops }, .next = next, .lock = lock,
   };
   begin (&l->side);
   r = ask (next, &l->side.info);
-  return end (&l->side, r, errno);
+  err = errno;
+  return end (&l->side, r, &err);
 }
