@@ -34,6 +34,8 @@ filter_tests = \
 	tests/test-mnbd-filter-mirror-storm.sh \
 	tests/test-mnbd-filter-mirror.sh \
 	tests/test-mnbd-filter-over.sh \
+	tests/test-mnbd-filter-pairs-names.sh \
+	tests/test-mnbd-filter-pairs-over.sh \
 	tests/test-mnbd-filter-shutdown.sh \
 	tests/test-mnbd-filter-thread-model.sh \
 	tests/test-mnbd-filter-version.sh
