@@ -2,6 +2,7 @@
 # The mnbd filter, through nbdkit; its upstreams and clients are mnbd.mk's.
 
 EXTRA_DIST += \
+	tests/cache-functions.sh \
 	tests/filter-functions.sh \
 	tests/mirror-functions.sh \
 	tests/mirrortest.py \
@@ -13,6 +14,13 @@ filter_tests = \
 	tests/test-mnbd-filter-as-plugin-crashes.sh \
 	tests/test-mnbd-filter-as-plugin-faults.sh \
 	tests/test-mnbd-filter-bad-parameters.sh \
+	tests/test-mnbd-filter-cache-evict.sh \
+	tests/test-mnbd-filter-cache-one-read.sh \
+	tests/test-mnbd-filter-cache-refused.sh \
+	tests/test-mnbd-filter-cache-restart.sh \
+	tests/test-mnbd-filter-cache-volatile.sh \
+	tests/test-mnbd-filter-cache-writeback.sh \
+	tests/test-mnbd-filter-cache.sh \
 	tests/test-mnbd-filter-control.sh \
 	tests/test-mnbd-filter-forward-names.sh \
 	tests/test-mnbd-filter-forward.sh \

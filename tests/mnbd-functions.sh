@@ -75,17 +75,19 @@ forwarder ()
     forwarder=("$plugin" "$@")
     return
   fi
-  local a
-  forwarder=(--filter="$filter" "$mramdisk" mnbd-mode=forward)
+  local a first=()
+  forwarder=("$mramdisk" mnbd-mode=forward)
   for a; do
     case $a in
-      mnbd.*) forwarder+=("$a");; # after -D
+      --filter=*) first+=("$a");;
+      mnbd.* | minblock=*) forwarder+=("$a");; # after -D; of a filter
       uri=*) forwarder+=("mnbd-$a");;
       *://*) forwarder+=("mnbd=$a");;
       [a-z]*=*) forwarder+=("mnbd-$a");;
       *) forwarder+=("$a");;
     esac
   done
+  forwarder=("${first[@]}" --filter="$filter" "${forwarder[@]}")
 }
 
 # start_forwarder PARAMETERS…: mnbd on the socket $sock, as "s".

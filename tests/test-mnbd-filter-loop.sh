@@ -30,6 +30,7 @@ for plugin_or_filter in plugin filter; do
 
   step "$plugin_or_filter: at the start"
   rc=0 before=$SECONDS
+  rm -f x.sock
   timeout 60 nbdkit -f -U "$tmp/x.sock" "${loop[@]}" \
     "${prefix}socket=$tmp/x.sock" "${prefix}shared=true" >out 2>&1 || rc=$?
   [ $rc -ne 0 ] && [ $rc -ne 124 ] || fail "status $rc: $(cat out)"

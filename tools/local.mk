@@ -3,6 +3,7 @@
 
 bin_PROGRAMS += mblockctl
 mblockctl_SOURCES = \
+	tools/cache.c \
 	tools/client.c \
 	tools/client.h \
 	tools/disks.c \

@@ -58,6 +58,10 @@ struct engine {
    * when it is bad, which has been said; or 1 when it is not the engine's.
    */
   int (*config) (const char *key, const char *value);
+  /* All are given: check what depends on each other.  Returns 0, or -1 after it
+   * was said.  May be NULL.
+   */
+  int (*config_finish) (void);
   const char *keys;             /* for the message: "rate, on-error" */
 
   /* Begin a pair.  NULL: it cannot be; why has been logged, in one line. */

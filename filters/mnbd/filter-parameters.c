@@ -19,6 +19,7 @@
 
 static const struct engine *const engines[] = {
   &mirror_engine,
+  &cache_engine,
   NULL
 };
 
@@ -42,6 +43,12 @@ const char filter_config_help[] =
   "mnbd-rate=<BYTES>         mirror: copy at most so much a second.\n"
   "mnbd-on-error=<WORD>      mirror: without the secondary clients' writes\n"
   "                          continue (the default) or fail.\n"
+  "mnbd-cache=<WORD>         cache: writethrough (the default) or writeback.\n"
+  "mnbd-cache-max=<SIZE>     cache: what is kept at most.\n"
+  "mnbd-cache-dirty-max=<SIZE>\n"
+  "                          cache: what may wait to be written back.\n"
+  "mnbd-cache-dirty-age=<SECONDS>\n"
+  "                          cache: how long it may wait (default: 5).\n"
   "mnbd-<KEY>=<VALUE>        Each parameter of nbdkit-mnbd-plugin(1), for the\n"
   "                          upstream, such as mnbd-reconnect=<TIME>.";
 
@@ -229,7 +236,8 @@ filter_config_finish (void)
   if (control_mode_given && filter_config.control == NULL)
     return bad ("mnbd-control-mode", control_mode_given,
                 "mnbd-control= with it");
-  if (config_finish () == -1)
+  if (config_finish () == -1 ||
+      (engine && engine->config_finish && engine->config_finish () == -1))
     return -1;
   if (engine && config.shared) {
     /* A pair keeps one connection anyway, and makes others. */

@@ -6,6 +6,15 @@ noinst_LTLIBRARIES += libmnbd-filter-engine.la
 libmnbd_filter_engine_la_SOURCES = \
 	filters/mnbd/bitmap.c \
 	filters/mnbd/bitmap.h \
+	filters/mnbd/cache-io.c \
+	filters/mnbd/cache-private.h \
+	filters/mnbd/cache-read.c \
+	filters/mnbd/cache-table.c \
+	filters/mnbd/cache-workers.c \
+	filters/mnbd/cache-write.c \
+	filters/mnbd/cache-writeback.c \
+	filters/mnbd/cache.c \
+	filters/mnbd/cache.h \
 	filters/mnbd/engine.h \
 	filters/mnbd/mirror-control.c \
 	filters/mnbd/mirror-copy.c \
@@ -22,6 +31,8 @@ libmnbd_filter_engine_la_CPPFLAGS = $(AM_CPPFLAGS) \
 
 filter_LTLIBRARIES += nbdkit-mnbd-filter.la
 nbdkit_mnbd_filter_la_SOURCES = \
+	filters/mnbd/cache-engine.c \
+	filters/mnbd/cache-engine.h \
 	filters/mnbd/filter-parameters.c \
 	filters/mnbd/filter-parameters.h \
 	filters/mnbd/filter.c \

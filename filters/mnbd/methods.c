@@ -3,6 +3,7 @@
 
 #include <config.h>
 
+#include "cache-engine.h"
 #include "filter-parameters.h"
 #include "methods.h"
 #include "mirror-methods.h"
@@ -23,5 +24,6 @@ const struct jsonrpc_method filter_methods[] = {
     .fn = method_version },
   JSONRPC_HELP_METHOD,
   MIRROR_METHODS,
+  CACHE_METHODS,
   { .name = NULL }
 };

@@ -21,6 +21,7 @@ unit_tests = \
 	tests/unit/test-jsonrpc \
 	tests/unit/test-memlimit \
 	tests/unit/test-mirror \
+	tests/unit/test-mnbd-cache \
 	tests/unit/test-mnbd-replay \
 	tests/unit/test-quota \
 	tests/unit/test-ranges \
@@ -96,3 +97,11 @@ tests_unit_test_mirror_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
 tests_unit_test_mirror_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_mirror_LDADD = libmnbd-filter-engine.la libmblock-common.la \
 	$(CMOCKA_LIBS)
+
+tests_unit_test_mnbd_cache_SOURCES = tests/unit/test-mnbd-cache.c \
+	tests/cache-side.c tests/cache-side.h
+tests_unit_test_mnbd_cache_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS) \
+	-I$(top_srcdir)/tests
+tests_unit_test_mnbd_cache_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mnbd_cache_LDADD = libmnbd-filter-engine.la \
+	libmblock-common.la $(CMOCKA_LIBS)
