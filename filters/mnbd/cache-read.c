@@ -327,7 +327,7 @@ cache_prefetch (struct cache *c, struct side *local, uint32_t n,
     if (buf == NULL && (buf = malloc (CHUNK)) == NULL)
       return -1;
     if (count_absent (c, touched (c, offset, part)) > 0 &&
-        read_miss (c, local, buf, part, offset, AHEAD) == -1)
+        read_miss (c, local, buf, part, offset, AHEAD | USED) == -1)
       return -1;
     n -= part;
     offset += part;
