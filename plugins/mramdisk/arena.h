@@ -84,7 +84,8 @@ typedef uint32_t page_t;
 struct arena {
   char *base;                   /* address of page 0 */
   _Atomic uint32_t *refs;       /* the reference count of each page */
-  _Atomic uint32_t *birth;      /* of each data page, see radix.h, Quotas */
+  _Atomic uint32_t *birth;      /* radix.h: of a data page, see Quotas; of
+                                 * a leaf, see The guess */
   struct arena_private *priv;
 };
 
@@ -198,6 +199,19 @@ static inline uint32_t
 arena_ref_add (const struct arena *a, page_t page)
 {
   return atomic_fetch_add_explicit (&a->refs[page], 1, memory_order_acq_rel);
+}
+
+/* Add a reference to each of two neighbours, the first of which has an even
+ * number: one locked instruction instead of two.  Counts do not overflow into
+ * each other, for there are fewer slots than 2^32.
+ */
+static inline void
+arena_ref_add_two (const struct arena *a, page_t page)
+{
+  typedef uint64_t __attribute__ ((may_alias)) two_counts;
+
+  __atomic_fetch_add ((two_counts *) &a->refs[page],
+                      UINT64_C (1) << 32 | 1, __ATOMIC_ACQ_REL);
 }
 
 /* Take back a reference that arena_ref_add made and nobody has seen. */

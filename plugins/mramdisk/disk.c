@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "copy.h"
 #include "disk.h"
 #include "mutex.h"
 #include "node.h"
@@ -26,50 +27,6 @@
 #include "rcu.h"
 
 static const char zero_page[PAGE_BYTES];
-
-/* Copies between a client's buffer and a page that others may store to at the
- * same time.  Overlapping requests may tear (D2), that is all that can happen:
- * for ThreadSanitizer, and in the letter of C11, each byte is a relaxed atomic.
- */
-#ifdef MBLOCK_TSAN
-static void
-copy_out (void *dst, const void *src, size_t len)
-{
-  char *d = dst;
-  const char *s = src;
-  size_t i = 0;
-
-  for (; i < len && (uintptr_t) (s + i) % 8 != 0; i++)
-    d[i] = __atomic_load_n (s + i, __ATOMIC_RELAXED);
-  for (; len - i >= 8; i += 8) {
-    uint64_t v = __atomic_load_n ((const uint64_t *) (s + i), __ATOMIC_RELAXED);
-    memcpy (d + i, &v, 8);
-  }
-  for (; i < len; i++)
-    d[i] = __atomic_load_n (s + i, __ATOMIC_RELAXED);
-}
-
-static void
-copy_in (void *dst, const void *src, size_t len)
-{
-  char *d = dst;
-  const char *s = src;
-  size_t i = 0;
-
-  for (; i < len && (uintptr_t) (d + i) % 8 != 0; i++)
-    __atomic_store_n (d + i, s[i], __ATOMIC_RELAXED);
-  for (; len - i >= 8; i += 8) {
-    uint64_t v;
-    memcpy (&v, s + i, 8);
-    __atomic_store_n ((uint64_t *) (d + i), v, __ATOMIC_RELAXED);
-  }
-  for (; i < len; i++)
-    __atomic_store_n (d + i, s[i], __ATOMIC_RELAXED);
-}
-#else
-#define copy_out memcpy
-#define copy_in memcpy
-#endif
 
 static inline uint64_t
 min (uint64_t a, uint64_t b)
@@ -124,7 +81,7 @@ in_range (const struct disk *d, uint64_t count, uint64_t offset)
   return offset <= size && count <= size - offset;
 }
 
-static int
+static inline int
 begin (struct disk *d, uint64_t count, uint64_t offset, bool write)
 {
   if (rcu_prepare () == -1)
@@ -251,8 +208,11 @@ disk_read (struct disk *d, void *vbuf, uint64_t count, uint64_t offset)
       return -1;
     }
     leaf = tree_find (&d->tree, offset >> PAGE_SHIFT, &span);
-    if (leaf >= PAGE_FIRST)
+    if (leaf >= PAGE_FIRST) {
+      tree_prefetch (&d->tree, leaf, slot_index (offset >> PAGE_SHIFT, 1),
+                     offset % PAGE_BYTES, len);
       read_leaf (d, node_at (d->tree.arena, leaf), buf, len, offset);
+    }
     rcu_exit ();
     if (leaf < PAGE_FIRST)
       memset (buf, 0, len);
@@ -346,7 +306,7 @@ fill_pages (struct arena *a, const page_t *pages, unsigned n, const char *buf,
     for (j = i + 1; j < n && pages[j] == pages[j - 1] + 1; j++)
       part += min (PAGE_BYTES, len - part);
     memset (addr, 0, off);
-    memcpy (addr + off, buf, part);
+    copy_in (addr + off, buf, part);
     end = (off + part) % PAGE_BYTES;
     if (end)
       memset (addr + off + part, 0, PAGE_BYTES - end);
@@ -393,6 +353,8 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
       if (!leaf_swap (leaf, index + i, old, pages[i]))
         break;
     }
+    if (i > 0 && pages[i - 1] - pages[0] == i - 1)
+      tree_note_run (&d->tree, page, slot_index (index, 1), pages[0], i);
     tree_count (&d->tree, i, i);
     tree_op_charge_spent (op, i);
   }

@@ -10,33 +10,7 @@
 
 #include "figures.h"
 
-struct counter {
-  _Atomic uint64_t ops, bytes, errors;
-  _Atomic uint64_t bucket[FIGURE_BUCKETS];
-};
-
-/* Starts and ends at a cache line of its own. */
-struct figures_shard {
-  _Alignas (64) struct counter of[NFIGURES];
-  _Atomic uint64_t no_memory, quota;
-  const void *owner;            /* the thread's `mine` */
-  uint32_t random;
-  unsigned until_sample;
-  struct figures_shard *next;
-};
-
-struct figures {
-  uint64_t id;                  /* no two have the same, unlike addresses */
-  struct figures_shard *_Atomic first;
-};
-
-/* The shard that this thread used last.  nbdkit's threads serve one connection
- * each, so it is nearly always the one wanted.
- */
-static __thread struct {
-  uint64_t id;
-  struct figures_shard *shard;
-} mine;
+THREAD_LOCAL struct figures_mine figures_mine;
 
 struct figures *
 figures_new (void)
@@ -69,21 +43,21 @@ figures_free (struct figures *f)
 /* Find this thread's shard, or make it.  A thread may find that of one that has
  * ended, whose memory it got; that one counts no more.
  */
-static struct figures_shard *
-find_shard (struct figures *f)
+struct figures_shard *
+figures_find_shard (struct figures *f)
 {
   struct figures_shard *s;
 
   for (s = atomic_load_explicit (&f->first, memory_order_acquire); s;
        s = s->next)
-    if (s->owner == &mine)
+    if (s->owner == &figures_mine)
       break;
   if (s == NULL) {
     s = aligned_alloc (_Alignof (struct figures_shard), sizeof *s);
     if (s == NULL)
       return NULL;
     memset (s, 0, sizeof *s);
-    s->owner = &mine;
+    s->owner = &figures_mine;
     s->random = (uint32_t) f->id * 2654435761u + 1;
     s->until_sample = 1;
     s->next = atomic_load_explicit (&f->first, memory_order_relaxed);
@@ -93,8 +67,8 @@ find_shard (struct figures *f)
                                                    memory_order_relaxed))
       ;
   }
-  mine.id = f->id;
-  mine.shard = s;
+  figures_mine.id = f->id;
+  figures_mine.shard = s;
   return s;
 }
 
@@ -107,31 +81,15 @@ now_ns (void)
   return ts.tv_sec * UINT64_C (1000000000) + ts.tv_nsec;
 }
 
-/* One writer: no read-modify-write is needed, only that readers see no half. */
-static inline void
-add (_Atomic uint64_t *counter, uint64_t n)
-{
-  atomic_store_explicit (counter,
-                         atomic_load_explicit (counter,
-                                               memory_order_relaxed) + n,
-                         memory_order_relaxed);
-}
-
 void
-figures_start (struct figures *f, struct figures_timer *t)
+figures_sample (struct figures_timer *t)
 {
-  struct figures_shard *s = mine.shard;
+  struct figures_shard *s = t->shard;
 
-  if (__builtin_expect (mine.id != f->id, false))
-    s = find_shard (f);
-  t->shard = s;
-  t->start = 0;
-  if (s && --s->until_sample == 0) {
-    s->random = s->random * 1664525u + 1013904223u;
-    /* 1 to 2 * FIGURES_SAMPLE - 1, from the better bits */
-    s->until_sample = 1 + (s->random >> 16) % (2 * FIGURES_SAMPLE - 1);
-    t->start = now_ns ();
-  }
+  s->random = s->random * 1664525u + 1013904223u;
+  /* 1 to 2 * FIGURES_SAMPLE - 1, from the better bits */
+  s->until_sample = 1 + (s->random >> 16) % (2 * FIGURES_SAMPLE - 1);
+  t->start = now_ns ();
 }
 
 static unsigned
@@ -143,26 +101,10 @@ bucket_of (uint64_t ns)
 }
 
 void
-figures_done (struct figures_timer *t, enum figure what, uint64_t bytes,
-              enum figure_error error)
+figures_took (struct figures_timer *t, enum figure what)
 {
-  struct counter *c;
-
-  if (t->shard == NULL)
-    return;
-  c = &t->shard->of[what];
-  add (&c->ops, 1);
-  if (error == FIGURE_OK)
-    add (&c->bytes, bytes);
-  else {
-    add (&c->errors, 1);
-    if (error == FIGURE_NO_MEMORY)
-      add (&t->shard->no_memory, 1);
-    else if (error == FIGURE_QUOTA)
-      add (&t->shard->quota, 1);
-  }
-  if (t->start)
-    add (&c->bucket[bucket_of (now_ns () - t->start)], 1);
+  figures_count (&t->shard->of[what].bucket[bucket_of (now_ns () - t->start)],
+                 1);
 }
 
 static uint64_t

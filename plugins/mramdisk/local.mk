@@ -5,6 +5,7 @@ noinst_LTLIBRARIES += libmramdisk-engine.la
 libmramdisk_engine_la_SOURCES = \
 	plugins/mramdisk/arena.c \
 	plugins/mramdisk/arena.h \
+	plugins/mramdisk/copy.h \
 	plugins/mramdisk/disk.c \
 	plugins/mramdisk/disk.h \
 	plugins/mramdisk/figures.c \
@@ -17,7 +18,8 @@ libmramdisk_engine_la_SOURCES = \
 	plugins/mramdisk/rcu.c \
 	plugins/mramdisk/rcu.h \
 	plugins/mramdisk/registry.c \
-	plugins/mramdisk/registry.h
+	plugins/mramdisk/registry.h \
+	plugins/mramdisk/thread-local.h
 libmramdisk_engine_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/mramdisk
 libmramdisk_engine_la_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS) $(JANSSON_CFLAGS)
 libmramdisk_engine_la_LIBADD = $(URCU_LIBS) $(JANSSON_LIBS)

@@ -18,13 +18,6 @@
 static_assert (NODE_SHIFT * TREE_MAX_HEIGHT >= 63 - PAGE_SHIFT,
                "the highest tree holds the largest disk");
 
-/* How many pages a tree of that height can hold. */
-static inline uint64_t
-height_span (unsigned height)
-{
-  return UINT64_C (1) << (NODE_SHIFT * height);
-}
-
 static unsigned
 height_for (uint64_t pages)
 {
@@ -40,13 +33,6 @@ static inline void
 slot_store (struct node *node, unsigned i, page_t page)
 {
   atomic_store_explicit (&node->slot[i], page, memory_order_release);
-}
-
-/* Acquire: pairs with the release of root_store. */
-static inline uint64_t
-root_load (const struct tree *t)
-{
-  return atomic_load_explicit (&t->root, memory_order_acquire);
 }
 
 /* Change page and height, and leave the gate as it is. */
@@ -98,26 +84,6 @@ tree_destroy (struct tree *t)
 }
 
 /* ---------------------------------------------------------- going down */
-
-page_t
-tree_find (const struct tree *t, uint64_t index, uint64_t *span)
-{
-  uint64_t root = root_load (t);
-  unsigned level = root_height (root);
-  page_t page = root_page (root);
-
-  /* A reader who checked the size before a shrink may still come here. */
-  if (index >= height_span (level)) {
-    *span = UINT64_MAX;
-    return PAGE_HOLE;
-  }
-  for (; page >= PAGE_FIRST && level > 1; level--) {
-    STRESS_POINT ();
-    page = slot_load (node_at (t->arena, page), slot_index (index, level));
-  }
-  *span = height_span (level) - (index & (height_span (level) - 1));
-  return page;
-}
 
 page_t
 tree_find_sharing (const struct tree *t, uint64_t index, uint64_t *span,
@@ -419,10 +385,21 @@ copy_node (struct arena *a, page_t from, page_t to)
   for (i = 0; i < NODE_SLOTS; i++) {
     page_t child = slot_load (src, i);
 
-    if (child >= PAGE_FIRST)
-      arena_ref_add (a, child);
     atomic_store_explicit (&dst->slot[i], child, memory_order_relaxed);
+    if (child < PAGE_FIRST)
+      continue;
+    if (child % 2 == 0 && i + 1 < NODE_SLOTS &&
+        slot_load (src, i + 1) == child + 1) {
+      arena_ref_add_two (a, child);
+      atomic_store_explicit (&dst->slot[++i], child + 1, memory_order_relaxed);
+    }
+    else
+      arena_ref_add (a, child);
   }
+  atomic_store_explicit (&a->birth[to],
+                         atomic_load_explicit (&a->birth[from],
+                                               memory_order_relaxed),
+                         memory_order_relaxed);
   STRESS_POINT ();
 }
 
@@ -443,6 +420,7 @@ own_node (struct tree *t, struct tree_op *op, page_t *ref, unsigned level)
     if (old == PAGE_ZERO)
       for (i = 0; i < NODE_SLOTS; i++)
         atomic_init (&node_at (a, new)->slot[i], PAGE_ZERO);
+    atomic_store_explicit (&a->birth[new], 0, memory_order_relaxed);
     *ref = new;
     return 0;
   }

@@ -49,6 +49,14 @@
  * become exclusive again because a clone goes are not owned: the count is what
  * the disk has written, not what would be free without it.
  *
+ * The guess.  The load of a leaf's slot mostly misses the caches, and what it
+ * names is not there either: two misses, one after the other.  Images are mostly
+ * written in order, though, into neighbouring pages.  So a leaf into which
+ * a run of them was written has a guess, in arena.birth, which nodes do not
+ * need: the number of the page that would then be in slot 0.  Readers begin to
+ * load the page that it leads to before they know which page it is.  A wrong
+ * guess costs a little time and nothing else.
+ *
  * Invariants
  *
  *   T1  At any instant the tree that can be reached from the root word is
@@ -103,6 +111,11 @@
 
 /* 2^63-1 bytes are 2^51 pages, and 6 levels reach 2^60. */
 #define TREE_MAX_HEIGHT 6
+
+/* The distance at which to prefetch, in bytes; where lines are longer it is only
+ * a little slower.
+ */
+#define CACHE_LINE 64
 
 /* The root word: page number, height, gate. */
 #define ROOT_HEIGHT_SHIFT 32
@@ -184,10 +197,42 @@ slot_index (uint64_t index, unsigned level)
   return index >> (NODE_SHIFT * (level - 1)) & (NODE_SLOTS - 1);
 }
 
+/* How many pages a tree of that height can hold. */
+static inline uint64_t
+height_span (unsigned height)
+{
+  return UINT64_C (1) << (NODE_SHIFT * height);
+}
+
+/* Acquire: pairs with the release of root_store. */
+static inline uint64_t
+root_load (const struct tree *t)
+{
+  return atomic_load_explicit (&t->root, memory_order_acquire);
+}
+
 /* Find where a page of the disk is.  Returns the leaf's page number; or
  * PAGE_HOLE or PAGE_ZERO, and in *span how many pages from index on are so.
  */
-page_t tree_find (const struct tree *t, uint64_t index, uint64_t *span);
+static inline page_t
+tree_find (const struct tree *t, uint64_t index, uint64_t *span)
+{
+  uint64_t root = root_load (t);
+  unsigned level = root_height (root);
+  page_t page = root_page (root);
+
+  /* A reader who checked the size before a shrink may still come here. */
+  if (index >= height_span (level)) {
+    *span = UINT64_MAX;
+    return PAGE_HOLE;
+  }
+  for (; page >= PAGE_FIRST && level > 1; level--) {
+    STRESS_POINT ();
+    page = slot_load (node_at (t->arena, page), slot_index (index, level));
+  }
+  *span = height_span (level) - (index & (height_span (level) - 1));
+  return page;
+}
 
 /* The same for a writer, who may store if he gets a leaf: the path down to it
  * is exclusive (not yet the data page).  WRITER_MUST_LOCK: the gate is closed
@@ -323,6 +368,40 @@ tree_give_birth (const struct tree *t, page_t page)
 
   atomic_store_explicit (&t->arena->birth[page], generation,
                          memory_order_relaxed);
+}
+
+/* A run of pages this long, linked at once, makes a guess. */
+#define GUESS_RUN 8
+
+/* n pages from that one on are linked in a leaf, the first in that slot. */
+static inline void
+tree_note_run (const struct tree *t, page_t leaf, unsigned slot, page_t page,
+               unsigned n)
+{
+  _Atomic uint32_t *guess = &t->arena->birth[leaf];
+
+  if (n >= GUESS_RUN &&
+      atomic_load_explicit (guess, memory_order_relaxed) != page - slot)
+    atomic_store_explicit (guess, page - slot, memory_order_relaxed);
+}
+
+/* Begin to load what is probably the page in a slot: len bytes at offset, or as
+ * many as the page has.
+ */
+static inline void
+tree_prefetch (const struct tree *t, page_t leaf, unsigned slot,
+               unsigned offset, uint64_t len)
+{
+  page_t guess = atomic_load_explicit (&t->arena->birth[leaf],
+                                       memory_order_relaxed);
+  char *p, *end;
+
+  if (guess == PAGE_HOLE)
+    return;
+  p = arena_addr (t->arena, guess + slot);
+  end = p + (len < PAGE_BYTES - offset ? offset + len : PAGE_BYTES);
+  for (p += offset; p < end; p += CACHE_LINE)
+    __builtin_prefetch (p);
 }
 
 /* Does the tree own a data page that it has linked, or just unlinked? */

@@ -9,7 +9,7 @@
 
 #include "rcu.h"
 
-__thread unsigned rcu_thread;
+THREAD_LOCAL unsigned rcu_thread;
 
 #ifdef MBLOCK_TSAN
 char rcu_tsan_token;

@@ -34,8 +34,6 @@
 
 #include <stdbool.h>
 
-#include <urcu/urcu-memb.h>
-
 #if defined(__SANITIZE_THREAD__)
 #define MBLOCK_TSAN 1
 #elif defined(__has_feature)
@@ -43,6 +41,17 @@
 #define MBLOCK_TSAN 1
 #endif
 #endif
+
+/* Have liburcu's read side inline, which its README allows to code under
+ * a licence like ours: as calls it costs a fifth of a random 4 KiB read.
+ */
+#ifndef MBLOCK_TSAN
+#define _LGPL_SOURCE
+#endif
+
+#include <urcu/urcu-memb.h>
+
+#include "thread-local.h"
 
 /* liburcu is not instrumented, so ThreadSanitizer is told about RCU1 by hand.
  * RCU2 is not told: the engine's own atomics must carry that order.
@@ -54,7 +63,7 @@ extern char rcu_tsan_token;
 #endif
 
 /* 0 until this thread is registered, then 1, 2, 3 … in order of arrival. */
-extern __thread unsigned rcu_thread;
+extern THREAD_LOCAL unsigned rcu_thread;
 
 int rcu_register (void);
 
