@@ -3,8 +3,8 @@
  * one, FUA on any origin, and the errors of both counted.
  *
  * Requests of clients are multiples of the origin's minimum block size, as that
- * is what they are told; and a block is one.  So only the local side needs to be
- * read around what is written.
+ * is what they are told; and a block is one.  So only the local side needs to
+ * be read around what is written.
  */
 
 #include <config.h>

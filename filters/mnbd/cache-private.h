@@ -19,7 +19,7 @@
 #define VALID 1u
 #define DIRTY 2u
 #define USED 4u                 /* read since the clock's hand came by */
-#define AHEAD 8u                /* read ahead, and nobody has asked for it yet */
+#define AHEAD 8u                /* read ahead; nobody has asked for it yet */
 #define QUEUED 16u              /* in the queue, perhaps no longer DIRTY */
 #define WRITING 32u             /* somebody is about to write it back */
 #define GENERATION 64u          /* 1 of the counter in the bits from here up */

@@ -181,7 +181,7 @@ fill_block (struct cache *c, struct side *local, uint64_t block,
                 0);
 }
 
-/* From block on, which is absent: the blocks to read from the origin at once. */
+/* From block on, which is absent: what to read from the origin at once. */
 static struct blocks
 span (struct cache *c, uint64_t block, uint64_t end)
 {
