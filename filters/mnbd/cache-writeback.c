@@ -3,10 +3,11 @@
  *
  * Entries stand in the order in which their blocks became dirty, but for those
  * that are put back to the front after a failure.  An entry may outlast the
- * dirtiness of its block, as a run takes the block's neighbours with it; whoever
- * gets to it drops it.
+ * dirtiness of its block, as a run takes the block's neighbours with it; it is
+ * dropped when its turn comes.
  *
- * write_back_one, and the bits of the words (all but DIRTY under the queue lock):
+ * write_back_one, and the bits of the words (all but DIRTY under the queue
+ * lock):
  *
  *   the oldest entry leaves      QUEUED goes; WRITING comes, also to the dirty
  *                                neighbours, so that nobody else begins them
