@@ -22,6 +22,7 @@ filter_tests = \
 	tests/test-mnbd-filter-cache-writeback.sh \
 	tests/test-mnbd-filter-cache.sh \
 	tests/test-mnbd-filter-control.sh \
+	tests/test-mnbd-filter-examples.sh \
 	tests/test-mnbd-filter-forward-names.sh \
 	tests/test-mnbd-filter-forward.sh \
 	tests/test-mnbd-filter-loop.sh \
