@@ -74,6 +74,23 @@ check("force", control.call("mirror_stop", force=True)["consistent"], False)
 END
 stop_server s
 
+step "one that begins later"
+start_mirror "$mramdisk" size=16M mnbd-start=false
+mirror <<'END'
+check("state", status()["state"], "stopped")
+connect().pwrite(b"g" * MiB, MiB)
+control.call("mirror_start")
+wait_state("degraded")
+while status()["last_error"] is None:
+    time.sleep(0.02)
+check("error", status()["last_error"].startswith(
+    "the secondary cannot be connected: "), True)
+END
+start_server u "$mramdisk" size=16M
+synchronised_and_same
+stop_server s
+stop_server u
+
 step "another mode has no mirror"
 start_server u "$mramdisk" size=16M
 start_server s --filter="$filter" "$mramdisk" size=16M \

@@ -41,6 +41,7 @@ refused_value mnbd-rate=0 "bytes a second, such as 100M"
 refused_value mnbd-rate=-1 "bytes a second, such as 100M"
 refused_value mnbd-on-error=panic "continue or fail"
 refused_value mnbd-on-error= "continue or fail"
+refused_value mnbd-start=soon "true or false"
 filter_refused "mnbd-rate=1M: expected mnbd-mode=mirror with it" \
   "$mramdisk" size=8M mnbd="$(sock_of u)" mnbd-mode=forward mnbd-rate=1M
 

@@ -43,6 +43,8 @@ const char filter_config_help[] =
   "mnbd-rate=<BYTES>         mirror: copy at most so much a second.\n"
   "mnbd-on-error=<WORD>      mirror: without the secondary clients' writes\n"
   "                          continue (the default) or fail.\n"
+  "mnbd-start=<BOOL>         mirror: begin at once (the default), or when it is\n"
+  "                          told to on the control socket.\n"
   "mnbd-cache=<WORD>         cache: writethrough (the default) or writeback.\n"
   "mnbd-cache-max=<SIZE>     cache: what is kept at most.\n"
   "mnbd-cache-dirty-max=<SIZE>\n"

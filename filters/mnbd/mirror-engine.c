@@ -9,13 +9,14 @@
 
 #include <nbdkit-filter.h>
 
+#include "boolean.h"
 #include "engine.h"
 #include "mirror.h"
 #include "printable.h"
 #include "size.h"
 
 static uint64_t rate;
-static bool fail;
+static bool fail, stopped;
 
 static int
 bad (const char *key, const char *value, const char *expected)
@@ -41,6 +42,14 @@ mirror_config (const char *key, const char *value)
     fail = strcmp (value, "fail") == 0;
     return 0;
   }
+  if (strcmp (key, "start") == 0) {
+    bool start;
+
+    if (boolean_parse (value, &start) == -1)
+      return bad (key, value, "true or false");
+    stopped = !start;
+    return 0;
+  }
   return 1;
 }
 
@@ -48,7 +57,7 @@ static void *
 new_mirror (const struct pair *pair)
 {
   const struct mirror_options o = { .pair = pair, .rate = rate,
-                                    .fail = fail };
+                                    .fail = fail, .stopped = stopped };
 
   return mirror_new (&o);
 }
@@ -75,7 +84,7 @@ const struct engine mirror_engine = {
   .mode = "mirror",
   .fail_fast = true,
   .config = mirror_config,
-  .keys = "rate, on-error",
+  .keys = "rate, on-error, start",
   .new = new_mirror,
   .client = new_client,
   .stop = end_mirror,

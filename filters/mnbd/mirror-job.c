@@ -185,8 +185,17 @@ attempt (struct job *j)
   uint64_t before, after;
   bool all;
 
-  if (side_connect (m->secondary) == -1)
+  if (side_connect (m->secondary) == -1) {
+    int err = errno;
+
+    /* The pool has logged it.  Why it was lost tells more. */
+    mutex_lock (&m->lock);
+    if (*m->error == '\0')
+      snprintf (m->error, sizeof m->error, "the secondary cannot be connected: "
+                "%s", strerror (err));
+    mutex_unlock (&m->lock);
     return -1;
+  }
   mutex_lock (&m->lock);
   m->attached = true;
   before = mirror_dirty_bytes (m);

@@ -518,23 +518,28 @@ mirror_new (const struct mirror_options *options)
     err = EROFS;
     goto error1;
   }
-  if (side_connect (m->secondary) == -1) {
-    err = errno;
-    goto error1;
-  }
-  if (!mirror_suits (m, why)) {
-    mirror_say (m, ENGINE_ERROR, "%s", why);
-    err = EINVAL;
-    goto error2;
+  atomic_init (&m->align, 1);
+  if (m->o.stopped)
+    m->phase = PHASE_STOPPED;
+  else {
+    if (side_connect (m->secondary) == -1) {
+      err = errno;
+      goto error1;
+    }
+    if (!mirror_suits (m, why)) {
+      mirror_say (m, ENGINE_ERROR, "%s", why);
+      err = EINVAL;
+      goto error2;
+    }
+    m->sec_can_flush = m->secondary->info.can_flush;
+    atomic_init (&m->align, m->secondary->info.block_min);
+    m->attached = m->connected = true;
   }
   if (make_bitmaps (m) == -1) {
     err = errno;
     mirror_say (m, ENGINE_ERROR, "%s", strerror (err));
     goto error2;
   }
-  m->sec_can_flush = m->secondary->info.can_flush;
-  atomic_init (&m->align, m->secondary->info.block_min);
-  m->attached = m->connected = true;
   m->full = true;
   bitmap_set (&m->dirty, 0, m->dirty.bits);
   err = pthread_create (&m->job, NULL, mirror_job, m);
@@ -545,7 +550,8 @@ mirror_new (const struct mirror_options *options)
   return m;
 
  error2:
-  side_disconnect (m->secondary);
+  if (!m->o.stopped)
+    side_disconnect (m->secondary);
  error1:
   mirror_free (m);
   errno = err;

@@ -92,6 +92,7 @@ struct mirror_options {
   const struct pair *pair;
   uint64_t rate;                /* bytes a second for the job; 0: no limit */
   bool fail;                    /* clients' writes fail without a secondary */
+  bool stopped;                 /* do not connect before mirror_start */
 };
 
 enum mirror_state {
@@ -148,7 +149,7 @@ struct mirror_status {
 
 struct mirror;
 
-/* Connect to the secondary and begin to copy.
+/* Connect to the secondary and begin to copy, unless it begins stopped.
  * NULL with errno: it cannot be; why has been logged, in one line.
  */
 struct mirror *mirror_new (const struct mirror_options *options);

@@ -572,6 +572,32 @@ test_stop_start (void **state)
   finish (&f);
 }
 
+/* It begins stopped, and the secondary need not be there. */
+static void
+test_start_later (void **state)
+{
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 0, MIB, 1);
+  f.o.stopped = true;
+  f.secondary->down = true;
+  f.secondary->lost = true;
+  start (&f);
+  assert_int_equal (MIRROR_STOPPED, state_of (&f));
+  put (&f, 2 * MIB, 100, 'a');
+  assert_int_equal (0, side_flush (f.client));
+  assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
+  memory_up (f.secondary);
+  assert_true (mirror_start (f.m, true));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  finish (&f);
+}
+
 static void
 verify (struct fixture *f, bool repair, struct mirror_verified *v)
 {
@@ -830,6 +856,7 @@ main (void)
     cmocka_unit_test (test_on_error_fail),
     cmocka_unit_test (test_primary_fails),
     cmocka_unit_test (test_stop_start),
+    cmocka_unit_test (test_start_later),
     cmocka_unit_test (test_verify),
     cmocka_unit_test (test_rate),
     cmocka_unit_test (test_stress),
