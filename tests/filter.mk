@@ -9,6 +9,7 @@ EXTRA_DIST += \
 	tests/plugin-tests.sh
 
 filter_tests = \
+	tests/test-mblockctl-mirror.sh \
 	tests/test-mnbd-filter-as-plugin-compat.sh \
 	tests/test-mnbd-filter-as-plugin-crashes.sh \
 	tests/test-mnbd-filter-as-plugin-faults.sh \
@@ -24,6 +25,7 @@ filter_tests = \
 	tests/test-mnbd-filter-forward-names.sh \
 	tests/test-mnbd-filter-forward.sh \
 	tests/test-mnbd-filter-loop.sh \
+	tests/test-mnbd-filter-manual.sh \
 	tests/test-mnbd-filter-mirror-control.sh \
 	tests/test-mnbd-filter-mirror-flush.sh \
 	tests/test-mnbd-filter-mirror-lost.sh \
@@ -34,6 +36,8 @@ filter_tests = \
 	tests/test-mnbd-filter-mirror-storm.sh \
 	tests/test-mnbd-filter-mirror.sh \
 	tests/test-mnbd-filter-over.sh \
+	tests/test-mnbd-filter-pairs-names.sh \
+	tests/test-mnbd-filter-pairs-over.sh \
 	tests/test-mnbd-filter-shutdown.sh \
 	tests/test-mnbd-filter-thread-model.sh \
 	tests/test-mnbd-filter-version.sh

@@ -13,6 +13,7 @@ mblockctl_SOURCES = \
 	tools/mblockctl.c \
 	tools/mblockctl.h \
 	tools/metrics.c \
+	tools/mirror.c \
 	tools/progress.c \
 	tools/progress.h \
 	tools/rpc.c \

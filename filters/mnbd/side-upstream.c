@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ struct upstream_side {
   struct entry *entry;          /* whose pool it is, or NULL */
   char *name;                   /* the export of a pool of its own, or NULL */
   struct pool_options o;
+  void (*log) (void *opaque, enum pool_log level, const char *message);
+  char said[UPSTREAM_WHY + 512]; /* the last complaint while connecting */
 };
 
 static struct upstream_side *
@@ -155,6 +158,20 @@ info_of (const struct upstream_info *i)
   };
 }
 
+/* In an outage each attempt to connect fails in the same way: say it once. */
+static void
+log_once (void *opaque, enum pool_log level, const char *message)
+{
+  struct upstream_side *u = opaque;
+
+  if (level == POOL_ERROR && u->pool == NULL) {
+    if (strcmp (message, u->said) == 0)
+      return;
+    snprintf (u->said, sizeof u->said, "%s", message);
+  }
+  u->log (NULL, level, message);
+}
+
 static void
 use_pool (struct upstream_side *u, struct pool *pool)
 {
@@ -195,6 +212,7 @@ upstream_side_connect (struct side *s)
     return -1;
   }
   use_pool (u, pool);
+  *u->said = '\0';
   return 0;
 }
 
@@ -261,6 +279,9 @@ side_upstream (const char *export_name, bool fail_fast)
   }
   u->o = exports_options (u->name);
   u->o.fail_fast = fail_fast;
+  u->log = u->o.log;
+  u->o.log = log_once;
+  u->o.opaque = u;
   if (fail_fast) {
     u->o.reconnect = u->o.replay_buffer = 0;
     /* A server that hangs is to be lost, too. */
