@@ -80,6 +80,7 @@ struct queue {
   uint64_t failures GUARDED_BY (lock);
   int error GUARDED_BY (lock);          /* errno of the last */
   int64_t retry_at GUARDED_BY (lock);   /* for the workers, after a failure */
+  int64_t log_at GUARDED_BY (lock);     /* when the next may be logged */
   unsigned idle GUARDED_BY (lock);      /* workers that wait for work */
   unsigned flushing GUARDED_BY (lock);  /* flushes that wait */
 };
@@ -283,6 +284,10 @@ uint64_t dirty_mark (struct cache *c, struct blocks b, uint64_t *room);
 
 /* Write back all that is dirty now.  Returns 0, or -1 with errno. */
 int write_back_all (struct cache *c, struct side *local)
+  EXCLUDES (&c->q.lock);
+
+/* The same at the end: what can be written is, whatever fails. */
+int write_back_last (struct cache *c, struct side *local)
   EXCLUDES (&c->q.lock);
 
 /* Is there work for a worker?  If not, *until says when to look again. */

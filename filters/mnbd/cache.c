@@ -96,7 +96,7 @@ cache_stop (struct cache *c)
   int r, err;
 
   atomic_store (&c->stopped, true);
-  r = c->o.writeback ? write_back_all (c, c->local) : 0;
+  r = c->o.writeback ? write_back_last (c, c->local) : 0;
   if (r == 0)
     r = origin_flush (c, c->origin);
   err = errno;

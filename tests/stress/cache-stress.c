@@ -333,6 +333,9 @@ make_epoch (uint64_t n, struct cache_options *o)
   }
   if (n % 3 == 0)
     origin.delay = 50;
+  /* What a read without a lock has looked up may have gone meanwhile. */
+  if (n % 3 == 1)
+    local.delay = 20;
   if (n % 5 == 0)
     local.side.info.can_trim = false;
   memset (shadow, 0, sizeof shadow);
