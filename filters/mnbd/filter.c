@@ -42,9 +42,10 @@ static int
 mnbd_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
              const char *key, const char *value)
 {
-  if (!filter_config_is_ours (key))
-    return next (nxdata, key, value);
-  return filter_config_set (key, value);
+  if (filter_config_is_ours (key))
+    return filter_config_set (key, value);
+  filter_config_passed_on (key, value);
+  return next (nxdata, key, value);
 }
 
 static int
