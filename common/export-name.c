@@ -10,13 +10,38 @@
 
 #include "export-name.h"
 
-/* What mblock's filters export for its plugins. */
-#define SYMBOL "mblock_export_name"
+/* What a filter exports for the plugins, and the plugins for a filter. */
+#define NAME "mblock_export_name"
+#define READER "mblock_reads_export_name"
 const char *mblock_export_name (void);
+extern const char mblock_reads_export_name;
+
+#define EXPORTED __attribute__ ((__visibility__ ("default")))
+
+/* The symbol, if the object has it and is such a module: a filter has
+ * filter_init, a plugin plugin_init.
+ */
+static void *
+symbol_of (const struct dl_phdr_info *info, const char *name, const char *init)
+{
+  void *dl, *symbol = NULL;
+
+  if (info->dlpi_name == NULL || *info->dlpi_name == '\0')
+    return NULL;                /* nbdkit itself */
+  dl = dlopen (info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
+  if (dl == NULL)
+    return NULL;
+  if (dlsym (dl, init))
+    symbol = dlsym (dl, name);
+  dlclose (dl);
+  return symbol;
+}
+
+/* ------------------------------------------------------- the filter's part */
 
 static _Thread_local const char *announced;
 
-__attribute__ ((__visibility__ ("default"))) const char *
+EXPORTED const char *
 mblock_export_name (void)
 {
   return announced;
@@ -28,7 +53,23 @@ export_name_announce (const char *name)
   announced = name;
 }
 
+static int
+is_reader (struct dl_phdr_info *info, size_t size, void *opaque)
+{
+  (void) size;
+  (void) opaque;
+  return symbol_of (info, READER, "plugin_init") != NULL;
+}
+
+bool
+export_name_is_read (void)
+{
+  return dl_iterate_phdr (is_reader, NULL);
+}
+
 /* ------------------------------------------------------- the plugin's part */
+
+EXPORTED const char mblock_reads_export_name = 1;
 
 /* As many as may be loaded, one upon another. */
 #define MOST_FILTERS 8
@@ -39,19 +80,12 @@ static size_t nfilters;
 static int
 look_into (struct dl_phdr_info *info, size_t size, void *opaque)
 {
-  void *dl, *symbol;
+  void *symbol = symbol_of (info, NAME, "filter_init");
 
   (void) size;
   (void) opaque;
-  if (info->dlpi_name == NULL || *info->dlpi_name == '\0')
-    return 0;                   /* nbdkit itself */
-  dl = dlopen (info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
-  if (dl == NULL)
-    return 0;
-  symbol = dlsym (dl, SYMBOL);
-  if (symbol && dlsym (dl, "filter_init"))
+  if (symbol)
     filter[nfilters++] = (const char *(*) (void)) symbol;
-  dlclose (dl);
   return nfilters == MOST_FILTERS;
 }
 

@@ -14,10 +14,15 @@
 #ifndef MBLOCK_EXPORT_NAME_H
 #define MBLOCK_EXPORT_NAME_H
 
+#include <stdbool.h>
+
 /* For filters: contexts that this thread opens are of this export, until it
  * announces NULL.
  */
 void export_name_announce (const char *name);
+
+/* For filters: does the plugin beneath look here? */
+bool export_name_is_read (void);
 
 /* For plugins, in .open: the name that was announced, or NULL: nbdkit knows. */
 const char *export_name_announced (void);

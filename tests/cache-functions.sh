@@ -4,8 +4,8 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/filter-functions.sh"
 
-# start_cache PARAMETERS…: server s, a cache of server u, over a RAM disk unless
-# $beneath is something else; its control socket is $tmp/control.
+# start_cache PARAMETERS…: server s, a cache of server u, over a RAM disk
+# unless $beneath is something else; its control socket is $tmp/control.
 beneath=("$mramdisk" size=16M)
 start_cache ()
 {

@@ -118,7 +118,8 @@ memory_write (struct side *s, const void *buf, uint32_t count,
   (void) flags;
   check (m, count, offset);
   atomic_fetch_add (&m->writes, 1);
-  bad = fails (m, atomic_load (&m->fail_writes));
+  bad = fails (m, atomic_load (&m->fail_writes)) ||
+    (offset <= m->bad && m->bad - offset < count);
   if (bad)
     /* A part of it may have been written all the same. */
     count = random_number (m) % count;
@@ -260,6 +261,7 @@ memory_init (struct memory *m, uint64_t size)
   if (m->data == NULL || m->mapped == NULL)
     abort ();
   atomic_store (&m->room, UINT64_MAX);
+  atomic_store (&m->bad, UINT64_MAX);
   atomic_store (&m->error, EIO);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A side in memory for the tests of the cache: it fails, is slow, or is full, as
- * a test wants it.
+/* A side in memory for the tests of the cache: it fails, is slow, or is full,
+ * as a test wants it.
  *
  * Thread-safety: requests take the lock inside; the settings may be changed at
  * any time.
@@ -17,7 +17,7 @@
 #include "side.h"
 
 struct memory {
-  struct side side;             /* first; its info may be changed at the start */
+  struct side side;             /* its info may be changed at the start */
   struct mutex lock;
   uint8_t *data GUARDED_BY (lock);
   bool *mapped GUARDED_BY (lock);       /* pages of 4 KiB */
@@ -25,6 +25,7 @@ struct memory {
 
   _Atomic uint64_t room;        /* pages that may be mapped */
   _Atomic unsigned fail_reads, fail_writes, fail_flushes; /* of 1000 */
+  _Atomic uint64_t bad;         /* a byte that cannot be written */
   _Atomic int error;            /* errno of those */
   _Atomic unsigned delay;       /* us, for each request */
   _Atomic uint64_t seed;

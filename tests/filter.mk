@@ -22,6 +22,7 @@ filter_tests = \
 	tests/test-mnbd-filter-cache-writeback.sh \
 	tests/test-mnbd-filter-cache.sh \
 	tests/test-mnbd-filter-control.sh \
+	tests/test-mnbd-filter-examples.sh \
 	tests/test-mnbd-filter-forward-names.sh \
 	tests/test-mnbd-filter-forward.sh \
 	tests/test-mnbd-filter-loop.sh \
@@ -36,6 +37,8 @@ filter_tests = \
 	tests/test-mnbd-filter-mirror-storm.sh \
 	tests/test-mnbd-filter-mirror.sh \
 	tests/test-mnbd-filter-over.sh \
+	tests/test-mnbd-filter-pairs-names.sh \
+	tests/test-mnbd-filter-pairs-over.sh \
 	tests/test-mnbd-filter-shutdown.sh \
 	tests/test-mnbd-filter-thread-model.sh \
 	tests/test-mnbd-filter-version.sh

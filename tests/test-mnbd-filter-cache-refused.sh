@@ -15,11 +15,12 @@ cache_refused 'the plugin has 8388607 bytes, but the upstream has 8388608' \
   memory 8388607 $m "$u"
 
 step "a plugin that is read-only"
-cache_refused 'mnbd-mode=cache: export "": the plugin'"'"'s export is read-only' \
+cache_refused 'mnbd-mode=cache: export "": the plugin'"'s export is read-only" \
   "$mramdisk" disk=d,size=8M,readonly=true default=d $m "$u"
 
 step "an upstream that is not there"
-cache_refused '/nosuch' "$mramdisk" size=8M $m "mnbd=nbd+unix:///?socket=$tmp/nosuch"
+cache_refused '/nosuch' "$mramdisk" size=8M $m \
+  "mnbd=nbd+unix:///?socket=$tmp/nosuch"
 
 step "parameters"
 filter_refused 'mnbd-cache=sometimes: expected writethrough or writeback' \
@@ -31,15 +32,18 @@ for key in mnbd-cache-max mnbd-cache-dirty-max; do
   done
 done
 for value in "" 0 -1 soon 1.5 86401; do
-  filter_refused "mnbd-cache-dirty-age=$value: expected a number of seconds from 1 to 86400" \
+  filter_refused \
+    "mnbd-cache-dirty-age=$value: expected a number of seconds from 1 to" \
     "$mramdisk" size=8M $m "$u" mnbd-cache=writeback \
     mnbd-cache-dirty-age="$value"
 done
-filter_refused 'mnbd-cache-dirty-max=1M: expected mnbd-cache=writeback with it' \
+filter_refused \
+  'mnbd-cache-dirty-max=1M: expected mnbd-cache=writeback with it' \
   "$mramdisk" size=8M $m "$u" mnbd-cache-dirty-max=1M
 filter_refused 'mnbd-cache-dirty-age=1: expected mnbd-cache=writeback with it' \
   "$mramdisk" size=8M $m "$u" mnbd-cache-dirty-age=1
-filter_refused 'mnbd-cache-dirty-max=2M: expected at most half of mnbd-cache-max' \
+filter_refused \
+  'mnbd-cache-dirty-max=2M: expected at most half of mnbd-cache-max' \
   "$mramdisk" size=8M $m "$u" mnbd-cache=writeback mnbd-cache-max=3M \
   mnbd-cache-dirty-max=2M
 filter_refused 'mnbd-cache-max=1M: expected mnbd-mode=cache with it' \

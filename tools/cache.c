@@ -156,11 +156,11 @@ run_cache (int argc, char **argv)
 
 const struct command command_cache = {
   "cache", "status [EXPORT]", "tell what the caches of the mnbd filter hold",
-  "For a server with nbdkit's filter mnbd and mnbd-mode=cache, whose socket is\n"
-  "the one that mnbd-control= gives.\n"
+  "For a server with nbdkit's filter mnbd and mnbd-mode=cache, whose socket\n"
+  "is the one that mnbd-control= gives.\n"
   "\n"
-  "Writes that are \"not yet\" in the upstream get there by themselves, or with\n"
-  "a client's next flush.\n"
+  "Writes that are \"not yet\" in the upstream get there by themselves, or\n"
+  "with a client's next flush.\n"
   "\n"
   "Examples:\n"
   "  mblockctl cache status\n"

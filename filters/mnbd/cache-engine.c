@@ -423,8 +423,8 @@ method_cache_status (struct jsonrpc_call *call)
 
   if (filter_config.engine != &cache_engine) {
     json_decref (s.list);
-    return jsonrpc_fail (call, NO_CACHE, NULL, "there is no cache: mnbd-mode is "
-                         "%s", filter_config.mode);
+    return jsonrpc_fail (call, NO_CACHE, NULL, "there is no cache: mnbd-mode is"
+                         " %s", filter_config.mode);
   }
   if (jsonrpc_given (call, "export"))
     s.only = jsonrpc_string (call, "export");

@@ -3,8 +3,8 @@
  * one, FUA on any origin, and the errors of both counted.
  *
  * Requests of clients are multiples of the origin's minimum block size, as that
- * is what they are told; and a block is one.  So only the local side needs to be
- * read around what is written.
+ * is what they are told; and a block is one.  So only the local side needs to
+ * be read around what is written.
  */
 
 #include <config.h>
@@ -96,6 +96,10 @@ local_write (struct cache *c, struct side *local, const void *buf, uint32_t n,
   if (write_any (local, buf, n, offset) == 0)
     return 0;
   if (errno == ENOSPC) {
+    atomic_store_explicit (&c->full_at,
+                           atomic_load_explicit (&c->cached,
+                                                 memory_order_relaxed),
+                           memory_order_relaxed);
     /* More than is needed now, so that not each write finds it full. */
     more = (n >> c->shift) + 1 +
       (atomic_load_explicit (&c->cached, memory_order_relaxed) >> 6);

@@ -19,7 +19,7 @@
 #define VALID 1u
 #define DIRTY 2u
 #define USED 4u                 /* read since the clock's hand came by */
-#define AHEAD 8u                /* read ahead, and nobody has asked for it yet */
+#define AHEAD 8u                /* read ahead; nobody has asked for it yet */
 #define QUEUED 16u              /* in the queue, perhaps no longer DIRTY */
 #define WRITING 32u             /* somebody is about to write it back */
 #define GENERATION 64u          /* 1 of the counter in the bits from here up */
@@ -80,6 +80,7 @@ struct queue {
   uint64_t failures GUARDED_BY (lock);
   int error GUARDED_BY (lock);          /* errno of the last */
   int64_t retry_at GUARDED_BY (lock);   /* for the workers, after a failure */
+  int64_t log_at GUARDED_BY (lock);     /* when the next may be logged */
   unsigned idle GUARDED_BY (lock);      /* workers that wait for work */
   unsigned flushing GUARDED_BY (lock);  /* flushes that wait */
 };
@@ -92,6 +93,10 @@ struct queue {
 #define CHUNK (256u << 10)      /* what a worker reads ahead at once */
 #define LEAST_WINDOW CHUNK
 #define MOST_WINDOW (4u << 20)
+/* ... but not more than this part of the cache, so that it is still there when
+ * the client comes.
+ */
+#define WINDOW_PART 16
 #define MOST_CHUNKS 64          /* that wait for a worker */
 
 /* Enough for 200 MB/s from an origin 10 ms away. */
@@ -108,7 +113,6 @@ struct cache {
   uint64_t blocks;
   uint64_t max, dirty_max;      /* blocks; max 0: no limit */
   uint64_t run;                 /* blocks that are written back at once */
-  uint32_t most_window;         /* bytes to read ahead at most */
 
   struct ranges ranges;
 
@@ -118,6 +122,7 @@ struct cache {
   _Atomic (struct leaf *) leaves; /* the newest */
 
   _Atomic uint64_t cached;      /* blocks; with room_take (C6) */
+  _Atomic uint64_t full_at;     /* what it was when the local side was full */
   _Atomic uint64_t dirty;       /* blocks; with dirty_take (C6) */
 
   struct mutex clock_lock;
@@ -279,6 +284,10 @@ uint64_t dirty_mark (struct cache *c, struct blocks b, uint64_t *room);
 
 /* Write back all that is dirty now.  Returns 0, or -1 with errno. */
 int write_back_all (struct cache *c, struct side *local)
+  EXCLUDES (&c->q.lock);
+
+/* The same at the end: what can be written is, whatever fails. */
+int write_back_last (struct cache *c, struct side *local)
   EXCLUDES (&c->q.lock);
 
 /* Is there work for a worker?  If not, *until says when to look again. */

@@ -181,7 +181,7 @@ fill_block (struct cache *c, struct side *local, uint64_t block,
                 0);
 }
 
-/* From block on, which is absent: the blocks to read from the origin at once. */
+/* From block on, which is absent: what to read from the origin at once. */
 static struct blocks
 span (struct cache *c, uint64_t block, uint64_t end)
 {
@@ -327,7 +327,7 @@ cache_prefetch (struct cache *c, struct side *local, uint32_t n,
     if (buf == NULL && (buf = malloc (CHUNK)) == NULL)
       return -1;
     if (count_absent (c, touched (c, offset, part)) > 0 &&
-        read_miss (c, local, buf, part, offset, AHEAD) == -1)
+        read_miss (c, local, buf, part, offset, AHEAD | USED) == -1)
       return -1;
     n -= part;
     offset += part;

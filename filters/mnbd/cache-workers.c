@@ -140,6 +140,19 @@ push_chunks (struct cache *c, uint64_t ahead, uint64_t limit)
   return ahead;
 }
 
+/* How many bytes to read ahead at most. */
+static uint32_t
+most_window (struct cache *c)
+{
+  uint64_t most = c->max ? c->max
+    : atomic_load_explicit (&c->full_at, memory_order_relaxed);
+
+  most = (most << c->shift) / WINDOW_PART;
+  if (most == 0 || most > MOST_WINDOW)
+    return MOST_WINDOW;
+  return most < LEAST_WINDOW ? LEAST_WINDOW : most;
+}
+
 static void
 extend_window (struct cache *c, struct cache_client *client, uint64_t end)
 {
@@ -154,8 +167,9 @@ extend_window (struct cache *c, struct cache_client *client, uint64_t end)
   limit = end + client->window < c->size ? end + client->window : c->size;
   if (ahead < limit && ahead - end <= client->window / 2) {
     ahead = push_chunks (c, ahead, limit);
-    if (client->window < c->most_window)
-      client->window *= 2;
+    client->window *= 2;
+    if (client->window > most_window (c))
+      client->window = most_window (c);
     atomic_store_explicit (&client->ahead, ahead, memory_order_relaxed);
   }
   mutex_unlock (&client->lock);
@@ -193,6 +207,6 @@ read_ahead (struct cache *c, struct cache_client *client, uint64_t offset,
   }
   ahead = atomic_load_explicit (&client->ahead, memory_order_relaxed);
   if (end < c->size && ahead < c->size &&
-      (ahead < end || ahead - end <= c->most_window / 2))
+      (ahead < end || ahead - end <= most_window (c) / 2))
     extend_window (c, client, end);
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Writeback: the queue of dirty blocks, and how they get to the origin.
  *
- * Entries stand in the order in which their blocks became dirty, but for those
- * that are put back to the front after a failure.  An entry may outlast the
- * dirtiness of its block, as a run takes the block's neighbours with it; whoever
- * gets to it drops it.
+ * Entries stand in the order in which their blocks became dirty.  What could not
+ * be written goes to the end, so that it does not keep others; a flush that
+ * waits for it has failed by then (write_back_all), and any later one finds it.
+ * An entry may outlast the
+ * dirtiness of its block, as a run takes the block's neighbours with it; it is
+ * dropped when its turn comes.
  *
- * write_back_one, and the bits of the words (all but DIRTY under the queue lock):
+ * write_back_one, and the bits of the words (all but DIRTY under the queue
+ * lock):
  *
  *   the oldest entry leaves      QUEUED goes; WRITING comes, also to the dirty
  *                                neighbours, so that nobody else begins them
@@ -28,6 +31,9 @@
 
 /* How long the workers leave an origin alone that failed. */
 #define RETRY (1 * NS_PER_S)
+
+/* How often failures are logged at most. */
+#define LOG_EVERY (60 * NS_PER_S)
 
 /* ---------------------------------------------------------------- queue */
 
@@ -252,9 +258,10 @@ begin_run (struct cache *c, uint64_t seq, struct queued *e,
 }
 
 static void
-end_run (struct cache *c, struct queued e, struct blocks run)
+end_run (struct cache *c, struct queued e, struct blocks run, bool failed)
   REQUIRES (&c->q.lock)
 {
+  int64_t now = clock_now ();
   uint64_t i;
 
   for (i = run.end; i-- > run.first; ) {
@@ -265,7 +272,10 @@ end_run (struct cache *c, struct queued e, struct blocks run)
     if ((old & (DIRTY | QUEUED)) == DIRTY) {
       atomic_fetch_or_explicit (w, QUEUED, memory_order_relaxed);
       e.block = i;
-      queue_put_back (&c->q, e);
+      if (failed)
+        queue_push (&c->q, i, now);
+      else
+        queue_put_back (&c->q, e);
     }
   }
 }
@@ -296,14 +306,15 @@ write_run (struct cache *c, struct side *local, struct blocks run, char *buf)
   return 0;
 }
 
-/* Say it once in an outage. */
 static void
 log_failure (struct cache *c, int err) REQUIRES (&c->q.lock)
 {
+  int64_t now = clock_now ();
   char line[256];
 
-  if (c->q.error == err)
+  if (c->q.log_at > now)
     return;
+  c->q.log_at = now + LOG_EVERY;
   snprintf (line, sizeof line, "writeback of the cache: %s; what is not "
             "written back (%llu bytes) stays in the cache", strerror (err),
             (unsigned long long) (atomic_load (&c->dirty) << c->shift));
@@ -348,7 +359,7 @@ write_back_one (struct cache *c, struct side *local, uint64_t seq)
 
   mutex_lock (&c->q.lock);
   q->promised -= c->run;
-  end_run (c, e, run);
+  end_run (c, e, run, r == -1);
   if (me.prev)
     me.prev->next = me.next;
   else
@@ -451,4 +462,26 @@ write_back_all (struct cache *c, struct side *local)
     return 0;
   errno = err;
   return -1;
+}
+
+int
+write_back_last (struct cache *c, struct side *local)
+{
+  size_t n;
+  int r = 1, err = 0;
+
+  if (write_back_all (c, local) == 0)
+    return 0;
+  mutex_lock (&c->q.lock);
+  n = c->q.len;
+  mutex_unlock (&c->q.lock);
+  for (; n > 0 && r != 0; n--) {
+    r = write_back_one (c, local, UINT64_MAX);
+    if (r == -1)
+      err = errno;
+    if (err == ESHUTDOWN)
+      break;
+  }
+  errno = err;
+  return err ? -1 : 0;
 }

@@ -54,7 +54,6 @@ struct cache *
 cache_new (const struct cache_options *options)
 {
   struct cache *c = NULL;
-  uint64_t most = UINT64_MAX;
 
   if (posix_memalign ((void **) &c, 64, sizeof *c))
     return NULL;
@@ -76,9 +75,6 @@ cache_new (const struct cache_options *options)
   if (c->max && c->dirty_max > c->max / 2)
     c->dirty_max = c->max / 2;
   c->run = RUN_BYTES >> c->shift;
-  if (c->o.max)
-    most = c->o.max / 4;
-  c->most_window = most < MOST_WINDOW ? most : MOST_WINDOW;
 
   if (table_init (c) == -1)
     goto err1;
@@ -100,7 +96,7 @@ cache_stop (struct cache *c)
   int r, err;
 
   atomic_store (&c->stopped, true);
-  r = c->o.writeback ? write_back_all (c, c->local) : 0;
+  r = c->o.writeback ? write_back_last (c, c->local) : 0;
   if (r == 0)
     r = origin_flush (c, c->origin);
   err = errno;

@@ -3,22 +3,21 @@
  *
  * Design
  *
- * Byte x of the origin is kept at byte x of the local side, so the local side is
- * as large as the origin at least, but need not have the memory for it.  For
- * each block (4 KiB; more if a side's minimum block size is larger) there is
- * one word that says what the local side holds, in a sparse table of leaves
- * that never go:
+ * Byte x of the origin is kept at byte x of the local side, so that is as large
+ * as the origin at least, but need not have the memory for it.  For each block
+ * (4 KiB; more if a side's minimum block size is larger) there is one word that
+ * says what the local side holds, in a sparse table of leaves that never go:
  *
  *                     fill, write
  *          ABSENT ------------------> VALID <----------------+
  *            ^                          |                    |
- *            |   evict, trim, failures  |  write (writeback) | writeback_run
+ *            |   evict, trim, failures  |  write (writeback) | write_back_one
  *            +--------------------------+                    |
  *            |                          v                    |
  *            +----- write through --- DIRTY -----------------+
  *              (the local side fails)
  *
- * A word also counts how often the block has become ABSENT (its generation).  So
+ * A word also counts how often the block has become ABSENT: its generation.  So
  * a read that finds all of its blocks VALID takes no lock: it reads the local
  * side, and then looks whether the words still say the same.
  *
@@ -26,10 +25,10 @@
  * takes it, looks again, and reads from the origin what is still absent: of two
  * clients that miss the same block the second finds it there.
  *
- * Write-through: a write goes to the origin, then to the local side.  Writeback:
- * a write goes to the local side, and the block into a queue (oldest first),
- * which is worked off by the workers when what is in it is too much or too old;
- * by a client that wants to write when there is too much; and by a flush.
+ * Write-through: a write goes to the origin, then to the local side.
+ * Writeback: a write goes to the local side, and the block into a queue (oldest
+ * first), which is worked off by the workers when what is in it is too much or
+ * too old; by a client that wants to write when it is full; and by a flush.
  * Zeroes, trims and writes with FUA go to the origin at once in both modes.
  *
  * The workers also read ahead for clients that read sequentially.

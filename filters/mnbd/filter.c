@@ -80,7 +80,7 @@ mnbd_get_ready (int thread_model)
   };
   CLEANUP_FREE char *error = NULL;
 
-  if (pairs_thread_model (thread_model) == -1)
+  if (pairs_get_ready (thread_model) == -1)
     return -1;
   if (filter_config.control == NULL)
     return 0;

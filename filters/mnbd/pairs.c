@@ -55,7 +55,7 @@ log_line (enum engine_log level, const char *fmt, ...)
 }
 
 int
-pairs_thread_model (int model)
+pairs_get_ready (int model)
 {
   thread_model = model;
   if (filter_config.engine &&
@@ -63,6 +63,13 @@ pairs_thread_model (int model)
     nbdkit_error ("mnbd-mode=%s: the plugin takes one connection at a time: "
                   "expected one that takes several, for the filter needs one "
                   "of its own", filter_config.mode);
+    return -1;
+  }
+  if (filter_config.engine && config.dynamic_export &&
+      !export_name_is_read ()) {
+    nbdkit_error ("mnbd-dynamic-export=true: expected no mnbd-mode=%s with it "
+                  "over this plugin: only mblock's own tell their exports "
+                  "apart for the filter itself", filter_config.mode);
     return -1;
   }
   return 0;

@@ -20,8 +20,10 @@
 
 struct live_pair;
 
-/* The model under which nbdkit serves clients is known.  Returns 0 or -1. */
-int pairs_thread_model (int model);
+/* The plugin is known, and the model under which nbdkit serves clients.
+ * Returns 0, or -1 if there can be no pairs.
+ */
+int pairs_get_ready (int thread_model);
 
 /* The lock for the local side of a client, or NULL. */
 struct mutex *pairs_client_lock (void);

@@ -6,9 +6,9 @@
  * are no blocks, each thread owns every fourth of them, and knows what its own
  * must hold; blocks are shared by neighbours.
  *
- *   - A read of bytes that were written gives them.  Of bytes whose write failed
- *     or that were trimmed nobody knows what they are, but what one read gives
- *     the next must give again.
+ *   - A read of bytes that were written gives them.  Of bytes whose write
+ *     failed or that were trimmed nobody knows what they are, but what one read
+ *     gives the next must give again.
  *   - After a flush, a write with FUA, or in write-through after any write, the
  *     origin itself holds what the thread has written (C5).
  *   - A block status never says of bytes that are not zero that they are.
@@ -333,6 +333,9 @@ make_epoch (uint64_t n, struct cache_options *o)
   }
   if (n % 3 == 0)
     origin.delay = 50;
+  /* What a read without a lock has looked up may have gone meanwhile. */
+  if (n % 3 == 1)
+    local.delay = 20;
   if (n % 5 == 0)
     local.side.info.can_trim = false;
   memset (shadow, 0, sizeof shadow);

@@ -434,6 +434,29 @@ test_writeback_error (void **state)
   expect_origin (0, SIZE);
 }
 
+/* A block that the origin does not take keeps no other from it. */
+static void
+test_bad_block (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  writeback ();
+  change (20 * BLOCK, BLOCK, 'x', 0);
+  change (40 * BLOCK, BLOCK, 'y', 0);
+  change (0, BLOCK, 'z', 0);
+  origin.bad = 20 * BLOCK;
+  for (i = 0; i < 3; i++)
+    assert_errno (EIO, flush ());
+  expect_origin (0, 20 * BLOCK);
+  expect_origin (40 * BLOCK, BLOCK);
+  assert_int_equal (BLOCK, figures ().dirty_bytes);
+  expect (0, 50 * BLOCK);
+  origin.bad = UINT64_MAX;
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
 static void
 test_flush_error (void **state)
 {
@@ -768,6 +791,7 @@ main (void)
     TEST (writeback),
     TEST (writeback_part),
     TEST (writeback_error),
+    TEST (bad_block),
     TEST (flush_error),
     TEST (fua),
     TEST (fua_emulated),
