@@ -52,6 +52,13 @@ no 'mnbd-control-mode=600: expected mnbd-control= with it' $f "$u" \
   mnbd-control-mode=600
 no 'mnbd-control=/nonexistent/c: ' $f "$u" mnbd-control=/nonexistent/c
 
+step "what is another mode's"
+no 'mnbd-rate=1M: expected mnbd-mode=mirror with it' $f "$u" mnbd-rate=1M
+no 'mnbd-cache=writeback: expected mnbd-mode=cache with it' "$u" \
+  mnbd-mode=mirror mnbd-cache=writeback mnbd-rate=1M
+no 'mnbd-rate=1M: expected mnbd-mode=mirror with it' "$u" \
+  mnbd-rate=1M mnbd-cache=writeback mnbd-mode=cache
+
 step "what nobody knows"
 no 'unknown parameter mnbd-nosuch=1: expected mnbd, or mnbd- with mode' \
   $f "$u" mnbd-nosuch=1

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The README's examples of the filter, with small disks on one machine: a running
-# RAM disk moves to another server under its clients; a RAM tier over a slow disk.
+# The README's examples of the filter, with small disks on one machine:
+# a running RAM disk moves to another server under its clients; a RAM tier over
+# a slow disk.
 
 . "$(dirname "$0")/filter-functions.sh"
 requires_filter delay

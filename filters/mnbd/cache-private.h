@@ -81,7 +81,8 @@ struct queue {
   int error GUARDED_BY (lock);          /* errno of the last */
   int64_t retry_at GUARDED_BY (lock);   /* for the workers, after a failure */
   int64_t log_at GUARDED_BY (lock);     /* when the next may be logged */
-  unsigned idle GUARDED_BY (lock);      /* workers that wait for work */
+  unsigned idle GUARDED_BY (lock);      /* workers that wait for work … */
+  unsigned timed GUARDED_BY (lock);     /* … and of these look again by time */
   unsigned flushing GUARDED_BY (lock);  /* flushes that wait */
 };
 

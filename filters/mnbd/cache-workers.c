@@ -35,11 +35,28 @@ chunk_length (const struct cache *c, uint64_t offset)
   return (end < c->size ? end : c->size) - offset;
 }
 
+static void
+wait_for_work (struct cache *c, int64_t until) REQUIRES (&c->q.lock)
+{
+  struct timespec ts = clock_timespec (until);
+
+  c->q.idle++;
+  if (until == NEVER)
+    pthread_cond_wait (&c->q.work, &c->q.lock.m);
+  else {
+    c->q.timed++;
+    pthread_cond_timedwait (&c->q.work, &c->q.lock.m, &ts);
+    c->q.timed--;
+  }
+  c->q.idle--;
+}
+
 static void *
 worker (void *arg)
 {
   struct cache *c = arg;
   bool last_was_chunk = false, due;
+  uint64_t seen = 0;
   int64_t until;
 
   mutex_lock (&c->q.lock);
@@ -66,15 +83,13 @@ worker (void *arg)
       last_was_chunk = false;
     }
     else {
-      c->q.idle++;
-      if (until == NEVER)
-        pthread_cond_wait (&c->q.work, &c->q.lock.m);
-      else {
-        struct timespec ts = clock_timespec (until);
-
-        pthread_cond_timedwait (&c->q.work, &c->q.lock.m, &ts);
-      }
-      c->q.idle--;
+      /* While clients write and flush somebody looks at the queue now and
+       * then, so that not each write that finds it empty must wake somebody.
+       */
+      if (until == NEVER && c->q.timed == 0 && seen != c->q.next_seq)
+        until = clock_now () + c->o.dirty_age / 2;
+      seen = c->q.next_seq;
+      wait_for_work (c, until);
     }
   }
   mutex_unlock (&c->q.lock);

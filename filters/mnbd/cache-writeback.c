@@ -218,8 +218,8 @@ dirty_mark (struct cache *c, struct blocks b, uint64_t *room)
       queue_push (&c->q, i, now);
     }
   }
-  /* A worker has to learn when it will be due, or that it is. */
-  if (was_empty || c->workers == 0 || writeback_due (c, &until))
+  /* A worker has to look when this will be due, or is due now. */
+  if ((was_empty && c->q.timed == 0) || writeback_due (c, &until))
     workers_wake (c);
   mutex_unlock (&c->q.lock);
   return fresh;

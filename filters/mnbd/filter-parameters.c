@@ -27,14 +27,15 @@ const struct config_names config_names = { .prefix = "mnbd-", .uri = "mnbd" };
 
 struct filter_config filter_config = { .control_mode = DEFAULT_CONTROL_MODE };
 
-/* The first parameter that only an engine knows, until the mode is known. */
-static const struct engine *key_engine;
-static const char *key_given, *key_value;
+/* The last parameter that only this engine knows, until the mode is known. */
+static struct {
+  const char *key, *value;
+} of_engine[sizeof engines / sizeof engines[0]];
 static const char *control_mode_given;
 
 const char filter_config_help[] =
-  "mnbd=<URI>                URI of the upstream NBD server (may be repeated: a\n"
-  "                          list of servers for failover).\n"
+  "mnbd=<URI>                URI of the upstream NBD server (may be repeated:\n"
+  "                          a list of servers for failover).\n"
   "mnbd-mode=<MODE>          forward, mirror or cache.\n"
   "mnbd-exports=<GLOB>       The exports that the mode concerns (default: in\n"
   "                          forward all, else the default export).\n"
@@ -43,8 +44,8 @@ const char filter_config_help[] =
   "mnbd-rate=<BYTES>         mirror: copy at most so much a second.\n"
   "mnbd-on-error=<WORD>      mirror: without the secondary clients' writes\n"
   "                          continue (the default) or fail.\n"
-  "mnbd-start=<BOOL>         mirror: begin at once (the default), or when it is\n"
-  "                          told to on the control socket.\n"
+  "mnbd-start=<BOOL>         mirror: begin at once (the default), or when told\n"
+  "                          to on the control socket.\n"
   "mnbd-cache=<WORD>         cache: writethrough (the default) or writeback.\n"
   "mnbd-cache-max=<SIZE>     cache: what is kept at most.\n"
   "mnbd-cache-dirty-max=<SIZE>\n"
@@ -141,10 +142,8 @@ set_of_engine (const char *key, const char *value)
     r = engines[i]->config (key + strlen (config_names.prefix), value);
     if (r == 1)
       continue;
-    key_engine = engines[i];
-    key_given = key;
-    key_value = value;
-    /* Both may be given for different engines: one of them is wrong then. */
+    of_engine[i].key = key;
+    of_engine[i].value = value;
     return r;
   }
   return 1;
@@ -223,18 +222,19 @@ int
 filter_config_finish (void)
 {
   const struct engine *engine = filter_config.engine;
+  char shown[PRINTABLE_STRING];
+  size_t i;
 
   if (filter_config.mode == NULL) {
     nbdkit_error ("mnbd-mode is not given: expected mnbd-mode=%s", modes ());
     return -1;
   }
-  if (key_engine && key_engine != engine) {
-    char shown[PRINTABLE_STRING];
-
-    nbdkit_error ("%s=%s: expected mnbd-mode=%s with it", key_given,
-                  printable (key_value, shown), key_engine->mode);
-    return -1;
-  }
+  for (i = 0; engines[i]; i++)
+    if (of_engine[i].key && engines[i] != engine) {
+      nbdkit_error ("%s=%s: expected mnbd-mode=%s with it", of_engine[i].key,
+                    printable (of_engine[i].value, shown), engines[i]->mode);
+      return -1;
+    }
   if (control_mode_given && filter_config.control == NULL)
     return bad ("mnbd-control-mode", control_mode_given,
                 "mnbd-control= with it");
