@@ -292,6 +292,53 @@ change_secondary (struct mirror *m, struct side *local,
   return 0;
 }
 
+/* A write to the primary, to be done while the secondary works. */
+struct primary_write {
+  struct side *local;
+  const struct change *c;
+  int error;
+};
+
+static void
+write_primary (void *opaque)
+{
+  struct primary_write *w = opaque;
+
+  w->error = change_primary (w->local, w->c) == -1 ? errno : 0;
+}
+
+/* Can it go to the secondary as it is? */
+static bool
+fits_secondary (const struct mirror *m, const struct change *c)
+{
+  const struct side_info *i = &m->secondary->info;
+
+  return c->buf && m->secondary->ops->write_while &&
+    ((c->offset | c->count) & (i->block_min - 1)) == 0 &&
+    (i->can_fua || !(c->flags & SIDE_FUA));
+}
+
+/* Change one side or both.  Errors are errno values, 0: none. */
+static void
+change_sides (struct mirror *m, struct side *local, const struct change *c,
+              int *err, int *sec_err)
+{
+  if (c->both && fits_secondary (m, c)) {
+    struct primary_write w = { local, c, 0 };
+
+    if (m->secondary->ops->write_while (m->secondary, c->buf, c->count,
+                                        c->offset, c->flags, write_primary,
+                                        &w) == -1)
+      *sec_err = errno;
+    *err = w.error;
+    return;
+  }
+  if (change_primary (local, c) == -1)
+    *err = errno;
+  else if (c->both && change_secondary (m, local, c) == -1)
+    *sec_err = errno;
+}
+
 static int
 change (struct mirror *m, struct side *local, struct change *c)
 {
@@ -301,11 +348,7 @@ change (struct mirror *m, struct side *local, struct change *c)
   if (begin_change (m, c) == -1)
     return -1;
   both = c->both;
-  if (change_primary (local, c) == -1)
-    err = errno;
-  else if (both && change_secondary (m, local, c) == -1)
-    sec_err = errno;
-
+  change_sides (m, local, c, &err, &sec_err);
   mutex_lock (&m->lock);
   /* Not an error: the primary has done nothing, or the secondary leaves it to
    * the job.

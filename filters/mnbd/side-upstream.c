@@ -70,6 +70,22 @@ upstream_side_write (struct side *s, const void *buf, uint32_t count,
 }
 
 static int
+upstream_side_write_while (struct side *s, const void *buf, uint32_t count,
+                           uint64_t offset, uint32_t flags,
+                           void (*meanwhile) (void *opaque), void *opaque)
+{
+  struct pool *pool = pool_of (s);
+  int err = errno;
+
+  if (pool)
+    return pool_write_while (pool, buf, count, offset, fua (flags), meanwhile,
+                             opaque);
+  meanwhile (opaque);
+  errno = err;
+  return -1;
+}
+
+static int
 upstream_side_zero (struct side *s, uint32_t count, uint64_t offset,
                     uint32_t flags)
 {
@@ -237,6 +253,7 @@ upstream_side_close (struct side *s)
   .flush = upstream_side_flush,                 \
   .cache = upstream_side_cache,                 \
   .extents = upstream_side_extents,             \
+  .write_while = upstream_side_write_while,     \
   .close = upstream_side_close
 
 static const struct side_ops shared_ops = { REQUESTS };

@@ -86,6 +86,12 @@ struct side_ops {
   int (*extents) (struct side *s, uint32_t count, uint64_t offset,
                   uint32_t flags, side_extent_fn fn, void *opaque);
   void (*close) (struct side *s);       /* and free it */
+  /* Write, and call meanwhile once, in this thread: while the server works, or
+   * at the end.  NULL for a side that cannot.
+   */
+  int (*write_while) (struct side *s, const void *buf, uint32_t count,
+                      uint64_t offset, uint32_t flags,
+                      void (*meanwhile) (void *opaque), void *opaque);
   /* Of an upstream side that a pair owns, else NULL. */
   int (*connect) (struct side *s);
   void (*disconnect) (struct side *s);

@@ -177,6 +177,12 @@ int pool_cache (struct pool *p, uint32_t count, uint64_t offset);
 /* flags: LIBNBD_CMD_FLAG_* */
 int pool_write (struct pool *p, const void *buf, uint32_t count,
                 uint64_t offset, uint32_t flags);
+/* The same; meanwhile is called once, in this thread: when the first part was
+ * sent and before its answer is waited for, or else at the end.
+ */
+int pool_write_while (struct pool *p, const void *buf, uint32_t count,
+                      uint64_t offset, uint32_t flags,
+                      void (*meanwhile) (void *opaque), void *opaque);
 int pool_zero (struct pool *p, uint32_t count, uint64_t offset,
                uint32_t flags);
 int pool_trim (struct pool *p, uint32_t count, uint64_t offset,

@@ -107,6 +107,24 @@ memory_write (struct side *s, const void *buf, uint32_t count,
 }
 
 static int
+memory_write_while (struct side *s, const void *buf, uint32_t count,
+                    uint64_t offset, uint32_t flags,
+                    void (*meanwhile) (void *opaque), void *opaque)
+{
+  int r, err;
+  bool before = count % 2;
+
+  if (before)
+    meanwhile (opaque);
+  r = memory_write (s, buf, count, offset, flags);
+  err = errno;
+  if (!before)
+    meanwhile (opaque);
+  errno = err;
+  return r;
+}
+
+static int
 memory_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
 {
   struct memory_side *m = side_of (s);
@@ -247,6 +265,7 @@ static const struct side_ops ops = {
   .flush = memory_flush,
   .cache = memory_cache,
   .extents = memory_extents,
+  .write_while = memory_write_while,
   .close = memory_close,
   .connect = memory_connect,
   .disconnect = memory_disconnect,

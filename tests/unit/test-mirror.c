@@ -808,6 +808,8 @@ stress_epoch (unsigned seed)
   memory_set (f->secondary, fail_writes, 0);
   memory_set (f->secondary, fail_flushes, 0);
   memory_set (f->primary, fail_writes, 0);
+  /* A loss that nobody has noticed is noticed now, not with the next probe. */
+  assert_int_equal (0, side_flush (f->client));
   wait_state (f, MIRROR_SYNCHRONISED);
   assert_equal_sides (f);
 }
