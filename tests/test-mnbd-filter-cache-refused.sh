@@ -16,7 +16,7 @@ cache_refused 'the plugin has 8388607 bytes, but the upstream has 8388608' \
 
 step "a plugin that is read-only"
 cache_refused 'mnbd-mode=cache: export "": the plugin'"'s export is read-only" \
-  "$mramdisk" disk=d,size=8M,readonly=true default=d $m "$u"
+  "$mramdisk" disk=,size=8M,readonly=true $m "$u"
 
 step "an upstream that is not there"
 cache_refused '/nosuch' "$mramdisk" size=8M $m \

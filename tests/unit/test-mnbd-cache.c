@@ -617,7 +617,7 @@ test_trim (void **state)
   change (4 * BLOCK, 2 * BLOCK, 't', 0);
   assert_int_equal (0, cache_trim (cache, &local.side, 3 * BLOCK,
                                    BLOCK + 100, 0));
-  /* The dirty edge keeps its bytes, this origin zeroes the others. */
+  /* This origin zeroes what is trimmed; what was dirty around it stays. */
   memset (shadow + BLOCK + 100, 0, 3 * BLOCK - 100);
   expect (0, 10 * BLOCK);
   assert_int_equal (0, flush ());
