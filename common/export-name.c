@@ -12,11 +12,8 @@
 
 /* What a filter exports for the plugins, and the plugins for a filter. */
 #define NAME "mblock_export_name"
-#define READER "mblock_reads_export_name"
+#define OF_DISK "mblock_export_name_of_disk"
 const char *mblock_export_name (void);
-extern const char mblock_reads_export_name;
-
-#define EXPORTED __attribute__ ((__visibility__ ("default")))
 
 /* The symbol, if the object has it and is such a module: a filter has
  * filter_init, a plugin plugin_init.
@@ -41,7 +38,7 @@ symbol_of (const struct dl_phdr_info *info, const char *name, const char *init)
 
 static _Thread_local const char *announced;
 
-EXPORTED const char *
+__attribute__ ((__visibility__ ("default"))) const char *
 mblock_export_name (void)
 {
   return announced;
@@ -54,22 +51,26 @@ export_name_announce (const char *name)
 }
 
 static int
-is_reader (struct dl_phdr_info *info, size_t size, void *opaque)
+find_of_disk (struct dl_phdr_info *info, size_t size, void *opaque)
 {
+  void **symbol = opaque;
+
   (void) size;
-  (void) opaque;
-  return symbol_of (info, READER, "plugin_init") != NULL;
+  *symbol = symbol_of (info, OF_DISK, "plugin_init");
+  return *symbol != NULL;
 }
 
-bool
-export_name_is_read (void)
+const char *
+export_name_of_disk (const char *name)
 {
-  return dl_iterate_phdr (is_reader, NULL);
+  void *symbol = NULL;
+
+  if (!dl_iterate_phdr (find_of_disk, &symbol))
+    return NULL;
+  return ((const char *(*) (const char *)) symbol) (name);
 }
 
 /* ------------------------------------------------------- the plugin's part */
-
-EXPORTED const char mblock_reads_export_name = 1;
 
 /* As many as may be loaded, one upon another. */
 #define MOST_FILTERS 8

@@ -52,6 +52,17 @@ no 'mnbd-control-mode=600: expected mnbd-control= with it' $f "$u" \
   mnbd-control-mode=600
 no 'mnbd-control=/nonexistent/c: ' $f "$u" mnbd-control=/nonexistent/c
 
+step "both sides are the same disk"
+for mode in mirror cache; do
+  same="mnbd-mode=$mode: the plugin's upstream and the filter's are the same, "
+  filter_refused "${same}nbd://localhost/x" "$builddir/mnbd.so" \
+    nbd://localhost/x mnbd=nbd://localhost/x mnbd-mode=$mode
+  filter_refused "$same$tmp/a" "$builddir/mnbd.so" socket=a export=b \
+    mnbd-socket="$tmp/a" mnbd-export=b mnbd-mode=$mode
+  filter_refused "${same}host" "$builddir/mnbd.so" hostname=host port=10809 \
+    mnbd-hostname=host mnbd-mode=$mode
+done
+
 step "what is another mode's"
 no 'mnbd-rate=1M: expected mnbd-mode=mirror with it' $f "$u" mnbd-rate=1M
 no 'mnbd-cache=writeback: expected mnbd-mode=cache with it' "$u" \

@@ -58,8 +58,40 @@ mirror <<'END'
 synchronised()
 connect("any").pwrite(b"here", 0)
 check("upstream", connect(server="u").pread(4, 0), b"here")
+# Another name is no way past the mirror.
+for name in "", "other":
+    data = b"by " + name.encode()
+    connect(name).pwrite(data, 0)
+    check(name, connect(server="u").pread(len(data), 0), data)
+check("mirrors", len(control.call("mirror_status")["mirrors"]), 1)
 END
 stop_server s
+
+step "the same with mnbd, and with a name for the default disk"
+start_server v "$mramdisk" size=2M
+start_mirror "$builddir/mnbd.so" socket="$tmp/v.sock"
+mirror <<'END'
+synchronised()
+connect("by").pwrite(b"another name", 0)
+check("upstream", connect(server="u").pread(12, 0), b"another name")
+END
+stop_server s
+for exports in "" a; do
+  start_mirror "$mramdisk" size=2M default=a disk=a disk=b \
+    mnbd-exports="$exports"
+  mirror <<'END'
+synchronised()
+for name in "", "a":
+    data = b"by " + name.encode()
+    connect(name).pwrite(data, 0)
+    check(name, connect(server="u").pread(len(data), 0), data)
+connect("b").pwrite(b"of b", 0)
+check("not mirrored", connect(server="u").pread(3, 0), b"by ")
+check("mirrors", [m["export"] for m in
+                  control.call("mirror_status")["mirrors"]], ["a"])
+END
+  stop_server s
+done
 
 step "nor can it know which of several it opens"
 filter_refused "mnbd-dynamic-export=true: expected no mnbd-mode=mirror with" \

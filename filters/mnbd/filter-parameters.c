@@ -33,6 +33,11 @@ static struct {
 } of_engine[sizeof engines / sizeof engines[0]];
 static const char *control_mode_given;
 
+/* What a plugin beneath that forwards, too, was told. */
+static struct {
+  const char *uri, *socket, *hostname, *port, *export_name;
+} plugin;
+
 const char filter_config_help[] =
   "mnbd=<URI>                URI of the upstream NBD server (may be repeated:\n"
   "                          a list of servers for failover).\n"
@@ -193,6 +198,67 @@ filter_config_set (const char *key, const char *value)
   return r == 1 ? unknown (key, value) : r;
 }
 
+void
+filter_config_passed_on (const char *key, const char *value)
+{
+  if (strcmp (key, "uri") == 0)
+    plugin.uri = value;
+  else if (strcmp (key, "socket") == 0)
+    plugin.socket = nbdkit_absolute_path (value);
+  else if (strcmp (key, "hostname") == 0)
+    plugin.hostname = value;
+  else if (strcmp (key, "port") == 0)
+    plugin.port = value;
+  else if (strcmp (key, "export") == 0)
+    plugin.export_name = value;
+}
+
+static bool
+same (const char *a, const char *b, const char *fallback)
+{
+  if (a == NULL)
+    a = fallback;
+  if (b == NULL)
+    b = fallback;
+  return a && b && strcmp (a, b) == 0;
+}
+
+static bool
+is_plugins_own (const struct upstream_target *t)
+{
+  bool same_export = same (plugin.export_name, config.export_name, "");
+
+  switch (t->kind) {
+  case UPSTREAM_URI:
+    return same (plugin.uri, t->name, NULL) && same_export;
+  case UPSTREAM_UNIX:
+    return same (plugin.socket, t->name, NULL) && same_export;
+  case UPSTREAM_TCP:
+    return same (plugin.hostname, t->name, NULL) &&
+      same (plugin.port, t->port, DEFAULT_PORT) && same_export;
+  default:
+    return false;
+  }
+}
+
+/* A pair whose two sides are the same disk would destroy it: what is evicted
+ * from a cache is trimmed.  Other ways to come to the same disk are not found.
+ */
+static int
+check_two_disks (void)
+{
+  size_t i;
+
+  for (i = 0; filter_config.engine && i < config.o.ntargets; i++)
+    if (is_plugins_own (&config.o.target[i])) {
+      nbdkit_error ("mnbd-mode=%s: the plugin's upstream and the filter's are "
+                    "the same, %s: expected two disks", filter_config.mode,
+                    config.o.target[i].name);
+      return -1;
+    }
+  return 0;
+}
+
 bool
 filter_config_is_plain (void)
 {
@@ -245,7 +311,7 @@ filter_config_finish (void)
     /* A pair keeps one connection anyway, and makes others. */
     config.shared = false;
   }
-  return check_exports ();
+  return check_two_disks () == -1 ? -1 : check_exports ();
 }
 
 bool

@@ -38,6 +38,9 @@ bool filter_config_is_ours (const char *key);
  */
 int filter_config_set (const char *key, const char *value);
 
+/* A parameter goes on to the plugin. */
+void filter_config_passed_on (const char *key, const char *value);
+
 /* All parameters are given: check what depends on each other.  Returns 0 or
  * -1.
  */

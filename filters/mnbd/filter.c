@@ -42,9 +42,10 @@ static int
 mnbd_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
              const char *key, const char *value)
 {
-  if (!filter_config_is_ours (key))
-    return next (nxdata, key, value);
-  return filter_config_set (key, value);
+  if (filter_config_is_ours (key))
+    return filter_config_set (key, value);
+  filter_config_passed_on (key, value);
+  return next (nxdata, key, value);
 }
 
 static int
@@ -202,12 +203,33 @@ mnbd_default_export (nbdkit_next_default_export *next, nbdkit_backend *nxdata,
   const char *name;
 
   (void) is_tls;
-  if (!filter_config_concerns (""))
+  if (filter_config.engine || !filter_config_concerns (""))
     return next (nxdata, readonly);
-  if (filter_config.engine)
-    return "";
   name = exports_default ();
   return name && filter_config_concerns (name) ? name : "";
+}
+
+static int
+open_forwarded (struct handle *h, const char *export_name)
+{
+  h->forwarded = true;
+  h->side = side_forward (config.dynamic_export ? export_name
+                          : config.export_name);
+  return h->side ? 0 : -1;
+}
+
+static int
+open_pair (struct handle *h, nbdkit_next_open *next, nbdkit_context *context,
+           const char *export_name, const char *name)
+{
+  h->pair = pair_get (nbdkit_context_get_backend (context), name);
+  if (h->pair == NULL)
+    return -1;
+  /* A client that may only read can still make the engine write. */
+  if (next (context, false, export_name) == 0)
+    return 0;
+  pair_put (h->pair);
+  return -1;
 }
 
 static void *
@@ -216,36 +238,22 @@ mnbd_open (nbdkit_next_open *next, nbdkit_context *context,
 {
   struct handle *h = calloc (1, sizeof *h);
   char shown[PRINTABLE_STRING];
+  const char *name;
+  int r;
 
   (void) is_tls;
   if (h == NULL) {
     nbdkit_error ("export \"%s\": %m", printable (export_name, shown));
     return NULL;
   }
-  if (!filter_config_concerns (export_name)) {
-    if (next (context, readonly, export_name) == -1)
-      goto error;
+  if (filter_config.engine && (name = pair_name (export_name)) != NULL)
+    r = open_pair (h, next, context, export_name, name);
+  else if (!filter_config.engine && filter_config_concerns (export_name))
+    r = open_forwarded (h, export_name);
+  else
+    r = next (context, readonly, export_name);
+  if (r == 0)
     return h;
-  }
-  if (filter_config.engine == NULL) {
-    h->forwarded = true;
-    h->side = side_forward (config.dynamic_export ? export_name
-                            : config.export_name);
-    if (h->side == NULL)
-      goto error;
-    return h;
-  }
-  h->pair = pair_get (nbdkit_context_get_backend (context), export_name);
-  if (h->pair == NULL)
-    goto error;
-  /* A client that may only read can still make the engine write. */
-  if (next (context, false, export_name) == -1)
-    goto error;
-  return h;
-
- error:
-  if (h->pair)
-    pair_put (h->pair);
   free (h);
   return NULL;
 }

@@ -66,10 +66,10 @@ pairs_get_ready (int model)
     return -1;
   }
   if (filter_config.engine && config.dynamic_export &&
-      !export_name_is_read ()) {
+      export_name_of_disk ("x") == NULL) {
     nbdkit_error ("mnbd-dynamic-export=true: expected no mnbd-mode=%s with it "
-                  "over this plugin: only mblock's own tell their exports "
-                  "apart for the filter itself", filter_config.mode);
+                  "over a plugin that does not tell its exports apart for the "
+                  "filter itself", filter_config.mode);
     return -1;
   }
   return 0;
@@ -225,6 +225,19 @@ get (nbdkit_backend *backend, const char *export_name, unsigned clients)
   return p;
 }
 
+const char *
+pair_name (const char *export_name)
+{
+  const char *name = export_name_of_disk (export_name), *own;
+
+  if (name == NULL)
+    return filter_config.exports;
+  if (filter_config_concerns (name))
+    return name;
+  own = export_name_of_disk (filter_config.exports);
+  return filter_config_is_plain () && strcmp (name, own) == 0 ? name : NULL;
+}
+
 struct live_pair *
 pair_get (nbdkit_backend *backend, const char *export_name)
 {
@@ -250,7 +263,7 @@ pairs_start (nbdkit_backend *backend)
 {
   if (filter_config.engine == NULL || config.dynamic_export)
     return 0;
-  return get (backend, filter_config.exports, 0) ? 0 : -1;
+  return get (backend, pair_name (filter_config.exports), 0) ? 0 : -1;
 }
 
 void

@@ -32,10 +32,16 @@ struct mutex *pairs_client_lock (void);
 int pairs_start (nbdkit_backend *backend);
 void pairs_stop (void);
 
-/* Get the pair of an export; it begins if it has not.  NULL: it cannot be,
+/* By which name the pair of this export goes, if the mode concerns it; else
+ * NULL.  A client that says another name for the same disk must not come to it
+ * past the engine.
+ */
+const char *pair_name (const char *export_name);
+
+/* Get the pair of that name; it begins if it has not.  NULL: it cannot be,
  * which has been logged.
  */
-struct live_pair *pair_get (nbdkit_backend *backend, const char *export_name);
+struct live_pair *pair_get (nbdkit_backend *backend, const char *name);
 void pair_put (struct live_pair *p);
 
 /* What a client talks to; local is its own.  NULL: why has been logged. */

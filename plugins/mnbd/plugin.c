@@ -125,6 +125,15 @@ mnbd_default_export (int readonly, int is_tls)
   return exports_default ();
 }
 
+/* For filters (export-name.h). */
+NBDKIT_DLL_PUBLIC const char *
+mblock_export_name_of_disk (const char *name)
+{
+  if (!config.dynamic_export)
+    return NULL;
+  return *name ? name : exports_default ();
+}
+
 static void *
 mnbd_open (int readonly)
 {

@@ -276,6 +276,13 @@ resolve (const char *name)
   return *name ? name : config.default_name;
 }
 
+/* For filters (export-name.h). */
+NBDKIT_DLL_PUBLIC const char *
+mblock_export_name_of_disk (const char *name)
+{
+  return resolve (name);
+}
+
 #define DESCRIPTION_STRING (2 * SIZE_STRING + 32)
 
 static void
