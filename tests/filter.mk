@@ -28,6 +28,7 @@ filter_tests = \
 	tests/test-mnbd-filter-loop.sh \
 	tests/test-mnbd-filter-manual.sh \
 	tests/test-mnbd-filter-mirror-control.sh \
+	tests/test-mnbd-filter-mirror-fio.sh \
 	tests/test-mnbd-filter-mirror-flush.sh \
 	tests/test-mnbd-filter-mirror-lost.sh \
 	tests/test-mnbd-filter-mirror-on-error.sh \

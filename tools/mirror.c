@@ -421,10 +421,10 @@ run_mirror (int argc, char **argv)
 const struct command command_mirror = {
   "mirror", "status|start|stop|verify [EXPORT]",
   "look at the mirrors of the mnbd filter, and control them",
-  "status shows how they are.  start lets one run again that was stopped, or has\n"
-  "failed; with --wait it ends when both sides are the same.  stop leaves the\n"
-  "secondary complete, and says as of when.  verify compares both sides; with\n"
-  "--wait the exit code is 1 if they differ.\n"
+  "status shows how they are.  start lets one run again that was stopped, or\n"
+  "has failed; with --wait it ends when both sides are the same.  stop leaves\n"
+  "the secondary complete, and says as of when.  verify compares both sides;\n"
+  "with --wait the exit code is 1 if they differ.\n"
   "EXPORT is needed if there are several mirrors.\n\n"
   "Examples:\n"
   "  mblockctl mirror start --wait\n"

@@ -35,26 +35,27 @@ mirror_state (const struct mirror *m)
   return m->full ? MIRROR_COPYING : MIRROR_RESYNCING;
 }
 
-/* The rate, from the oldest sample to now. */
-static void
-rates (const struct mirror *m, struct mirror_status *s) REQUIRES (&m->lock)
+/* From the oldest sample to now. */
+uint64_t
+mirror_rate (const struct mirror *m, int64_t *seconds_to_go)
 {
+  uint64_t left = mirror_dirty_bytes (m);
   const struct rate_sample *oldest;
   double seconds, done;
 
-  s->seconds_to_go = s->bytes_out_of_sync ? -1 : 0;
-  if (m->nsamples == 0 || (s->state != MIRROR_COPYING &&
-                           s->state != MIRROR_RESYNCING))
-    return;
+  *seconds_to_go = left ? -1 : 0;
+  if (m->nsamples == 0 || m->phase != PHASE_RUN || !m->connected ||
+      m->settled)
+    return 0;
   oldest = &m->sample[m->nsamples < RATE_SAMPLES ? 0
                       : m->nsamples % RATE_SAMPLES];
   seconds = (double) (clock_now () - oldest->time) / NS_PER_S;
   if (seconds <= 0)
-    return;
-  s->rate = (m->sent - oldest->sent) / seconds;
+    return 0;
   done = (m->cleaned - oldest->done) / seconds;
-  if (done >= 1 && s->bytes_out_of_sync / done < 1e9)
-    s->seconds_to_go = s->bytes_out_of_sync / done + 0.5;
+  if (done >= 1 && left / done < 1e9)
+    *seconds_to_go = left / done + 0.5;
+  return (m->sent - oldest->sent) / seconds;
 }
 
 void
@@ -70,7 +71,7 @@ mirror_status (struct mirror *m, struct mirror_status *s)
   s->bytes_sent = m->sent;
   s->bytes_zeroed = m->zeroed;
   s->rate_limit = m->o.rate;
-  rates (m, s);
+  s->rate = mirror_rate (m, &s->seconds_to_go);
   s->in_flight = m->in_flight;
   s->writes = m->writes;
   s->outages = m->outages;

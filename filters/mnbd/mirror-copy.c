@@ -11,6 +11,7 @@
 
 #include "mirror.h"
 #include "mirror-private.h"
+#include "size.h"
 
 /* -------------------------------------------------------------- extents */
 
@@ -215,6 +216,20 @@ copy_by_extents (struct copier *c, uint64_t offset, uint64_t end)
   return r == COPIED ? copy_piece (c, offset, end) : r;
 }
 
+static void
+log_progress (struct mirror *m) REQUIRES (&m->lock)
+{
+  char done[SIZE_STRING], total[SIZE_STRING], rate[SIZE_STRING];
+  int64_t to_go;
+  uint64_t now = mirror_rate (m, &to_go);
+  uint64_t left = mirror_dirty_bytes (m);
+
+  mirror_say (m, ENGINE_NOTE, "%s of %s done, %s/s, %" PRIi64 " s to go",
+              size_format (m->cleaned, done),
+              size_format (m->cleaned + left, total),
+              size_format (now, rate), to_go);
+}
+
 /* A sample of the rate now and then. */
 static void
 sample (struct mirror *m) REQUIRES (&m->lock)
@@ -227,6 +242,11 @@ sample (struct mirror *m) REQUIRES (&m->lock)
   m->sample[m->nsamples++ % RATE_SAMPLES] = (struct rate_sample) {
     now, m->sent, m->cleaned
   };
+  if (now >= m->next_log) {
+    if (m->nsamples > 1)
+      log_progress (m);
+    m->next_log = now + LOG_EVERY;
+  }
 }
 
 /* Y5: with the range of these whole granules held. */
@@ -237,7 +257,9 @@ clean (struct mirror *m, uint64_t offset, uint64_t end) REQUIRES (&m->lock)
   uint64_t before = mirror_dirty_bytes (m);
 
   bitmap_clear (&m->dirty, from, to);
-  m->cleaned += before - mirror_dirty_bytes (m);
+  before -= mirror_dirty_bytes (m);
+  m->cleaned += before;
+  m->ever_cleaned += before;
   bitmap_set (&m->unflushed, from, to);
   sample (m);
 }

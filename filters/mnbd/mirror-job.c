@@ -15,13 +15,15 @@
 #include "mirror-private.h"
 #include "size.h"
 
-/* The time between attempts to connect, doubled each time. */
+/* The time between attempts to connect, doubled each time in which nothing could
+ * be copied.
+ */
 #define FIRST_BACKOFF (100 * NS_PER_MS)
 #define LAST_BACKOFF (5 * NS_PER_S)
 
-/* How often the secondary is asked whether it is there: for so long a status may
- * be wrong if nobody writes.  And how often it is made to keep what it has not
- * flushed.
+/* How often the secondary is asked whether it is there: for so long a status
+ * may be wrong if nobody writes.  And how often it is made to keep what it has
+ * not flushed.
  */
 #define PROBE_EVERY (250 * NS_PER_MS)
 #define FLUSH_EVERY (5 * NS_PER_S)
@@ -36,6 +38,7 @@
 struct job {
   struct mirror *m;
   int64_t next_try, backoff;
+  uint64_t cleaned;             /* m->ever_cleaned at the last attempt */
   int64_t next_flush;
   unsigned random;
   char *ours, *theirs;          /* COPY_MOST bytes each */
@@ -240,8 +243,10 @@ reconnect (struct mirror *m, struct job *j) REQUIRES (&m->lock)
     mirror_say (m, ENGINE_NOTE, "connected, with %" PRIu64 " bytes out of "
                 "sync", mirror_dirty_bytes (m));
   }
+  j->backoff = m->ever_cleaned > j->cleaned ? FIRST_BACKOFF
+    : least (j->backoff * 2, LAST_BACKOFF);
+  j->cleaned = m->ever_cleaned;
   j->next_try = clock_now () + j->backoff;
-  j->backoff = least (j->backoff * 2, LAST_BACKOFF);
 }
 
 /* Leave a secondary that was lost, or that the mirror was stopped for. */
@@ -335,7 +340,7 @@ mirror_job (void *opaque)
                    .ours = malloc (COPY_MOST), .theirs = malloc (COPY_MOST) };
 
   if (j.ours == NULL || j.theirs == NULL)
-    abort ();                   /* at the start: there is nothing to go on with */
+    abort ();                   /* at the start: nothing to go on with */
   mutex_lock (&m->lock);
   while (!m->quit) {
     if (m->attached && !m->connected) {

@@ -28,6 +28,9 @@
 #define RATE_SAMPLES 16
 #define RATE_EVERY (250 * NS_PER_MS)
 
+/* How often the log says how far a copy is. */
+#define LOG_EVERY (10 * NS_PER_S)
+
 enum phase { PHASE_RUN, PHASE_STOPPED, PHASE_FAILED };
 
 /* What was done by then. */
@@ -75,9 +78,11 @@ struct mirror {
 
   /* Figures. */
   uint64_t sent GUARDED_BY (lock), zeroed GUARDED_BY (lock);
-  uint64_t cleaned GUARDED_BY (lock); /* bytes made clean */
+  uint64_t cleaned GUARDED_BY (lock); /* bytes made clean in this resync … */
+  uint64_t ever_cleaned GUARDED_BY (lock); /* … and since the start */
   struct rate_sample sample[RATE_SAMPLES] GUARDED_BY (lock);
   unsigned nsamples GUARDED_BY (lock); /* so far, in a ring */
+  int64_t next_log GUARDED_BY (lock); /* when to log them again */
   unsigned in_flight GUARDED_BY (lock);
   uint64_t writes GUARDED_BY (lock), outages GUARDED_BY (lock);
   bool ever_stopped GUARDED_BY (lock);
@@ -160,6 +165,12 @@ int mirror_flush_secondary (struct mirror *m);
 /* Remember and log an error. */
 void mirror_failed (struct mirror *m, const char *fmt, ...)
   REQUIRES (&m->lock) __attribute__ ((format (printf, 2, 3)));
+
+/* What has been sent of late, in bytes a second, and how long the rest will take
+ * in seconds; -1: not known.
+ */
+uint64_t mirror_rate (const struct mirror *m, int64_t *seconds_to_go)
+  REQUIRES (&m->lock);
 
 enum mirror_state mirror_state (const struct mirror *m) REQUIRES (&m->lock);
 
