@@ -15,6 +15,7 @@ unit_ldadd = libengine-check.la libmramdisk-engine.la libmblock-common.la \
 
 unit_tests = \
 	tests/unit/test-arena \
+	tests/unit/test-bitmap \
 	tests/unit/test-control \
 	tests/unit/test-disk \
 	tests/unit/test-figures \
@@ -105,3 +106,8 @@ tests_unit_test_mnbd_cache_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS) \
 tests_unit_test_mnbd_cache_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_mnbd_cache_LDADD = libmnbd-filter-engine.la \
 	libmblock-common.la $(CMOCKA_LIBS)
+
+tests_unit_test_bitmap_SOURCES = tests/unit/test-bitmap.c
+tests_unit_test_bitmap_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
+tests_unit_test_bitmap_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_bitmap_LDADD = libmnbd-filter-engine.la $(CMOCKA_LIBS)
