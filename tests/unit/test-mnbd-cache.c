@@ -321,14 +321,15 @@ test_local_shrinks (void **state)
 {
   (void) state;
   begin ();
-  expect (0, 100 * BLOCK);
+  /* Not from 0 on, or a worker would read ahead meanwhile. */
+  expect (BLOCK, 100 * BLOCK);
   local.fail_reads = 1000;
   local.error = EINVAL;
   expect (50 * BLOCK, BLOCK);
   local.fail_reads = 0;
   memset (buf, 0, 100 * BLOCK);
   memory_poke (&local, buf, 100 * BLOCK, 0);
-  expect (0, 100 * BLOCK);
+  expect (BLOCK, 99 * BLOCK);
 }
 
 static void
