@@ -14,8 +14,10 @@ filter_tests = \
 	tests/test-mnbd-filter-as-plugin-crashes.sh \
 	tests/test-mnbd-filter-as-plugin-faults.sh \
 	tests/test-mnbd-filter-bad-parameters.sh \
+	tests/test-mnbd-filter-cache-block-size.sh \
 	tests/test-mnbd-filter-cache-evict.sh \
 	tests/test-mnbd-filter-cache-one-read.sh \
+	tests/test-mnbd-filter-cache-plugin.sh \
 	tests/test-mnbd-filter-cache-refused.sh \
 	tests/test-mnbd-filter-cache-restart.sh \
 	tests/test-mnbd-filter-cache-volatile.sh \

@@ -15,7 +15,7 @@ cache_refused 'the plugin has 8388607 bytes, but the upstream has 8388608' \
   memory 8388607 $m "$u"
 
 step "a plugin that is read-only"
-cache_refused 'mnbd-mode=cache: export "": the plugin'"'s export is read-only" \
+cache_refused 'mnbd-mode=cache: export "d": the plugin'"'s export is read-only" \
   "$mramdisk" disk=d,size=8M,readonly=true default=d $m "$u"
 
 step "an upstream that is not there"

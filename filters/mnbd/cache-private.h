@@ -138,6 +138,7 @@ struct cache {
   bool ending;
 
   _Atomic bool stopped;
+  _Atomic bool shrunk;          /* the local side is smaller than it was */
   struct slot slot[SLOTS];
 };
 

@@ -227,6 +227,8 @@ read_valid (struct cache *c, struct side *local, uint64_t block, uint64_t end,
     /* One of them: find it. */
     i = block + 1;
   }
+  if (errno == EINVAL)
+    atomic_store_explicit (&c->shrunk, true, memory_order_relaxed);
   if (state (c, block) & DIRTY)
     return -1;
   table_forget (c, local, block, block + 1, false);
@@ -267,6 +269,21 @@ read_locked (struct cache *c, struct side *local, struct window win,
   return 0;
 }
 
+/* The local side does not know an offset that it had: it was made smaller, and
+ * when it grows again it has zeros there.  So no clean block is to be trusted.
+ */
+static void
+forget_all (struct cache *c, struct side *local)
+{
+  struct blocks all = { 0, c->blocks };
+  struct range range;
+
+  lock_blocks (c, &range, all);
+  if (atomic_exchange (&c->shrunk, false))
+    table_forget (c, local, all.first, all.end, true);
+  ranges_unlock (&c->ranges, &range);
+}
+
 int
 read_miss (struct cache *c, struct side *local, void *buf, uint32_t n,
            uint64_t offset, uint32_t bits)
@@ -287,6 +304,8 @@ read_miss (struct cache *c, struct side *local, void *buf, uint32_t n,
   err = errno;
   ranges_unlock (&c->ranges, &range);
   room_give (c, room);
+  if (atomic_load_explicit (&c->shrunk, memory_order_relaxed))
+    forget_all (c, local);
   errno = err;
   return r;
 }

@@ -313,12 +313,53 @@ cache_zero (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
 
 /* ---------------------------------------------------------------- trims */
 
+/* Under the range lock: let the origin have a block that is dirty. */
+static int
+write_back_edge (struct cache *c, struct side *local, uint64_t block)
+{
+  uint64_t start = block_start (c, block);
+  uint32_t n = block_end (c, block) - start;
+  CLEANUP_FREE char *all = NULL;
+
+  if (!(state (c, block) & DIRTY))
+    return 0;
+  all = malloc (n);
+  if (all == NULL || local_read (c, local, all, n, start) == -1 ||
+      origin_write (c, all, n, start, 0) == -1)
+    return -1;
+  count (c, WRITTEN_BACK, n);
+  table_clean (c, block);
+  return 0;
+}
+
+/* What the origin has there afterwards only it knows, so it is to have all that
+ * stays of the blocks.
+ */
+static int
+trim_locked (struct write *w, struct blocks b)
+{
+  struct cache *c = w->c;
+  int r, err;
+
+  if ((!is_whole (w, b.first) &&
+       write_back_edge (c, w->local, b.first) == -1) ||
+      (!is_whole (w, b.end - 1) &&
+       write_back_edge (c, w->local, b.end - 1) == -1))
+    return -1;
+  r = origin_trim (c, w->end - w->start, w->start, w->flags);
+  err = errno;
+  table_forget (c, w->local, b.first, b.end, r == -1);
+  errno = err;
+  return r;
+}
+
 int
 cache_trim (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
             uint32_t flags)
 {
-  struct blocks b = touched (c, offset, n), inner = b;
-  struct write w = { .c = c, .start = offset, .end = offset + n };
+  struct blocks b = touched (c, offset, n);
+  struct write w = { .c = c, .local = local, .start = offset,
+                     .end = offset + n, .flags = flags };
   struct range range;
   int r, err;
 
@@ -327,17 +368,8 @@ cache_trim (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
     return -1;
   }
   lock_blocks (c, &range, b);
-  r = origin_trim (c, n, offset, flags);
+  r = trim_locked (&w, b);
   err = errno;
-  /* What the origin has there now only it knows.  Of the edges it does not
-   * have what is dirty.
-   */
-  if (r == 0) {
-    inner.first += !is_whole (&w, b.first);
-    inner.end -= inner.end > inner.first && !is_whole (&w, b.end - 1);
-    table_forget (c, local, inner.first, inner.end, false);
-  }
-  table_forget (c, local, b.first, b.end, true);
   ranges_unlock (&c->ranges, &range);
   errno = err;
   return r;

@@ -315,6 +315,22 @@ test_local_read_error (void **state)
   assert_true (figures ().local_errors > 0);
 }
 
+/* It was made smaller, and is as large as before when anybody looks again. */
+static void
+test_local_shrinks (void **state)
+{
+  (void) state;
+  begin ();
+  expect (0, 100 * BLOCK);
+  local.fail_reads = 1000;
+  local.error = EINVAL;
+  expect (50 * BLOCK, BLOCK);
+  local.fail_reads = 0;
+  memset (buf, 0, 100 * BLOCK);
+  memory_poke (&local, buf, 100 * BLOCK, 0);
+  expect (0, 100 * BLOCK);
+}
+
 static void
 test_local_read_error_dirty (void **state)
 {
@@ -617,8 +633,8 @@ test_trim (void **state)
   change (4 * BLOCK, 2 * BLOCK, 't', 0);
   assert_int_equal (0, cache_trim (cache, &local.side, 3 * BLOCK,
                                    BLOCK + 100, 0));
-  /* The dirty edge keeps its bytes, this origin zeroes the others. */
-  memset (shadow + BLOCK + 100, 0, 3 * BLOCK - 100);
+  /* This origin zeroes what is trimmed; what was dirty around it stays. */
+  memset (shadow + BLOCK + 100, 0, 3 * BLOCK);
   expect (0, 10 * BLOCK);
   assert_int_equal (0, flush ());
   expect_origin (0, SIZE);
@@ -784,6 +800,7 @@ main (void)
     TEST (no_read_ahead),
     TEST (prefetch),
     TEST (local_read_error),
+    TEST (local_shrinks),
     TEST (local_read_error_dirty),
     TEST (write_through),
     TEST (write_through_error),
