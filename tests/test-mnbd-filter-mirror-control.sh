@@ -47,10 +47,9 @@ check("alone", bytes(u.pread(1, 0)), b"\0")
 check("out of sync", status()["bytes_out_of_sync"], 65536)
 h.flush()
 
-before = status()["bytes_sent"]
 check("start", control.call("mirror_start", resume=True)["started"], True)
 s = synchronised()
-check("sent", s["bytes_sent"] - before <= 65536, True)
+check("sent", s["bytes_sent"] <= 65536, True)
 same()
 
 control.call("mirror_stop")

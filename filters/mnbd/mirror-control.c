@@ -91,7 +91,7 @@ mirror_start (struct mirror *m, bool resume)
     return false;
   }
   m->phase = PHASE_RUN;
-  m->cleaned = 0;
+  m->cleaned = m->sent = m->zeroed = 0;
   m->nsamples = 0;
   m->settled = false;
   m->full = !resume;

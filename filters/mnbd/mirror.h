@@ -133,8 +133,8 @@ struct mirror_status {
   uint64_t bytes_total;         /* what this copy or resync is about … */
   uint64_t bytes_done;          /* … and of that, what is done */
   uint64_t bytes_out_of_sync;
-  uint64_t bytes_sent;          /* data sent by the job, since its start */
-  uint64_t bytes_zeroed;        /* zeroed without sending data */
+  uint64_t bytes_sent;          /* data that the job has sent … */
+  uint64_t bytes_zeroed;        /* … and zeroed without, since started */
   uint64_t rate;                /* bytes a second of late */
   int64_t seconds_to_go;        /* -1: not known */
   uint64_t rate_limit;          /* 0: none */
