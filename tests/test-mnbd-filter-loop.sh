@@ -60,6 +60,7 @@ for plugin_or_filter in plugin filter; do
     child tcp $pid
     refused_loop "TCP" nbdinfo --size "nbd://127.0.0.1:$port"
     end_child tcp
+    rm -f s.pid
   done
 done
 

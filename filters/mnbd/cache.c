@@ -344,10 +344,14 @@ broken (const char *what, uint64_t a, uint64_t b)
 void
 cache_check (struct cache *c)
 {
+  struct blocks all = { 0, c->blocks };
   uint64_t valid = 0, dirty = 0, b;
+  struct range range;
   struct leaf *l;
   uint32_t i;
 
+  /* Whoever would change VALID or DIRTY now waits. */
+  lock_blocks (c, &range, all);
   for (l = atomic_load (&c->leaves); l; l = l->next) {
     uint32_t here = 0;
 
@@ -366,7 +370,7 @@ cache_check (struct cache *c)
       broken ("a leaf's count is wrong", here, atomic_load (&l->valid));
     valid += here;
   }
-  /* Workers may be about to fill blocks. */
+  /* Those who wait may have room already. */
   if (valid > atomic_load (&c->cached))
     broken ("more is cached than counted", valid, atomic_load (&c->cached));
   if (c->max && atomic_load (&c->cached) > c->max)
@@ -374,4 +378,5 @@ cache_check (struct cache *c)
   if (dirty > atomic_load (&c->dirty) || dirty > c->dirty_max)
     broken ("C6: more is dirty than may be, or counted", dirty,
             atomic_load (&c->dirty));
+  ranges_unlock (&c->ranges, &range);
 }

@@ -162,8 +162,8 @@ int cache_extents (struct cache *c, struct side *local, uint32_t count,
 
 void cache_figures (struct cache *c, struct cache_figures *figures);
 
-/* Check the invariants that can be seen in the words, while no request runs;
- * abort with a message if one is broken.
+/* Check the invariants that can be seen in the words; abort with a message if
+ * one is broken.
  */
 void cache_check (struct cache *c);
 

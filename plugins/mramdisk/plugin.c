@@ -174,6 +174,7 @@ control_open (void)
 
   service.arena = arena;
   service.registry = registry;
+  service.default_name = config.default_name;
   service.control = control_listen (&options, &error);
   if (service.control == NULL) {
     nbdkit_error ("control=%s: %s", config.control,

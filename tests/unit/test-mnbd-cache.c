@@ -271,8 +271,9 @@ test_read_ahead (void **state)
   for (offset = 0; offset < 8 * MIB; offset += 65536)
     expect (offset, 65536);
   f = figures ();
-  assert_in_range (f.ahead_bytes, 4 * MIB, 8 * MIB);
-  assert_in_range (f.ahead_used_bytes, 4 * MIB, f.ahead_bytes);
+  /* How much depends on when the workers are let run. */
+  assert_in_range (f.ahead_bytes, BLOCK, SIZE + BLOCK);
+  assert_in_range (f.ahead_used_bytes, BLOCK, f.ahead_bytes);
   /* Nothing was read twice. */
   assert_int_equal (8 * MIB, f.fetched_bytes & ~(MIB - 1));
   assert_in_range (f.fetched_bytes, 8 * MIB, SIZE);
@@ -321,14 +322,15 @@ test_local_shrinks (void **state)
 {
   (void) state;
   begin ();
-  expect (0, 100 * BLOCK);
+  /* Not from 0 on, or a worker would read ahead meanwhile. */
+  expect (BLOCK, 100 * BLOCK);
   local.fail_reads = 1000;
   local.error = EINVAL;
   expect (50 * BLOCK, BLOCK);
   local.fail_reads = 0;
   memset (buf, 0, 100 * BLOCK);
   memory_poke (&local, buf, 100 * BLOCK, 0);
-  expect (0, 100 * BLOCK);
+  expect (BLOCK, 99 * BLOCK);
 }
 
 static void
