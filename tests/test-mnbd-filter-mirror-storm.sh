@@ -8,13 +8,16 @@
 
 size=2097152
 
-# storm WHAT SHADOW-ARGUMENTS…, with $options for the server
+# storm WHAT SHADOW-ARGUMENTS…, with $options for the server, and $filters
+# and $extra for the primary.
+filters=() extra=()
 storm ()
 {
   local what=$1 i
   shift
   volatile_server u --size=$size $options
-  start_mirror "$mramdisk" size=$size mnbd-connections=3
+  start_mirror "${filters[@]}" "$mramdisk" size=$size "${extra[@]}" \
+    mnbd-connections=3
   start_shadow --trim-zeroes "$@" "$(uri)"
   for ((i = 0; i < outages; i++)); do
     sleep 0.0$((RANDOM % 9 + 1))
@@ -60,3 +63,11 @@ done
 step "without FUA, long requests"
 options="--no-fua --writeback=3"
 storm KILL --connections=2 --max-length=262144
+
+requires_filter noparallel
+for model in all-requests requests; do
+  step "a primary that takes one request at a time: $model"
+  filters=(--filter=noparallel) extra=(serialize=$model)
+  options=
+  storm KILL --connections=3
+done
