@@ -162,6 +162,30 @@ window_end (const struct mirror *m, uint64_t offset)
   return first.end > end ? first.end : end;
 }
 
+/* What differs is out of sync.  If it is not to be copied at once, the mirror has
+ * failed: it must not say that it is synchronised.
+ */
+static void
+tell_differences (struct mirror *m) REQUIRES (&m->lock)
+{
+  const struct mirror_verified *v = &m->verified;
+  uint64_t known = 0;
+  size_t i;
+
+  mirror_failed (m, "%" PRIu64 " bytes differ, the first at %" PRIu64 "%s",
+                 v->bytes_differing, v->extent[0].offset,
+                 v->repair ? ": they are copied again" : "");
+  if (v->repair || m->phase != PHASE_RUN)
+    return;
+  m->phase = PHASE_FAILED;
+  for (i = 0; i < v->nextents; i++) {
+    mirror_dirty (m, v->extent[i].offset, v->extent[i].length);
+    known += v->extent[i].length;
+  }
+  if (known < v->bytes_differing)
+    mirror_dirty (m, 0, m->size);
+}
+
 static void *
 verifier (void *opaque)
 {
@@ -183,10 +207,7 @@ verifier (void *opaque)
               : strerror (ENOMEM));
   m->verified.running = false;
   if (m->verified.bytes_differing)
-    mirror_say (m, ENGINE_ERROR, "%" PRIu64 " bytes differ, the first at %"
-                PRIu64 "%s", m->verified.bytes_differing,
-                m->verified.extent[0].offset,
-                m->verified.repair ? ": they are copied again" : "");
+    tell_differences (m);
   pthread_cond_broadcast (&m->changed);
   mutex_unlock (&m->lock);
   free (v.ours);
