@@ -175,6 +175,9 @@ void table_set_valid (struct cache *c, uint64_t block, uint32_t bits);
 void table_forget (struct cache *c, struct side *local, uint64_t block,
                    uint64_t end, bool keep_dirty);
 
+/* Under the range lock of all: forget what is not dirty. */
+void table_forget_all (struct cache *c, struct side *local);
+
 /* Under the range lock: the origin has this block's bytes. */
 void table_clean (struct cache *c, uint64_t block);
 

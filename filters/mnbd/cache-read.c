@@ -280,7 +280,7 @@ forget_all (struct cache *c, struct side *local)
 
   lock_blocks (c, &range, all);
   if (atomic_exchange (&c->shrunk, false))
-    table_forget (c, local, all.first, all.end, true);
+    table_forget_all (c, local);
   ranges_unlock (&c->ranges, &range);
 }
 

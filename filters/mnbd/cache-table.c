@@ -176,6 +176,18 @@ table_forget (struct cache *c, struct side *local, uint64_t block,
   }
 }
 
+void
+table_forget_all (struct cache *c, struct side *local)
+{
+  struct leaf *l = atomic_load_explicit (&c->leaves, memory_order_acquire);
+  uint64_t end;
+
+  for (; l; l = l->next) {
+    end = l->first + LEAF_WORDS;
+    table_forget (c, local, l->first, end < c->blocks ? end : c->blocks, true);
+  }
+}
+
 /* ----------------------------------------------------------------- room */
 
 void
