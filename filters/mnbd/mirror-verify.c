@@ -162,8 +162,8 @@ window_end (const struct mirror *m, uint64_t offset)
   return first.end > end ? first.end : end;
 }
 
-/* What differs is out of sync.  If it is not to be copied at once, the mirror has
- * failed: it must not say that it is synchronised.
+/* What differs is out of sync.  If it is not to be copied at once, the mirror
+ * has failed: it must not say that it is synchronised.
  */
 static void
 tell_differences (struct mirror *m) REQUIRES (&m->lock)
