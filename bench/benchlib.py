@@ -2,8 +2,19 @@
 """What the benchmarks through the server share."""
 
 import argparse
+import datetime
+import json
+import mmap
+import os
 import platform
+import socket
+import statistics
 import subprocess
+import sys
+import time
+
+KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
+PAGE = 4 * KiB
 
 
 class Failure(Exception):
@@ -35,3 +46,109 @@ def number_option(kind, least, most):
                 "%r: expected a number from %g to %g" % (value, least, most))
         return n
     return parse
+
+
+def size_text(size):
+    if size % GiB == 0:
+        return "%d GiB" % (size // GiB)
+    return "%d MiB" % (size // MiB)
+
+
+def warm(size):
+    """Touch so much memory and give it back: on a virtual machine the very
+    first touch of a page is far slower."""
+    m = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    m.madvise(mmap.MADV_HUGEPAGE)
+    for i in range(0, size, PAGE):
+        m[i] = 1
+    m.close()
+
+
+class Control:
+    """A client of the control socket."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("rb")
+
+    def call(self, method, /, **params):
+        self.socket.sendall(json.dumps({
+            "jsonrpc": "2.0", "id": 1, "method": method, "params": params
+        }).encode() + b"\n")
+        line = self.lines.readline()
+        answer = json.loads(line) if line else {"error": "it has gone"}
+        if "error" in answer:
+            raise Failure("%s %r: %s" % (method, params, answer["error"]))
+        return answer["result"]
+
+    def timed(self, method, /, **params):
+        """How long a call takes, and its result."""
+        begin = time.monotonic()
+        result = self.call(method, **params)
+        return time.monotonic() - begin, result
+
+
+# ------------------------------------------------------------------- report
+
+class Report:
+    """Prints to standard output and to a file."""
+
+    LINE = "  %-50s %12s %12s  %-28s %-10s %s"
+
+    def __init__(self, path):
+        self.file = None
+        if path:
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            self.file = open(path, "w", encoding="utf-8")
+        self.targets = self.missed = 0
+
+    def say(self, line=""):
+        line = line.rstrip()
+        print(line, flush=True)
+        if self.file:
+            print(line, file=self.file, flush=True)
+
+    def head(self, title, mine="", peer=""):
+        self.say()
+        self.say(title)
+        self.say(self.LINE % ("", mine, peer, "ratio (min..max)", "target", ""))
+
+    def row(self, what, values, unit, mine="", peer="", least=None, most=None):
+        """values: of each round, what the target is about."""
+        m = statistics.median(values)
+        ratio = "%.3g%s" % (m, unit)
+        if len(values) > 1:
+            ratio += " (%.3g..%.3g)" % (min(values), max(values))
+        wanted = verdict = ""
+        if least is not None or most is not None:
+            ok = m >= least if least is not None else m <= most
+            wanted = ("<= %g" % most if least is None else ">= %g" % least
+                      ) + unit
+            verdict = "reached" if ok else "MISSED"
+            self.targets += 1
+            self.missed += not ok
+        self.say(self.LINE % (what, mine, peer, ratio, wanted, verdict))
+
+    def end(self):
+        self.say()
+        self.say("%d of %d targets reached" % (self.targets - self.missed,
+                                               self.targets))
+
+
+def header(report, options, title):
+    say = report.say
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    say(title)
+    say()
+    say("date       " +
+        datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"))
+    say("command    " + " ".join(sys.argv))
+    say("machine    %s, %d cores, %.1f GiB" % (cpu_model(), os.cpu_count(),
+                                               memory / GiB))
+    say("kernel     %s %s %s" % (platform.system(), platform.release(),
+                                 platform.machine()))
+    say("versions   %s; %s" % (first_line("nbdkit", "--version"),
+                               first_line("fio", "--version")))
+    say("rounds     %d of %g s, alternating; medians" % (options.rounds,
+                                                        options.seconds))

@@ -54,18 +54,21 @@ if !SANITIZER
 TESTS += \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
-	bench/test-engine-bench.sh
+	bench/test-engine-bench.sh \
+	bench/test-filter-bench.sh
 endif
 
 EXTRA_DIST += \
 	bench/README.md \
 	bench/benchlib.py \
 	bench/control-bench \
+	bench/filter-bench \
 	bench/mnbd-bench \
 	bench/server-bench \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
-	bench/test-engine-bench.sh
+	bench/test-engine-bench.sh \
+	bench/test-filter-bench.sh
 
 # Reports of runs.
 EXTRA_DIST += \

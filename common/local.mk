@@ -14,6 +14,8 @@ libmblock_common_la_SOURCES = \
 	common/jsonrpc.h \
 	common/printable.c \
 	common/printable.h \
+	common/export-name.c \
+	common/export-name.h \
 	common/boolean.c \
 	common/boolean.h \
 	common/message.c \

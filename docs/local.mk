@@ -2,12 +2,14 @@
 # The manuals, and tests of them.
 
 PODS = \
+	docs/nbdkit-mnbd-filter.pod \
 	docs/nbdkit-mnbd-plugin.pod \
 	docs/nbdkit-mramdisk-plugin.pod
 EXTRA_DIST += docs/ARCHITECTURE.md $(PODS)
 
 if HAVE_POD2MAN
-man_MANS += docs/nbdkit-mnbd-plugin.1 docs/nbdkit-mramdisk-plugin.1
+man_MANS += docs/nbdkit-mnbd-filter.1 docs/nbdkit-mnbd-plugin.1 \
+	docs/nbdkit-mramdisk-plugin.1
 CLEANFILES += $(man_MANS)
 endif
 

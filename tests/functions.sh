@@ -156,7 +156,9 @@ finish ()
   for ((i = ${#cleanups[@]} - 1; i >= 0; i--)); do
     eval "${cleanups[i]}"
   done
-  for id in "${servers[@]}"; do
+  # The last one first: it may be a client of others, which would wait for it.
+  for ((i = ${#servers[@]} - 1; i >= 0; i--)); do
+    id=${servers[i]}
     end_of "$id"
     server_rc=$?
     if [ $server_rc -ne 0 ]; then

@@ -3,6 +3,7 @@
 #
 # PLUGIN=nbd runs a test against nbdkit's own plugin instead of mnbd.so; the
 # tests of what both promise run with both unless PLUGIN says which.
+# PLUGIN=filter runs it against mnbd-filter.so that forwards.
 # MBLOCK_TEST_SECONDS is how long the tests under load go on, and
 # MBLOCK_TEST_OUTAGES how many outages they make.
 
@@ -18,7 +19,13 @@ fi
 plugin=${PLUGIN:-$builddir/mnbd.so}
 seconds=${MBLOCK_TEST_SECONDS:-5}
 outages=${MBLOCK_TEST_OUTAGES:-20}
+filter=$builddir/mnbd-filter.so
 case $plugin in
+  filter)
+    if ! [ -e "$filter" ]; then
+      echo "FAIL: $filter does not exist; run make first" >&2
+      exit 99
+    fi;;
   */*)
     if ! [ -e "$plugin" ]; then
       echo "FAIL: $plugin does not exist; run make first" >&2
@@ -60,10 +67,34 @@ crash_server ()
   rm -f "$id.pid" "$id.sock"
 }
 
+# forwarder PARAMETERS…: sets the array $forwarder: nbdkit's arguments for mnbd
+# with these parameters.  What is no parameter is nbdkit's.
+forwarder ()
+{
+  if [ "$plugin" != filter ]; then
+    forwarder=("$plugin" "$@")
+    return
+  fi
+  local a first=()
+  forwarder=("$mramdisk" mnbd-mode=forward)
+  for a; do
+    case $a in
+      --filter=*) first+=("$a");;
+      mnbd.* | minblock=*) forwarder+=("$a");; # after -D; of a filter
+      uri=*) forwarder+=("mnbd-$a");;
+      *://*) forwarder+=("mnbd=$a");;
+      [a-z]*=*) forwarder+=("mnbd-$a");;
+      *) forwarder+=("$a");;
+    esac
+  done
+  forwarder=("${first[@]}" --filter="$filter" "${forwarder[@]}")
+}
+
 # start_forwarder PARAMETERS…: mnbd on the socket $sock, as "s".
 start_forwarder ()
 {
-  start_server s "$plugin" "$@"
+  forwarder "$@"
+  start_server s "${forwarder[@]}"
 }
 
 # wait_for WHAT COMMAND…: until it succeeds, which must be within 30 seconds.

@@ -17,4 +17,23 @@ for plugin in mramdisk mnbd; do
     rc=1
   fi
 done
+
+# The filter's own, and by name each of those that it has from the plugin.
+help=$(nbdkit --filter="${abs_top_builddir:-$PWD}/mnbd-filter.so" null --help |
+       sed -n 's/^\(mnbd[a-z-]*\)=.*/\1/p' | sort -u)
+manual=$(sed -n '/^=head1 PARAMETERS/,/^=head1 NOTES/p' \
+           "$docs/nbdkit-mnbd-filter.pod" |
+         sed -n 's/^=item B<\(mnbd[a-z-]*\)=.*/\1/p' | sort -u)
+if [ -z "$help" ] || [ "$help" != "$manual" ]; then
+  echo "the filter: --help (<) and the manual (>) differ:"
+  diff <(echo "$help") <(echo "$manual")
+  rc=1
+fi
+for key in $(nbdkit "${abs_top_builddir:-$PWD}/mnbd.so" --help |
+             sed -n '/^plugin:/,$ s/^\[\{0,1\}\([a-z-]*\)=.*/\1/p'); do
+  if ! grep -qF "C<mnbd-$key>" "$docs/nbdkit-mnbd-filter.pod"; then
+    echo "the filter's manual does not have mnbd-$key"
+    rc=1
+  fi
+done
 exit $rc

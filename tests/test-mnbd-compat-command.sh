@@ -16,8 +16,7 @@ h.flush()
 # Several clients share the one connection.
 check("content", connect().pread(100000, 12345), pattern(100000))
 END
-forwarder=$(cat s.pid)
-server=$(pgrep -P "$forwarder" qemu-nbd) || fail "no qemu-nbd runs"
+server=$(pgrep -P "$(cat s.pid)" qemu-nbd) || fail "no qemu-nbd runs"
 stop_server s
 gone ()
 {
@@ -28,7 +27,7 @@ qemu-img check -q disk.qcow2
 
 step "a command that is not there"
 rc=0
-timeout 60 nbdkit -f -U "$tmp/x.sock" "$plugin" command=/nonexistent/server \
-  >out 2>&1 || rc=$?
+forwarder command=/nonexistent/server
+timeout 60 nbdkit -f -U "$tmp/x.sock" "${forwarder[@]}" >out 2>&1 || rc=$?
 [ $rc -ne 0 ] && [ $rc -ne 124 ] || fail "status $rc: $(cat out)"
 grep -q 'nbdkit: error: ' out || fail "no reason: $(cat out)"

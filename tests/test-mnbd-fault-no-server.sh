@@ -33,8 +33,8 @@ stop_server s
 step "shared=true connects at the start, and without a server there is none"
 tell u down
 rc=0
-timeout 60 nbdkit -f -U "$tmp/x.sock" "$plugin" socket="$tmp/u.sock" \
-  shared=true >out 2>&1 || rc=$?
+forwarder socket="$tmp/u.sock" shared=true
+timeout 60 nbdkit -f -U "$tmp/x.sock" "${forwarder[@]}" >out 2>&1 || rc=$?
 [ $rc -ne 0 ] && [ $rc -ne 124 ] || fail "it started: $(cat out)"
 grep -q 'nbdkit: error: ' out || fail "it did not say why: $(cat out)"
 

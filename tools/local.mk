@@ -3,6 +3,7 @@
 
 bin_PROGRAMS += mblockctl
 mblockctl_SOURCES = \
+	tools/cache.c \
 	tools/client.c \
 	tools/client.h \
 	tools/disks.c \
@@ -12,6 +13,7 @@ mblockctl_SOURCES = \
 	tools/mblockctl.c \
 	tools/mblockctl.h \
 	tools/metrics.c \
+	tools/mirror.c \
 	tools/progress.c \
 	tools/progress.h \
 	tools/rpc.c \

@@ -39,6 +39,8 @@ static const struct group {
   { "Watch the server", {
       &command_stats, &command_top, &command_watch, &command_metrics,
       &command_wait_ready, NULL } },
+  { "The mnbd filter", {
+      &command_cache, &command_mirror, NULL } },
   { "Talk to the server", {
       &command_version, &command_methods, &command_call, &command_help,
       NULL } },

@@ -50,7 +50,8 @@ extern const struct command command_create, command_destroy, command_resize,
   command_clone, command_set, command_list, command_info, command_extents,
   command_diff, command_stats, command_map, command_top, command_watch,
   command_metrics, command_wait_ready, command_version, command_methods,
-  command_call, command_help;
+  command_call, command_help,
+  command_mirror, command_cache;
 
 /* The value of an option of the running command: NULL if it was not given, ""
  * if it takes no argument.

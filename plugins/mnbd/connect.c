@@ -22,6 +22,7 @@
 #include <libnbd.h>
 
 #include "clock.h"
+#include "loop.h"
 #include "upstream.h"
 #include "upstream-private.h"
 
@@ -56,9 +57,12 @@ nbd_failed (char why[UPSTREAM_WHY])
   return -1;
 }
 
-/* Drive the handle until it has done what it was asked to. */
+/* Drive the handle until it has done what it was asked to.  If *loop is
+ * LOOP_UNKNOWN it becomes known.
+ */
 static int
-drive (struct nbd_handle *nbd, int64_t until, char why[UPSTREAM_WHY])
+drive (struct nbd_handle *nbd, int64_t until, enum loop *loop,
+       char why[UPSTREAM_WHY])
 {
   while (nbd_aio_is_connecting (nbd)) {
     struct pollfd p = { .fd = nbd_aio_get_fd (nbd) };
@@ -67,6 +71,13 @@ drive (struct nbd_handle *nbd, int64_t until, char why[UPSTREAM_WHY])
 
     if (p.fd == -1)
       return nbd_failed (why);
+    if (*loop == LOOP_UNKNOWN)
+      *loop = loop_check (p.fd);
+    if (*loop == LOOP_YES) {
+      snprintf (why, UPSTREAM_WHY, "it is this server itself: a loop");
+      errno = ELOOP;
+      return -1;
+    }
     if (direction & LIBNBD_AIO_DIRECTION_READ)
       p.events |= POLLIN;
     if (direction & LIBNBD_AIO_DIRECTION_WRITE)
@@ -99,6 +110,15 @@ drive (struct nbd_handle *nbd, int64_t until, char why[UPSTREAM_WHY])
     return -1;
   }
   return 0;
+}
+
+/* The same for a handle that was connected before. */
+static int
+drive_on (struct nbd_handle *nbd, int64_t until, char why[UPSTREAM_WHY])
+{
+  enum loop loop = LOOP_NO;
+
+  return drive (nbd, until, &loop, why);
 }
 
 static int
@@ -150,6 +170,9 @@ connected_handle (const struct upstream_target *t,
                   char why[UPSTREAM_WHY])
 {
   struct nbd_handle *nbd = nbd_create ();
+  /* A command listens for us, and a socket was opened by somebody else. */
+  enum loop loop = t->kind == UPSTREAM_COMMAND ||
+    t->kind == UPSTREAM_SOCKET_FD ? LOOP_NO : LOOP_UNKNOWN;
   int err;
 
   if (nbd == NULL ||
@@ -174,7 +197,7 @@ connected_handle (const struct upstream_target *t,
     nbd_failed (why);
     goto error;
   }
-  if (drive (nbd, until, why) == -1)
+  if (drive (nbd, until, &loop, why) == -1)
     goto error;
   return nbd;
 
@@ -197,7 +220,7 @@ choose_export (struct nbd_handle *nbd, const char *export_name, int64_t until,
   if (nbd_set_export_name (nbd, export_name) == -1 ||
       nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
     return nbd_failed (why);
-  if (drive (nbd, until, why) == -1)
+  if (drive_on (nbd, until, why) == -1)
     return -1;
   if (nbd_aio_is_ready (nbd))
     return 0;
@@ -431,7 +454,7 @@ upstream_list (const struct upstream_target *target,
                              (nbd_completion_callback)
                              { list_done, &l, NULL }) == -1)
     nbd_failed (why);
-  else if (drive (nbd, until, why) == 0) {
+  else if (drive_on (nbd, until, why) == 0) {
     r = l.error ? -1 : 0;
     if (l.error)
       snprintf (why, UPSTREAM_WHY, "the server gives no list of exports: %s",
@@ -458,7 +481,7 @@ upstream_default_export (const struct upstream_target *target,
   if (nbd_aio_is_negotiating (nbd) &&
       nbd_set_export_name (nbd, "") == 0 &&
       nbd_aio_opt_info (nbd, NBD_NULL_COMPLETION) == 0 &&
-      drive (nbd, until, why) == 0)
+      drive_on (nbd, until, why) == 0)
     name = nbd_get_canonical_export_name (nbd);
   leave_options (nbd);
   return name;

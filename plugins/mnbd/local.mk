@@ -7,6 +7,8 @@ libmnbd_engine_la_SOURCES = \
 	plugins/mnbd/connect.c \
 	plugins/mnbd/crew.c \
 	plugins/mnbd/crew.h \
+	plugins/mnbd/loop.c \
+	plugins/mnbd/loop.h \
 	plugins/mnbd/over-libnbd.c \
 	plugins/mnbd/over-socket.c \
 	plugins/mnbd/pool-private.h \
@@ -24,14 +26,22 @@ libmnbd_engine_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/mnbd
 libmnbd_engine_la_CFLAGS = $(AM_CFLAGS) $(LIBNBD_CFLAGS)
 libmnbd_engine_la_LIBADD = $(LIBNBD_LIBS)
 
-plugin_LTLIBRARIES += nbdkit-mnbd-plugin.la
-nbdkit_mnbd_plugin_la_SOURCES = \
+# What the plugin and the filter (filters/mnbd) use, with nbdkit.
+noinst_LTLIBRARIES += libmnbd-glue.la
+libmnbd_glue_la_SOURCES = \
+	plugins/mnbd/exports.c \
+	plugins/mnbd/exports.h \
 	plugins/mnbd/parameters.c \
-	plugins/mnbd/parameters.h \
-	plugins/mnbd/plugin.c
+	plugins/mnbd/parameters.h
+libmnbd_glue_la_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
+libmnbd_glue_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS) $(LIBNBD_CFLAGS)
+libmnbd_glue_la_LIBADD = libmnbd-engine.la libmblock-common.la
+
+plugin_LTLIBRARIES += nbdkit-mnbd-plugin.la
+nbdkit_mnbd_plugin_la_SOURCES = plugins/mnbd/plugin.c
 nbdkit_mnbd_plugin_la_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
 nbdkit_mnbd_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS) $(LIBNBD_CFLAGS)
-nbdkit_mnbd_plugin_la_LIBADD = libmnbd-engine.la libmblock-common.la
+nbdkit_mnbd_plugin_la_LIBADD = libmnbd-glue.la
 nbdkit_mnbd_plugin_la_LDFLAGS = $(AM_LDFLAGS) \
 	-module -avoid-version -shared -Wl,-z,nodelete \
 	-Wl,--version-script=$(srcdir)/plugins/mnbd/plugin.syms

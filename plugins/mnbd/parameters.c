@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The plugin's parameters. */
+/* The parameters. */
 
 #include <config.h>
 
@@ -48,6 +48,18 @@ bad (const char *key, const char *value, const char *expected)
 {
   nbdkit_error ("%s=%s: expected %s", key, value, expected);
   return -1;
+}
+
+/* As the user types the key; valid until the next call. */
+static const char *
+typed (const char *name)
+{
+  static char key[64];
+
+  if (strcmp (name, "uri") == 0)
+    return config_names.uri;
+  snprintf (key, sizeof key, "%s%s", config_names.prefix, name);
+  return key;
 }
 
 static int
@@ -146,12 +158,12 @@ parse_replay_buffer (const char *key, const char *value, uint64_t *r)
 }
 
 static int
-add_uri (const char *value)
+add_uri (const char *key, const char *value)
 {
   const char **p = reallocarray (uri, nuris + 1, sizeof *uri);
 
   if (p == NULL)
-    return out_of_memory ("uri");
+    return out_of_memory (key);
   uri = p;
   uri[nuris++] = value;
   return 0;
@@ -201,81 +213,96 @@ const char config_help[] =
   "replay-buffer=<SIZE>   Memory for writes to be sent again after a crash of\n"
   "                       the server; 0: none (default: 64M).";
 
+const char config_keys[] =
+  "uri, socket, hostname, port, vsock, command, arg, socket-fd, export, "
+  "dynamic-export, retry, shared, tls, tls-certificates, tls-verify, "
+  "tls-username, tls-psk, connections, reconnect, connect-timeout, "
+  "request-timeout or replay-buffer";
+
+/* What the key is without the prefix; uri has two names. */
+static const char *
+name_of (const char *key)
+{
+  size_t len = strlen (config_names.prefix);
+
+  if (strcmp (key, config_names.uri) == 0)
+    return "uri";
+  return strncmp (key, config_names.prefix, len) == 0 ? key + len : "";
+}
+
 int
 config_set (const char *key, const char *value)
 {
+  const char *name = name_of (key);
   uint64_t n;
 
-  if (strcmp (key, "uri") == 0)
-    return add_uri (value);
-  if (strcmp (key, "socket") == 0)
+  if (strcmp (name, "uri") == 0)
+    return add_uri (key, value);
+  if (strcmp (name, "socket") == 0)
     return parse_path (key, value, &sockname);
-  if (strcmp (key, "hostname") == 0)
+  if (strcmp (name, "hostname") == 0)
     hostname = value;
-  else if (strcmp (key, "port") == 0)
+  else if (strcmp (name, "port") == 0)
     port = value;
-  else if (strcmp (key, "vsock") == 0 || strcmp (key, "cid") == 0)
+  else if (strcmp (name, "vsock") == 0 || strcmp (name, "cid") == 0)
     cid = value;
-  else if (strcmp (key, "command") == 0 || strcmp (key, "arg") == 0) {
-    if (*key == 'c' && ncommand)
-      return bad (key, value, "only one command=, before the first arg=");
-    if (*key == 'a' && ncommand == 0)
-      return bad (key, value, "command= before the first arg=");
+  else if (strcmp (name, "command") == 0 || strcmp (name, "arg") == 0) {
+    bool is_command = *name == 'c';
+
+    if (is_command == (ncommand > 0)) {
+      nbdkit_error ("%s=%s: expected %s%scommand= before the first %sarg=",
+                    key, value, is_command ? "only one " : "",
+                    config_names.prefix, config_names.prefix);
+      return -1;
+    }
     return add_argument (key, value);
   }
-  else if (strcmp (key, "socket-fd") == 0) {
+  else if (strcmp (name, "socket-fd") == 0) {
     if (parse_number (key, value, 0, INT32_MAX, &n) == -1)
       return -1;
     socket_fd = n;
   }
-  else if (strcmp (key, "export") == 0)
+  else if (strcmp (name, "export") == 0)
     config.export_name = value;
-  else if (strcmp (key, "dynamic-export") == 0)
+  else if (strcmp (name, "dynamic-export") == 0)
     return parse_bool (key, value, &config.dynamic_export);
-  else if (strcmp (key, "retry") == 0) {
+  else if (strcmp (name, "retry") == 0) {
     if (parse_number (key, value, 0, UINT32_MAX, &n) == -1)
       return -1;
     config.o.retry = n;
   }
-  else if (strcmp (key, "shared") == 0)
+  else if (strcmp (name, "shared") == 0)
     return parse_bool (key, value, &config.shared);
-  else if (strcmp (key, "tls") == 0)
+  else if (strcmp (name, "tls") == 0)
     return parse_tls (key, value, &config.o.upstream.tls);
-  else if (strcmp (key, "tls-certificates") == 0)
+  else if (strcmp (name, "tls-certificates") == 0)
     return parse_path (key, value, &tls_certificates);
-  else if (strcmp (key, "tls-psk") == 0)
+  else if (strcmp (name, "tls-psk") == 0)
     return parse_path (key, value, &tls_psk);
-  else if (strcmp (key, "tls-username") == 0)
+  else if (strcmp (name, "tls-username") == 0)
     config.o.upstream.tls_username = value;
-  else if (strcmp (key, "tls-verify") == 0) {
+  else if (strcmp (name, "tls-verify") == 0) {
     bool verify;
 
     if (parse_bool (key, value, &verify) == -1)
       return -1;
     config.o.upstream.tls_verify = verify;
   }
-  else if (strcmp (key, "connections") == 0) {
+  else if (strcmp (name, "connections") == 0) {
     if (parse_number (key, value, 1, POOL_MOST_CONNECTIONS, &n) == -1)
       return -1;
     config.o.connections = n;
   }
-  else if (strcmp (key, "reconnect") == 0)
+  else if (strcmp (name, "reconnect") == 0)
     return parse_time (key, value, true, &config.o.reconnect);
-  else if (strcmp (key, "connect-timeout") == 0)
+  else if (strcmp (name, "connect-timeout") == 0)
     return parse_time (key, value, false, &config.o.connect_timeout);
-  else if (strcmp (key, "request-timeout") == 0)
+  else if (strcmp (name, "request-timeout") == 0)
     return parse_time (key, value, true, &config.o.request_timeout);
-  else if (strcmp (key, "replay-buffer") == 0)
+  else if (strcmp (name, "replay-buffer") == 0)
     return parse_replay_buffer (key, value, &config.o.replay_buffer);
-  else {
-    nbdkit_error ("unknown parameter %s=%s: expected uri, socket, hostname, "
-                  "port, vsock, command, arg, socket-fd, export, "
-                  "dynamic-export, retry, shared, tls, tls-certificates, "
-                  "tls-verify, tls-username, tls-psk, connections, reconnect, "
-                  "connect-timeout, request-timeout or replay-buffer",
-                  key, value);
-    return -1;
-  }
+  else
+    return 1;
   return 0;
 }
 
@@ -289,11 +316,12 @@ check_libnbd (void)
   if (nbd == NULL)
     nbdkit_error ("%s", nbd_get_error ());
   else if (nuris && !nbd_supports_uri (nbd))
-    nbdkit_error ("uri=%s: libnbd was compiled without support for URIs",
-                  uri[0]);
+    nbdkit_error ("%s=%s: libnbd was compiled without support for URIs",
+                  typed ("uri"), uri[0]);
   else if (config.o.upstream.tls != LIBNBD_TLS_DISABLE &&
            !nbd_supports_tls (nbd))
-    nbdkit_error ("tls=on: libnbd was compiled without support for TLS");
+    nbdkit_error ("%s=on: libnbd was compiled without support for TLS",
+                  typed ("tls"));
   else
     r = 0;
   nbd_close (nbd);
@@ -306,20 +334,28 @@ check_one_way (void)
   int ways = (nuris > 0) + !!sockname + !!hostname + !!cid + (ncommand > 0) +
     (socket_fd >= 0);
 
+  const char *p = config_names.prefix;
+
   if (ways != 1) {
-    nbdkit_error ("%s of uri=, socket=, hostname=, vsock=, command= and "
-                  "socket-fd= are given: expected exactly one of them",
-                  ways ? "several" : "none");
+    nbdkit_error ("%s of %s=, %ssocket=, %shostname=, %svsock=, %scommand= "
+                  "and %ssocket-fd= are given: expected exactly one of them",
+                  ways ? "several" : "none", config_names.uri, p, p, p, p, p);
     return -1;
   }
-  if (port && !hostname && !cid)
-    return bad ("port", port, "hostname= or vsock= with it");
-  if (config.dynamic_export && config.export_name)
-    return bad ("export", config.export_name, "no dynamic-export=true with it");
+  if (port && !hostname && !cid) {
+    nbdkit_error ("%sport=%s: expected %shostname= or %svsock= with it",
+                  p, port, p, p);
+    return -1;
+  }
+  if (config.dynamic_export && config.export_name) {
+    nbdkit_error ("%sexport=%s: expected no %sdynamic-export=true with it",
+                  p, config.export_name, p);
+    return -1;
+  }
   if (config.dynamic_export &&
       (config.shared || ncommand || socket_fd >= 0)) {
-    nbdkit_error ("dynamic-export=true: expected no shared=true, command= or "
-                  "socket-fd= with it");
+    nbdkit_error ("%sdynamic-export=true: expected no %sshared=true, "
+                  "%scommand= or %ssocket-fd= with it", p, p, p, p);
     return -1;
   }
   return 0;
@@ -333,7 +369,7 @@ make_targets (void)
   ntargets = nuris ? nuris : 1;
   target = calloc (ntargets, sizeof *target);
   if (target == NULL)
-    return out_of_memory ("uri");
+    return out_of_memory (typed ("uri"));
   for (i = 0; i < nuris; i++)
     target[i] = (struct upstream_target) { UPSTREAM_URI, .name = uri[i] };
   if (sockname) {
@@ -342,7 +378,7 @@ make_targets (void)
     target->kind = UPSTREAM_UNIX;
     target->name = sockname;
     if (strlen (sockname) >= sizeof sun.sun_path)
-      return bad ("socket", sockname, "a path of at most 107 bytes");
+      return bad (typed ("socket"), sockname, "a path of at most 107 bytes");
   }
   if (hostname) {
     target->kind = UPSTREAM_TCP;
@@ -352,8 +388,8 @@ make_targets (void)
   if (cid) {
     uint64_t c, p;
 
-    if (parse_number ("vsock", cid, 0, UINT32_MAX, &c) == -1 ||
-        parse_number ("port", port ? port : DEFAULT_PORT, 0, UINT32_MAX,
+    if (parse_number (typed ("vsock"), cid, 0, UINT32_MAX, &c) == -1 ||
+        parse_number (typed ("port"), port ? port : DEFAULT_PORT, 0, UINT32_MAX,
                       &p) == -1)
       return -1;
     target->kind = UPSTREAM_VSOCK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The plugin's parameters: those of nbdkit-nbd-plugin, with the same meaning,
- * and our own.
+/* The parameters of the plugin and of the filter's upstream: those of
+ * nbdkit-nbd-plugin, with the same meaning, and our own.
  *
  * Single-threaded: nbdkit calls .config and .config_complete before any
  * connection.  The functions report with nbdkit_error, in one line that names
@@ -31,11 +31,21 @@ struct config {
 
 extern struct config config;
 
+/* What users call the parameters; the plugin and the filter define it. */
+struct config_names {
+  const char *prefix;           /* of all of them */
+  const char *uri;              /* the URI, which need not have it */
+};
+extern const struct config_names config_names;
+
 /* For .config_help: a line for each parameter. */
 extern const char config_help[];
 
+/* For a message: the parameters without the prefix, with commas. */
+extern const char config_keys[];
+
 /* Set one parameter; value stays nbdkit's and lives as long as the process.
- * Returns 0 or -1.
+ * Returns 0 or -1; or 1 if there is none of that name.
  */
 int config_set (const char *key, const char *value);
 

@@ -17,29 +17,12 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "cleanup.h"
-#include "clock.h"
-#include "mutex.h"
+#include "export-name.h"
+#include "exports.h"
 #include "parameters.h"
 #include "pool.h"
 
-/* -D mnbd.figures=1: log the figures even without -v. */
-NBDKIT_DLL_PUBLIC int mnbd_debug_figures = 0;
-
-/* The pools, one for each export of the server that clients use.  A pool goes
- * with its last client; with shared=true it stays.
- */
-struct entry {
-  struct entry *next;
-  char *name;                   /* of the export */
-  unsigned users;
-  struct pool_options o;
-  struct pool *pool;
-};
-
-static struct mutex entries_lock = MUTEX_INITIALIZER;
-static struct entry *entries GUARDED_BY (entries_lock);
-static struct entry *shared_entry;
+const struct config_names config_names = { .prefix = "", .uri = "uri" };
 
 /* A client's connection to nbdkit. */
 struct handle {
@@ -53,7 +36,12 @@ struct handle {
 static int
 mnbd_config (const char *key, const char *value)
 {
-  return config_set (key, value);
+  int r = config_set (key, value);
+
+  if (r == 1)
+    nbdkit_error ("unknown parameter %s=%s: expected %s", key, value,
+                  config_keys);
+  return r ? -1 : 0;
 }
 
 static int
@@ -88,166 +76,22 @@ mnbd_dump_plugin (void)
   nbd_close (nbd);
 }
 
-/* ---------------------------------------------------------------- pools */
-
-static void
-log_message (void *opaque, enum pool_log level, const char *message)
-{
-  (void) opaque;
-  if (level == POOL_ERROR)
-    nbdkit_error ("%s", message);
-  else
-    nbdkit_debug ("%s", message);
-}
-
-/* A thread that waits for the server to come back must not keep nbdkit from
- * ending, nor work for a client that has gone.
- */
-static bool
-give_up (void *opaque)
-{
-  (void) opaque;
-  return nbdkit_nanosleep (0, 1) == -1;
-}
-
-static void
-log_figures (const struct entry *e)
-{
-  static const char *const names[UPSTREAM_OPS] = {
-    [UPSTREAM_READ] = "read", [UPSTREAM_WRITE] = "write",
-    [UPSTREAM_ZERO] = "zero", [UPSTREAM_TRIM] = "trim",
-    [UPSTREAM_FLUSH] = "flush", [UPSTREAM_CACHE] = "cache",
-    [UPSTREAM_EXTENTS] = "extents",
-  };
-  struct pool_figures f;
-  char text[1024];
-  int n = 0;
-  unsigned i;
-
-  pool_figures (e->pool, &f);
-  for (i = 0; i < UPSTREAM_OPS; i++)
-    n += snprintf (text + n, sizeof text - n, "%s=%" PRIu64 " ", names[i],
-                   f.requests[i]);
-  snprintf (text + n, sizeof text - n, "bytes_read=%" PRIu64
-            " bytes_written=%" PRIu64 " errors=%" PRIu64 " retries=%" PRIu64
-            " timeouts=%" PRIu64 " outages=%" PRIu64 " attempts=%" PRIu64
-            " reconnects=%" PRIu64 " replays=%" PRIu64
-            " replay_bytes=%" PRIu64 " flushes_for_room=%" PRIu64
-            " waited=%.3f connections=%u log_bytes=%" PRIu64,
-            f.bytes_read, f.bytes_written, f.errors, f.retries, f.timeouts,
-            f.outages, f.attempts, f.reconnects, f.replays, f.replay_bytes,
-            f.flushes, (double) f.waited / NS_PER_S, f.connections,
-            f.log_bytes);
-  if (mnbd_debug_figures)
-    nbdkit_error ("figures of export \"%s\": %s", e->name, text);
-  else
-    nbdkit_debug ("figures of export \"%s\": %s", e->name, text);
-}
-
-static struct entry *
-new_entry (const char *name)
-{
-  struct entry *e = calloc (1, sizeof *e);
-
-  if (e == NULL)
-    return NULL;
-  e->name = strdup (name);
-  e->o = config.o;
-  e->o.export_name = e->name;
-  e->o.log = log_message;
-  e->o.give_up = give_up;
-  if (e->name)
-    e->pool = pool_new (&e->o);
-  if (e->pool == NULL) {
-    free (e->name);
-    free (e);
-    return NULL;
-  }
-  return e;
-}
-
-/* The last user flushes before the entry goes: another pool for this export
- * must not begin while this one still has writes that it would send again.
- */
-static void
-put_entry (struct entry *e)
-{
-  struct entry **p;
-  bool settled = true;
-
-  mutex_lock (&entries_lock);
-  while (settled && e->users == 1 && pool_is_dirty (e->pool)) {
-    mutex_unlock (&entries_lock);
-    settled = pool_settle (e->pool) == 0;
-    mutex_lock (&entries_lock);
-  }
-  if (--e->users > 0) {
-    mutex_unlock (&entries_lock);
-    return;
-  }
-  for (p = &entries; *p != e; p = &(*p)->next)
-    ;
-  *p = e->next;
-  mutex_unlock (&entries_lock);
-  log_figures (e);
-  pool_free (e->pool);
-  free (e->name);
-  free (e);
-}
-
-/* Get the pool for an export, and connect it if it is not. */
-static struct entry *
-get_entry (const char *name)
-{
-  struct entry *e;
-
-  mutex_lock (&entries_lock);
-  for (e = entries; e && strcmp (e->name, name) != 0; e = e->next)
-    ;
-  if (e == NULL) {
-    e = new_entry (name);
-    if (e == NULL) {
-      mutex_unlock (&entries_lock);
-      nbdkit_error ("export \"%s\": %m", name);
-      return NULL;
-    }
-    e->next = entries;
-    entries = e;
-  }
-  e->users++;
-  mutex_unlock (&entries_lock);
-
-  if (pool_open (e->pool) == -1) {
-    put_entry (e);
-    return NULL;
-  }
-  return e;
-}
-
-/* As with nbd: what is shared is connected before the first client comes, or
- * nbdkit does not start.
- */
 static int
 mnbd_after_fork (void)
 {
-  if (!config.shared)
-    return 0;
-  shared_entry = get_entry (config.export_name);
-  return shared_entry ? 0 : -1;
+  return exports_start ();
 }
 
 static void
 mnbd_cleanup (void)
 {
-  if (shared_entry)
-    put_entry (shared_entry);
-  shared_entry = NULL;
+  exports_end ();
 }
 
 static void
 mnbd_unload (void)
 {
-  mnbd_cleanup ();
+  exports_end ();
   /* The parameters stay: nbdkit does not wait long for a thread in .close, and
    * that one may still be flushing to a target.  The process ends anyway.
    */
@@ -266,47 +110,41 @@ add_export (void *opaque, const char *name, const char *description)
 static int
 mnbd_list_exports (int readonly, int is_tls, struct nbdkit_exports *exports)
 {
-  char why[UPSTREAM_WHY];
-  size_t i;
-
   (void) readonly;
   (void) is_tls;
   if (!config.dynamic_export)
     return nbdkit_use_default_export (exports);
-  for (i = 0; i < config.o.ntargets; i++)
-    if (upstream_list (&config.o.target[i], &config.o.upstream,
-                       clock_now () + config.o.connect_timeout, add_export,
-                       exports, why) == 0)
-      return 0;
-  nbdkit_error ("list of exports: %s", why);
-  return -1;
+  return exports_list (add_export, exports);
 }
 
 static const char *
 mnbd_default_export (int readonly, int is_tls)
 {
-  CLEANUP_FREE char *name = NULL;
-  size_t i;
-
   (void) readonly;
   (void) is_tls;
+  return exports_default ();
+}
+
+/* For filters (export-name.h). */
+NBDKIT_DLL_PUBLIC const char *
+mblock_export_name_of_disk (const char *name)
+{
   if (!config.dynamic_export)
-    return config.export_name;
-  /* Should it fail, then the server may still take the empty name. */
-  for (i = 0; i < config.o.ntargets && name == NULL; i++)
-    name = upstream_default_export (&config.o.target[i], &config.o.upstream,
-                                    clock_now () + config.o.connect_timeout);
-  return name ? nbdkit_strdup_intern (name) : "";
+    return NULL;
+  return *name ? name : exports_default ();
 }
 
 static void *
 mnbd_open (int readonly)
 {
-  const char *name = config.dynamic_export ? nbdkit_export_name ()
-    : config.export_name;
+  const char *name = config.export_name;
   struct handle *h;
 
   (void) readonly;              /* nbdkit sees to it */
+  if (config.dynamic_export)
+    name = export_name_announced ();
+  if (name == NULL)
+    name = nbdkit_export_name ();
   if (name == NULL)
     return NULL;
   h = calloc (1, sizeof *h);
@@ -314,7 +152,7 @@ mnbd_open (int readonly)
     nbdkit_error ("export \"%s\": %m", name);
     return NULL;
   }
-  h->entry = get_entry (name);
+  h->entry = entry_get (name);
   if (h->entry == NULL) {
     free (h);
     return NULL;
@@ -329,7 +167,7 @@ mnbd_close (void *handle)
 {
   struct handle *h = handle;
 
-  put_entry (h->entry);
+  entry_put (h->entry);
   free (h);
 }
 
@@ -435,21 +273,6 @@ mnbd_is_rotational (void *handle)
 
 /* ------------------------------------------------------------ data path */
 
-/* Say why a request failed; errno stays for nbdkit. */
-static int
-result (int r, const char *what, uint32_t count, uint64_t offset)
-{
-  int err = errno;
-
-  if (r == 0)
-    return 0;
-  nbdkit_error ("%s of %" PRIu32 " bytes at %" PRIu64 ": %s", what, count,
-                offset, err == ESHUTDOWN ? "the upstream server is away"
-                : strerror (err));
-  errno = err;
-  return -1;
-}
-
 static int
 mnbd_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
             uint32_t flags)
@@ -457,8 +280,8 @@ mnbd_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
   struct handle *h = handle;
 
   (void) flags;
-  return result (pool_read (h->pool, buf, count, offset), "read", count,
-                 offset);
+  return request_result (pool_read (h->pool, buf, count, offset), "read",
+                         count, offset);
 }
 
 static uint32_t
@@ -473,8 +296,8 @@ mnbd_pwrite (void *handle, const void *buf, uint32_t count, uint64_t offset,
 {
   struct handle *h = handle;
 
-  return result (pool_write (h->pool, buf, count, offset, fua (flags)),
-                 "write", count, offset);
+  return request_result (pool_write (h->pool, buf, count, offset, fua (flags)),
+                         "write", count, offset);
 }
 
 static int
@@ -493,7 +316,7 @@ mnbd_zero (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
   if (r == -1 && (flags & NBDKIT_FLAG_FAST_ZERO) &&
       (errno == ENOTSUP || errno == EOPNOTSUPP))
     return -1;
-  return result (r, "zero", count, offset);
+  return request_result (r, "zero", count, offset);
 }
 
 static int
@@ -501,8 +324,8 @@ mnbd_trim (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
   struct handle *h = handle;
 
-  return result (pool_trim (h->pool, count, offset, fua (flags)), "trim",
-                 count, offset);
+  return request_result (pool_trim (h->pool, count, offset, fua (flags)),
+                         "trim", count, offset);
 }
 
 static int
@@ -511,7 +334,7 @@ mnbd_flush (void *handle, uint32_t flags)
   struct handle *h = handle;
 
   (void) flags;
-  return result (pool_flush (h->pool, &h->client), "flush", 0, 0);
+  return request_result (pool_flush (h->pool, &h->client), "flush", 0, 0);
 }
 
 static int
@@ -520,7 +343,8 @@ mnbd_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
   struct handle *h = handle;
 
   (void) flags;
-  return result (pool_cache (h->pool, count, offset), "cache", count, offset);
+  return request_result (pool_cache (h->pool, count, offset), "cache", count,
+                         offset);
 }
 
 static int
@@ -542,8 +366,9 @@ mnbd_extents (void *handle, uint32_t count, uint64_t offset, uint32_t flags,
   struct handle *h = handle;
   uint32_t f = flags & NBDKIT_FLAG_REQ_ONE ? LIBNBD_CMD_FLAG_REQ_ONE : 0;
 
-  return result (pool_extents (h->pool, count, offset, f, add_extent, list),
-                 "block status", count, offset);
+  return request_result (pool_extents (h->pool, count, offset, f, add_extent,
+                                       list),
+                         "block status", count, offset);
 }
 
 static struct nbdkit_plugin plugin = {

@@ -27,6 +27,12 @@
 /* Between the attempts of pool_open, as nbdkit's nbd plugin has it. */
 #define RETRY_TIME NS_PER_S
 
+/* What a thread has to do besides its request, once. */
+struct meanwhile {
+  void (*fn) (void *opaque);    /* NULL: it was done */
+  void *opaque;
+};
+
 /* A request, on its thread's stack. */
 struct request {
   struct upstream_command c;
@@ -38,6 +44,8 @@ struct request {
   int64_t deadline;             /* it ends then, come what may; 0: none */
   int64_t first_lost;           /* when a connection was lost under it … */
   unsigned losses;              /* … and how many were */
+
+  struct meanwhile *meanwhile;  /* to be done while the server works */
 
   struct link *link;            /* while it is let in */
   uint64_t incarnation;
@@ -70,7 +78,8 @@ static bool
 waited_too_long (struct pool *p, const struct request *r, uint64_t failures,
                  int64_t now) REQUIRES (&p->lock)
 {
-  if (r->deadline && now >= r->deadline)
+  if ((r->deadline && now >= r->deadline) ||
+      (p->o.fail_fast && p->state == POOL_DOWN))
     return true;
   /* Who comes late in an outage still gets one attempt. */
   if (p->state != POOL_DOWN || p->failures == failures)
@@ -176,6 +185,16 @@ count_loss (struct request *r)
     r->first_lost = clock_now ();
 }
 
+static void
+do_meanwhile (struct meanwhile *m)
+{
+  void (*fn) (void *opaque) = m->fn;
+
+  m->fn = NULL;
+  if (fn)
+    fn (m->opaque);
+}
+
 /* Send the request and wait for its end, without the lock.
  * Returns false if the connection was lost: it may have been done or not.
  */
@@ -197,6 +216,8 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
   /* Copy while the server works. */
   if (r->begun)
     replay_store (&r->op, r->c.write);
+  if (r->meanwhile)
+    do_meanwhile (r->meanwhile);
   in_time = upstream_wait (u, &w, until);
   mutex_lock (&p->lock);
 
@@ -231,7 +252,7 @@ may_try_again (struct pool *p, const struct request *r)
 {
   int64_t now = clock_now ();
 
-  if ((r->deadline == 0 || now < r->deadline) &&
+  if (!p->o.fail_fast && (r->deadline == 0 || now < r->deadline) &&
       (r->losses == 1 || now < r->first_lost + p->o.reconnect))
     return 0;
   errno = ESHUTDOWN;
@@ -719,7 +740,8 @@ pool_cache (struct pool *p, uint32_t count, uint64_t offset)
 
 static int
 one_write (struct pool *p, enum upstream_op op, enum replay_type type,
-           const void *buf, uint32_t count, uint64_t offset, uint32_t flags)
+           const void *buf, uint32_t count, uint64_t offset, uint32_t flags,
+           struct meanwhile *meanwhile)
 {
   struct request r = {
     .c = { .op = op, .write = buf, .count = count, .offset = offset,
@@ -728,22 +750,23 @@ one_write (struct pool *p, enum upstream_op op, enum replay_type type,
     .op = { .type = type, .count = count, .offset = offset,
             .fua = flags & LIBNBD_CMD_FLAG_FUA,
             .flags = flags & ~(uint32_t) LIBNBD_CMD_FLAG_FAST_ZERO },
+    .meanwhile = meanwhile,
   };
 
   return run_write (p, &r);
 }
 
-int
-pool_write (struct pool *p, const void *buf, uint32_t count, uint64_t offset,
-            uint32_t flags)
+static int
+write_parts (struct pool *p, const void *buf, uint32_t count, uint64_t offset,
+             uint32_t flags, struct meanwhile *meanwhile)
 {
   if (check_alignment (p, count, offset) == -1)
     return -1;
   while (count) {
     uint32_t n = part (p, count);
 
-    if (one_write (p, UPSTREAM_WRITE, REPLAY_WRITE, buf, n, offset,
-                   flags) == -1)
+    if (one_write (p, UPSTREAM_WRITE, REPLAY_WRITE, buf, n, offset, flags,
+                   meanwhile) == -1)
       return -1;
     buf = (const char *) buf + n;
     count -= n;
@@ -753,12 +776,33 @@ pool_write (struct pool *p, const void *buf, uint32_t count, uint64_t offset,
 }
 
 int
+pool_write (struct pool *p, const void *buf, uint32_t count, uint64_t offset,
+            uint32_t flags)
+{
+  return write_parts (p, buf, count, offset, flags, NULL);
+}
+
+int
+pool_write_while (struct pool *p, const void *buf, uint32_t count,
+                  uint64_t offset, uint32_t flags,
+                  void (*fn) (void *opaque), void *opaque)
+{
+  struct meanwhile meanwhile = { fn, opaque };
+  int r = write_parts (p, buf, count, offset, flags, &meanwhile);
+  int err = errno;
+
+  do_meanwhile (&meanwhile);    /* if nothing was sent */
+  errno = err;
+  return r;
+}
+
+int
 pool_zero (struct pool *p, uint32_t count, uint64_t offset, uint32_t flags)
 {
   if (check_alignment (p, count, offset) == -1)
     return -1;
   return one_write (p, UPSTREAM_ZERO, REPLAY_ZERO, NULL, count, offset,
-                    flags);
+                    flags, NULL);
 }
 
 int
@@ -767,7 +811,7 @@ pool_trim (struct pool *p, uint32_t count, uint64_t offset, uint32_t flags)
   if (check_alignment (p, count, offset) == -1)
     return -1;
   return one_write (p, UPSTREAM_TRIM, REPLAY_TRIM, NULL, count, offset,
-                    flags);
+                    flags, NULL);
 }
 
 int

@@ -105,6 +105,9 @@ struct pool_options {
   int64_t connect_timeout;      /* ns: for one attempt */
   int64_t request_timeout;      /* ns; 0: none */
   uint64_t replay_buffer;       /* bytes; 0: no replay */
+  bool fail_fast;               /* once the connection is lost all requests
+                                 * fail, for ever; for users who have another
+                                 * way to go on */
 
   /* Say something, in one line.  May be called with the pool's lock held, so it
    * calls nothing of this file; so with give_up.
@@ -174,6 +177,12 @@ int pool_cache (struct pool *p, uint32_t count, uint64_t offset);
 /* flags: LIBNBD_CMD_FLAG_* */
 int pool_write (struct pool *p, const void *buf, uint32_t count,
                 uint64_t offset, uint32_t flags);
+/* The same; meanwhile is called once, in this thread: when the first part was
+ * sent and before its answer is waited for, or else at the end.
+ */
+int pool_write_while (struct pool *p, const void *buf, uint32_t count,
+                      uint64_t offset, uint32_t flags,
+                      void (*meanwhile) (void *opaque), void *opaque);
 int pool_zero (struct pool *p, uint32_t count, uint64_t offset,
                uint32_t flags);
 int pool_trim (struct pool *p, uint32_t count, uint64_t offset,

@@ -113,8 +113,9 @@ pool_lose (struct pool *p, uint64_t incarnation)
   if (p->info.can_flush && p->o.replay_buffer == 0 && replay_dirty (p->log)) {
     p->losses++;
     replay_forget (p->log);
-    pool_say (p, POOL_ERROR, "the upstream connection was lost with writes "
-              "that were not flushed: the next flush will fail");
+    if (!p->o.fail_fast)        /* else all fail, and whoever uses it knows */
+      pool_say (p, POOL_ERROR, "the upstream connection was lost with writes "
+                "that were not flushed: the next flush will fail");
   }
   pool_note (p, "the upstream connection was lost");
   pthread_cond_broadcast (&p->changed);

@@ -443,7 +443,7 @@ write_locked (struct tree_op *op, struct disk *d, const char *buf, size_t len,
   struct node *leaf;
   int r = -1;
 
-  mutex_lock (&d->tree.lock);
+  tree_lock (&d->tree);
   if (!in_range (d, len, offset)) {
     errno = ENOSPC;
     goto out;
@@ -462,7 +462,7 @@ write_locked (struct tree_op *op, struct disk *d, const char *buf, size_t len,
   }
   r = 0;
  out:
-  mutex_unlock (&d->tree.lock);
+  tree_unlock (&d->tree);
   return r;
 }
 
@@ -631,7 +631,7 @@ fill_locked (struct tree_op *op, struct disk *d, const struct fill *f,
   uint64_t stop = f->stop;
   int r = -1;
 
-  mutex_lock (&d->tree.lock);
+  tree_lock (&d->tree);
   if (f->end > disk_size (d))
     errno = ENOSPC;
   else {
@@ -641,7 +641,7 @@ fill_locked (struct tree_op *op, struct disk *d, const struct fill *f,
     r = f->first < stop
       ? tree_fill_locked (&d->tree, op, f->first, stop - 1, f->with) : 0;
   }
-  mutex_unlock (&d->tree.lock);
+  tree_unlock (&d->tree);
   return r;
 }
 
@@ -668,9 +668,9 @@ fill_range (struct tree_op *op, struct disk *d, struct fill *f, bool *tail)
     if (n == 0)
       return fill_locked (op, d, f, tail);
     if (f->emptied) {
-      mutex_lock (&d->tree.lock);
+      tree_lock (&d->tree);
       tree_prune_locked (&d->tree, op, f->first);
-      mutex_unlock (&d->tree.lock);
+      tree_unlock (&d->tree);
       f->emptied = false;
     }
     f->first += n;
@@ -686,17 +686,17 @@ allocate_zero (struct tree_op *op, struct disk *d, uint64_t offset)
 {
   struct node *leaf;
 
-  mutex_lock (&d->tree.lock);
+  tree_lock (&d->tree);
   /* Past the end there is nothing to allocate. */
   if (in_range (d, 1, offset)) {
     leaf = tree_leaf_locked (&d->tree, op, offset >> PAGE_SHIFT);
     if (leaf == NULL) {
-      mutex_unlock (&d->tree.lock);
+      tree_unlock (&d->tree);
       return -1;
     }
     leaf_swap (leaf, offset >> PAGE_SHIFT, PAGE_HOLE, PAGE_ZERO);
   }
-  mutex_unlock (&d->tree.lock);
+  tree_unlock (&d->tree);
   return 0;
 }
 
@@ -936,7 +936,7 @@ disk_resize (struct disk *d, uint64_t size)
   }
   tree_op_begin (&op, d->tree.arena, true);
   op.unlimited = true;
-  mutex_lock (&d->tree.lock);
+  tree_lock_first (&d->tree);
   if (size < disk_size (d))
     r = shrink_locked (&op, d, size);
   else {
@@ -944,7 +944,7 @@ disk_resize (struct disk *d, uint64_t size)
     if (r == 0)
       atomic_store_explicit (&d->size, size, memory_order_release);
   }
-  mutex_unlock (&d->tree.lock);
+  tree_unlock (&d->tree);
   tree_op_end (&op);
   return r;
 }
@@ -960,11 +960,11 @@ disk_clone (struct disk *d)
 
   if (clone == NULL)
     return NULL;
-  mutex_lock (&d->tree.lock);
+  tree_lock_first (&d->tree);
   tree_share_locked (&d->tree, &root, &mapped);
   tree_disown_locked (&d->tree);
   atomic_store_explicit (&clone->size, disk_size (d), memory_order_relaxed);
-  mutex_unlock (&d->tree.lock);
+  tree_unlock (&d->tree);
   tree_adopt (&clone->tree, root, mapped);
   mark_written (clone);
   return clone;
@@ -1065,11 +1065,11 @@ disk_diff (struct disk *a, struct disk *b, uint64_t offset, diff_fn fn,
     return -1;
   /* With a reference of our own both stay as they are while we look. */
   for (i = 0; i < 2; i++) {
-    mutex_lock (&disk[i]->tree.lock);
+    tree_lock_first (&disk[i]->tree);
     tree_share_locked (&disk[i]->tree, &root[i], &unused);
     if (c.size < disk_size (disk[i]))
       c.size = disk_size (disk[i]);
-    mutex_unlock (&disk[i]->tree.lock);
+    tree_unlock (&disk[i]->tree);
     side[i].page = root_page (root[i]);
     side[i].height = root_height (root[i]);
     if (level < side[i].height)

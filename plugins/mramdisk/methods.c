@@ -205,6 +205,24 @@ static const struct jsonrpc_param create_params[] = {
   PARAM_READONLY, PARAM_QUOTA, PARAM_IF_EXISTS, END
 };
 
+/* A disk of the empty name, which no client could ever open. */
+static bool
+is_out_of_reach (const struct service *s, const char *name)
+{
+  return *name == '\0' && *s->default_name != '\0';
+}
+
+static json_t *
+out_of_reach (struct jsonrpc_call *call)
+{
+  char shown[PRINTABLE_STRING];
+
+  return jsonrpc_fail (call, JSONRPC_BAD_PARAMS, NULL,
+                       "name: \"\": expected another one, for clients get "
+                       "\"%s\" when they ask for the empty name (default=)",
+                       printable (service_of (call)->default_name, shown));
+}
+
 static json_t *
 method_create (struct jsonrpc_call *call)
 {
@@ -218,6 +236,8 @@ method_create (struct jsonrpc_call *call)
   };
   enum made made;
 
+  if (is_out_of_reach (s, jsonrpc_string (call, "name")))
+    return out_of_reach (call);
   if (jsonrpc_given (call, "size"))
     options.size = jsonrpc_integer (call, "size");
   if (jsonrpc_given (call, "sector_size"))
@@ -293,6 +313,8 @@ method_clone (struct jsonrpc_call *call)
   };
   enum made made;
 
+  if (is_out_of_reach (s, jsonrpc_string (call, "name")))
+    return out_of_reach (call);
   if (registry_clone (s->registry, source, jsonrpc_string (call, "name"),
                       &options, if_exists (call), &made) == -1)
     return errno == ENOENT ? no_disk (call, "source")

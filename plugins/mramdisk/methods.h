@@ -24,6 +24,7 @@ struct service {
   struct arena *arena;
   struct registry *registry;
   struct control *control;      /* set once it listens */
+  const char *default_name;     /* what NBD's empty export name means */
   uint64_t started;             /* CLOCK_MONOTONIC, seconds */
   bool low;                     /* memory is; the control thread's */
 };

@@ -23,6 +23,7 @@
 #include "control.h"
 #include "disk.h"
 #include "events.h"
+#include "export-name.h"
 #include "figures.h"
 #include "jsonrpc.h"
 #include "loglimit.h"
@@ -173,6 +174,7 @@ control_open (void)
 
   service.arena = arena;
   service.registry = registry;
+  service.default_name = config.default_name;
   service.control = control_listen (&options, &error);
   if (service.control == NULL) {
     nbdkit_error ("control=%s: %s", config.control,
@@ -275,6 +277,13 @@ resolve (const char *name)
   return *name ? name : config.default_name;
 }
 
+/* For filters (export-name.h). */
+NBDKIT_DLL_PUBLIC const char *
+mblock_export_name_of_disk (const char *name)
+{
+  return resolve (name);
+}
+
 #define DESCRIPTION_STRING (2 * SIZE_STRING + 32)
 
 static void
@@ -334,12 +343,14 @@ mramdisk_default_export (int readonly, int is_tls)
 static void *
 mramdisk_open (int readonly)
 {
-  const char *name = nbdkit_export_name (), *expected;
+  const char *name = export_name_announced (), *expected;
   char shown[PRINTABLE_STRING];
   struct connection *c;
   struct named_disk *d;
 
   (void) readonly;
+  if (name == NULL)
+    name = nbdkit_export_name ();
   if (name == NULL)
     return NULL;
   name = resolve (name);

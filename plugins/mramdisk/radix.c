@@ -66,6 +66,8 @@ tree_init (struct tree *t, struct arena *a, uint64_t pages)
 
   t->arena = a;
   mutex_init (&t->lock);
+  mutex_init (&t->turn);
+  atomic_init (&t->urgent, 0);
   for (i = 0; i < TREE_COUNTERS; i++) {
     atomic_init (&t->count[i].mapped, 0);
     atomic_init (&t->count[i].owned, 0);
@@ -81,6 +83,7 @@ tree_destroy (struct tree *t)
 {
   tree_unshare (t->arena, root_load (t));
   mutex_destroy (&t->lock);
+  mutex_destroy (&t->turn);
 }
 
 /* ---------------------------------------------------------- going down */

@@ -140,6 +140,8 @@ struct tree {
   _Atomic uint64_t quota;       /* bytes that the tree may own, or none */
   _Atomic uint32_t generation;  /* T7 */
   struct mutex lock;
+  struct mutex turn;            /* see tree_lock_first */
+  _Atomic unsigned urgent;      /* threads that want to go first */
   /* Pages that operations in flight may yet come to own, while there is a
    * quota.  In a line of its own: readers need the one above.
    */
@@ -195,6 +197,38 @@ static inline unsigned
 slot_index (uint64_t index, unsigned level)
 {
   return index >> (NODE_SHIFT * (level - 1)) & (NODE_SLOTS - 1);
+}
+
+/* Mutexes are not fair: a writer at full speed takes the lock again before one
+ * whom he has just woken is there, and could keep a clone waiting for as long as
+ * it takes to un-share the whole disk.  So requests stand back for those who
+ * want to go first: clone, resize and the like.  Order: turn, then lock.
+ */
+static inline void
+tree_lock_first (struct tree *t) ACQUIRE (t->lock)
+{
+  atomic_fetch_add_explicit (&t->urgent, 1, memory_order_relaxed);
+  mutex_lock (&t->turn);
+  mutex_lock (&t->lock);
+  mutex_unlock (&t->turn);
+  atomic_fetch_sub_explicit (&t->urgent, 1, memory_order_relaxed);
+}
+
+/* For a request of a client. */
+static inline void
+tree_lock (struct tree *t) ACQUIRE (t->lock)
+{
+  if (atomic_load_explicit (&t->urgent, memory_order_relaxed)) {
+    mutex_lock (&t->turn);
+    mutex_unlock (&t->turn);
+  }
+  mutex_lock (&t->lock);
+}
+
+static inline void
+tree_unlock (struct tree *t) RELEASE (t->lock)
+{
+  mutex_unlock (&t->lock);
 }
 
 /* How many pages a tree of that height can hold. */

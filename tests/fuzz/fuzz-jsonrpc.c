@@ -51,6 +51,7 @@ LLVMFuzzerInitialize (int *argc, char ***argv)
   service.arena = arena_create (8 << 20);
   service.registry = registry_new (service.arena, &o);
   require (service.registry != NULL, "no memory");
+  service.default_name = "";
   registry_listen (service.registry, heard, NULL);
   return 0;
 }

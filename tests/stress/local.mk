@@ -20,3 +20,16 @@ tests_stress_stress_LDADD = libengine-check.la libmramdisk-stress.la
 
 TESTS += tests/stress/test-stress.sh
 EXTRA_DIST += tests/stress/test-stress.sh
+
+# The filter's cache, between two sides that fail.
+check_PROGRAMS += tests/stress/cache-stress
+tests_stress_cache_stress_SOURCES = tests/stress/cache-stress.c \
+	tests/cache-side.c tests/cache-side.h
+tests_stress_cache_stress_CPPFLAGS = \
+	$(libmnbd_filter_engine_la_CPPFLAGS) -I$(top_srcdir)/tests
+tests_stress_cache_stress_CFLAGS = $(AM_CFLAGS)
+tests_stress_cache_stress_LDADD = libmnbd-filter-engine.la \
+	libmblock-common.la
+
+TESTS += tests/stress/test-cache-stress.sh
+EXTRA_DIST += tests/stress/test-cache-stress.sh

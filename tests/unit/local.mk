@@ -15,15 +15,19 @@ unit_ldadd = libengine-check.la libmramdisk-engine.la libmblock-common.la \
 
 unit_tests = \
 	tests/unit/test-arena \
+	tests/unit/test-bitmap \
 	tests/unit/test-control \
 	tests/unit/test-disk \
 	tests/unit/test-figures \
 	tests/unit/test-jsonrpc \
 	tests/unit/test-memlimit \
+	tests/unit/test-mirror \
+	tests/unit/test-mnbd-cache \
 	tests/unit/test-mnbd-replay \
 	tests/unit/test-mnbd-socket \
 	tests/unit/test-mnbd-wire \
 	tests/unit/test-quota \
+	tests/unit/test-ranges \
 	tests/unit/test-registry \
 	tests/unit/test-size
 
@@ -94,3 +98,28 @@ tests_unit_test_quota_SOURCES = tests/unit/test-quota.c
 tests_unit_test_quota_CPPFLAGS = $(unit_cppflags)
 tests_unit_test_quota_CFLAGS = $(unit_cflags)
 tests_unit_test_quota_LDADD = $(unit_ldadd)
+
+tests_unit_test_ranges_SOURCES = tests/unit/test-ranges.c
+tests_unit_test_ranges_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
+tests_unit_test_ranges_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_ranges_LDADD = libmnbd-filter-engine.la $(CMOCKA_LIBS)
+
+tests_unit_test_mirror_SOURCES = tests/unit/test-mirror.c \
+	tests/unit/memory-side.c tests/unit/memory-side.h
+tests_unit_test_mirror_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
+tests_unit_test_mirror_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mirror_LDADD = libmnbd-filter-engine.la libmblock-common.la \
+	$(CMOCKA_LIBS)
+
+tests_unit_test_mnbd_cache_SOURCES = tests/unit/test-mnbd-cache.c \
+	tests/cache-side.c tests/cache-side.h
+tests_unit_test_mnbd_cache_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS) \
+	-I$(top_srcdir)/tests
+tests_unit_test_mnbd_cache_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mnbd_cache_LDADD = libmnbd-filter-engine.la \
+	libmblock-common.la $(CMOCKA_LIBS)
+
+tests_unit_test_bitmap_SOURCES = tests/unit/test-bitmap.c
+tests_unit_test_bitmap_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
+tests_unit_test_bitmap_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_bitmap_LDADD = libmnbd-filter-engine.la $(CMOCKA_LIBS)

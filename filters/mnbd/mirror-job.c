@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The mirror's job: it gets the secondary back, has what is dirty copied, and
+ * looks after a mirror that is synchronised.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mirror.h"
+#include "mirror-private.h"
+#include "size.h"
+
+/* The time between attempts to connect, doubled each time in which nothing
+ * could be copied.
+ */
+#define FIRST_BACKOFF (100 * NS_PER_MS)
+#define LAST_BACKOFF (5 * NS_PER_S)
+
+/* How often the secondary is asked whether it is there: for so long a status
+ * may be wrong if nobody writes.  And how often it is made to keep what it has
+ * not flushed.
+ */
+#define PROBE_EVERY (250 * NS_PER_MS)
+#define FLUSH_EVERY (5 * NS_PER_S)
+
+/* How long the end waits for requests that use the secondary. */
+#define LAST_WAIT (10 * NS_PER_S)
+
+/* How many granules are compared when the secondary is back. */
+#define SAMPLES 64
+
+/* What only the job's thread knows. */
+struct job {
+  struct mirror *m;
+  int64_t next_try, backoff;
+  uint64_t cleaned;             /* m->ever_cleaned at the last attempt */
+  int64_t next_flush;
+  unsigned random;
+  char *ours, *theirs;          /* COPY_MOST bytes each */
+  struct map our_map, their_map;
+};
+
+void
+mirror_wait (struct mirror *m, pthread_cond_t *cond, int64_t until)
+{
+  struct timespec ts = clock_timespec (until);
+
+  if (until == NEVER)
+    pthread_cond_wait (cond, &m->lock.m);
+  else
+    pthread_cond_timedwait (cond, &m->lock.m, &ts);
+}
+
+bool
+mirror_suits (struct mirror *m, char why[MIRROR_WHY])
+{
+  const struct side_info *i = &m->secondary->info;
+
+  if (i->size != m->size)
+    snprintf (why, MIRROR_WHY, "the secondary's size is %" PRIu64 " bytes, "
+              "expected the primary's, %" PRIu64, i->size, m->size);
+  else if (i->readonly)
+    snprintf (why, MIRROR_WHY, "the secondary is read-only, expected one that "
+              "can be written");
+  else if (i->block_min > MIRROR_GRANULE)
+    snprintf (why, MIRROR_WHY, "the secondary's minimum block size is %" PRIu32
+              " bytes, expected at most %" PRIu64, i->block_min,
+              MIRROR_GRANULE);
+  else if (m->size % i->block_min)
+    snprintf (why, MIRROR_WHY, "the size is %" PRIu64 " bytes, expected "
+              "a multiple of the secondary's minimum block size, %" PRIu32,
+              m->size, i->block_min);
+  else
+    return true;
+  return false;
+}
+
+/* --------------------------------------------- is it the one that we lost? */
+
+/* What it says to read as zeros where the primary has data is lost.
+ * Returns 0, or -1 with errno.
+ */
+static int
+check_holes (struct job *j)
+{
+  struct mirror *m = j->m;
+  uint64_t offset, length;
+
+  for (offset = 0; offset < m->size; offset += length) {
+    size_t i;
+
+    length = least (REGION, m->size - offset);
+    if (mirror_map (m->secondary, offset, length, &j->their_map) == -1)
+      return -1;
+    if (mirror_map (m->primary, offset, length, &j->our_map) == -1)
+      continue;                 /* that is for the copying to find out */
+    for (i = 0; i < j->our_map.n; i++) {
+      const struct map_extent *e = &j->our_map.extent[i];
+      size_t k;
+
+      for (k = 0; !e->zero && k < j->their_map.n; k++) {
+        const struct map_extent *t = &j->their_map.extent[k];
+        uint64_t from = e->offset > t->offset ? e->offset : t->offset;
+        uint64_t to = least (e->end, t->end);
+
+        if (!t->zero || from >= to)
+          continue;
+        mutex_lock (&m->lock);
+        mirror_dirty (m, from, to - from);
+        mutex_unlock (&m->lock);
+      }
+    }
+  }
+  return 0;
+}
+
+/* Compare a clean granule.  Returns 1 if it differs, 0 if not, or -1 with
+ * errno if the secondary fails.
+ */
+static int
+differs (struct job *j, uint64_t g)
+{
+  struct mirror *m = j->m;
+  uint64_t offset = granule_bytes (m, g);
+  uint32_t n = least (COPY_MOST, granule_bytes (m, g + 1) - offset);
+  struct range range;
+  bool clean;
+  int r = 0;
+
+  ranges_lock (&m->ranges, &range, offset, n, RANGE_SHARED);
+  mutex_lock (&m->lock);
+  clean = !bitmap_any (&m->dirty, g, g + 1);
+  mutex_unlock (&m->lock);
+  if (clean && side_read (m->primary, j->ours, n, offset) == 0) {
+    r = side_read (m->secondary, j->theirs, n, offset);
+    if (r == 0)
+      r = memcmp (j->ours, j->theirs, n) != 0;
+  }
+  ranges_unlock (&m->ranges, &range);
+  return r;
+}
+
+/* One sample of each part of the disk.  Returns 0, or -1 with errno. */
+static int
+check_samples (struct job *j)
+{
+  struct mirror *m = j->m;
+  uint64_t part = m->dirty.bits / SAMPLES + 1, from;
+
+  for (from = 0; from < m->dirty.bits; from += part) {
+    uint64_t to = least (from + part, m->dirty.bits);
+    uint64_t g = from + rand_r (&j->random) % (to - from);
+    int r;
+
+    mutex_lock (&m->lock);
+    g = bitmap_next_clear (&m->dirty, g, to);
+    mutex_unlock (&m->lock);
+    if (g == to)
+      continue;
+    r = differs (j, g);
+    if (r == -1)
+      return -1;
+    if (r == 1) {
+      mutex_lock (&m->lock);
+      mirror_dirty (m, 0, m->size);
+      mirror_failed (m, "the secondary is back with other data at %" PRIu64
+                     ": all is copied again", granule_bytes (m, g));
+      mutex_unlock (&m->lock);
+      return 0;
+    }
+  }
+  return 0;
+}
+
+/* ------------------------------------------------------------- connecting */
+
+/* One attempt, without the lock.  Returns 0 or -1; it has been said. */
+static int
+attempt (struct job *j)
+{
+  struct mirror *m = j->m;
+  char why[MIRROR_WHY];
+  uint64_t before, after;
+  bool all;
+
+  if (side_connect (m->secondary) == -1) {
+    int err = errno;
+
+    /* The pool has logged it.  Why it was lost tells more. */
+    mutex_lock (&m->lock);
+    if (*m->error == '\0')
+      snprintf (m->error, sizeof m->error, "the secondary cannot be connected: "
+                "%s", strerror (err));
+    mutex_unlock (&m->lock);
+    return -1;
+  }
+  mutex_lock (&m->lock);
+  m->attached = true;
+  before = mirror_dirty_bytes (m);
+  all = m->dirty.set == m->dirty.bits;
+  mutex_unlock (&m->lock);
+
+  if (!mirror_suits (m, why)) {
+    mutex_lock (&m->lock);
+    if (strcmp (m->error, why) != 0) /* say it once */
+      mirror_failed (m, "%s", why);
+    mutex_unlock (&m->lock);
+    return -1;
+  }
+  if (all)
+    return 0;
+  if ((m->secondary->info.can_extents && check_holes (j) == -1) ||
+      check_samples (j) == -1)
+    return -1;
+  mutex_lock (&m->lock);
+  after = mirror_dirty_bytes (m);
+  mutex_unlock (&m->lock);
+  if (after > before)
+    mirror_say (m, ENGINE_NOTE, "the secondary is back, without %" PRIu64
+                " bytes that it had", after - before);
+  return 0;
+}
+
+static void
+reconnect (struct mirror *m, struct job *j) REQUIRES (&m->lock)
+{
+  int r;
+
+  mutex_unlock (&m->lock);
+  r = attempt (j);
+  mutex_lock (&m->lock);
+  if (r == 0 && m->phase == PHASE_RUN && !m->quit) {
+    uint32_t block = m->secondary->info.block_min;
+
+    if (block > atomic_load_explicit (&m->align, memory_order_relaxed))
+      atomic_store_explicit (&m->align, block, memory_order_relaxed);
+    m->connected = true;
+    mirror_say (m, ENGINE_NOTE, "connected, with %" PRIu64 " bytes out of "
+                "sync", mirror_dirty_bytes (m));
+  }
+  j->backoff = m->ever_cleaned > j->cleaned ? FIRST_BACKOFF
+    : least (j->backoff * 2, LAST_BACKOFF);
+  j->cleaned = m->ever_cleaned;
+  j->next_try = clock_now () + j->backoff;
+}
+
+/* Leave a secondary that was lost, or that the mirror was stopped for. */
+static void
+leave (struct mirror *m) REQUIRES (&m->lock)
+{
+  mutex_unlock (&m->lock);
+  side_disconnect (m->secondary);
+  mutex_lock (&m->lock);
+  m->attached = false;
+  pthread_cond_broadcast (&m->changed);
+}
+
+/* ----------------------------------------------------------- the job */
+
+static void
+synchronise (struct mirror *m, struct job *j) REQUIRES (&m->lock)
+{
+  char size[SIZE_STRING];
+  int r;
+
+  if (m->dirty.set) {
+    mirror_say (m, ENGINE_NOTE, "%s %s", m->full ? "copying" : "resyncing",
+                size_format (mirror_dirty_bytes (m), size));
+    mutex_unlock (&m->lock);
+    mirror_pass (m);
+    mutex_lock (&m->lock);
+    return;
+  }
+  mutex_unlock (&m->lock);
+  r = mirror_flush_secondary (m);
+  mutex_lock (&m->lock);
+  if (r == 0 && m->connected && m->dirty.set == 0) {
+    m->settled = true;          /* Y6 */
+    m->full = false;
+    j->backoff = FIRST_BACKOFF;
+    mirror_say (m, ENGINE_NOTE, "synchronised, %" PRIu64 " bytes were sent",
+                m->sent);
+    pthread_cond_broadcast (&m->changed);
+  }
+}
+
+/* Synchronised, or failed: is the secondary still there? */
+static void
+look_after (struct mirror *m, struct job *j) REQUIRES (&m->lock)
+{
+  int64_t now = clock_now ();
+  uint64_t incarnation;
+  int err = 0;
+
+  if (m->unflushed.set && now >= j->next_flush) {
+    j->next_flush = now + FLUSH_EVERY;
+    mutex_unlock (&m->lock);
+    mirror_flush_secondary (m);
+    mutex_lock (&m->lock);
+    return;
+  }
+  if (m->size == 0 || !mirror_get (m, &incarnation))
+    return;
+  mutex_unlock (&m->lock);
+  if (side_read (m->secondary, j->theirs, m->secondary->info.block_min,
+                 0) == -1)
+    err = errno;
+  mutex_lock (&m->lock);
+  mirror_put (m, incarnation, err, "a read to see if it is there");
+}
+
+static void
+finish (struct mirror *m) REQUIRES (&m->lock)
+{
+  int64_t until = clock_now () + LAST_WAIT;
+
+  if (m->connected && m->unflushed.set) {
+    mutex_unlock (&m->lock);
+    mirror_flush_secondary (m);
+    mutex_lock (&m->lock);
+  }
+  m->connected = false;
+  m->incarnation++;
+  while (m->users && clock_now () < until)
+    mirror_wait (m, &m->changed, until);
+  if (m->attached && m->users == 0)
+    leave (m);
+}
+
+void *
+mirror_job (void *opaque)
+{
+  struct mirror *m = opaque;
+  struct job j = { .m = m, .backoff = FIRST_BACKOFF, .random = clock_now (),
+                   .ours = malloc (COPY_MOST), .theirs = malloc (COPY_MOST) };
+
+  if (j.ours == NULL || j.theirs == NULL)
+    abort ();                   /* at the start: nothing to go on with */
+  mutex_lock (&m->lock);
+  while (!m->quit) {
+    if (m->attached && !m->connected) {
+      if (m->users)
+        mirror_wait (m, &m->job_wake, NEVER); /* Y7 */
+      else
+        leave (m);
+    }
+    else if (m->phase == PHASE_STOPPED ||
+             (m->phase == PHASE_FAILED && !m->connected))
+      mirror_wait (m, &m->job_wake, NEVER);
+    else if (!m->connected) {
+      if (clock_now () >= j.next_try)
+        reconnect (m, &j);
+      else
+        mirror_wait (m, &m->job_wake, j.next_try);
+    }
+    else if (m->phase == PHASE_RUN && (m->dirty.set || !m->settled))
+      synchronise (m, &j);
+    else {
+      mirror_wait (m, &m->job_wake, clock_now () + PROBE_EVERY);
+      if (m->connected && !m->quit)
+        look_after (m, &j);
+    }
+  }
+  finish (m);
+  mutex_unlock (&m->lock);
+  mirror_map_free (&j.our_map);
+  mirror_map_free (&j.their_map);
+  free (j.ours);
+  free (j.theirs);
+  return NULL;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The mirror's comparison of both sides, while clients write. */
+
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mirror.h"
+#include "mirror-private.h"
+
+/* How exactly differences are told, in bytes. */
+#define CELL 512
+
+struct verifier {
+  struct mirror *m;
+  char *ours, *theirs;          /* COPY_MOST bytes each */
+  struct map our_map, their_map;
+};
+
+static void
+add_difference (struct mirror *m, uint64_t offset, uint64_t length)
+  REQUIRES (&m->lock)
+{
+  struct mirror_verified *v = &m->verified;
+  struct mirror_extent *last = v->nextents ? &v->extent[v->nextents - 1]
+    : NULL;
+
+  v->bytes_differing += length;
+  if (last && last->offset + last->length == offset)
+    last->length += length;
+  else if (v->nextents < MIRROR_MOST_EXTENTS)
+    v->extent[v->nextents++] = (struct mirror_extent) { offset, length };
+  if (v->repair)
+    mirror_dirty (m, offset, length);
+}
+
+static void
+compare (struct verifier *v, uint64_t offset, uint64_t n)
+{
+  struct mirror *m = v->m;
+  uint64_t i, step;
+
+  if (memcmp (v->ours, v->theirs, n) == 0)
+    return;
+  mutex_lock (&m->lock);
+  for (i = 0; i < n; i += step) {
+    step = least (CELL, n - i);
+    if (memcmp (v->ours + i, v->theirs + i, step) != 0)
+      add_difference (m, offset + i, step);
+  }
+  mutex_unlock (&m->lock);
+}
+
+/* Do both sides say that all of that reads as zeros? */
+static bool
+both_zero (struct verifier *v, uint64_t offset, uint64_t end)
+{
+  struct mirror *m = v->m;
+
+  return m->primary->info.can_extents && m->secondary->info.can_extents &&
+    mirror_map (m->primary, offset, end - offset, &v->our_map) == 0 &&
+    mirror_map_zero (&v->our_map, offset, end) &&
+    mirror_map (m->secondary, offset, end - offset, &v->their_map) == 0 &&
+    mirror_map_zero (&v->their_map, offset, end);
+}
+
+enum result { COMPARED, PRIMARY_FAILED, SECONDARY_FAILED };
+
+/* With the range held; errno says why it failed. */
+static enum result
+compare_window (struct verifier *v, uint64_t offset, uint64_t end)
+{
+  struct mirror *m = v->m;
+
+  if (both_zero (v, offset, end))
+    return COMPARED;
+  while (offset < end) {
+    uint32_t n = least (COPY_MOST, end - offset);
+
+    if (side_read (m->primary, v->ours, n, offset) == -1)
+      return PRIMARY_FAILED;
+    if (side_read (m->secondary, v->theirs, n, offset) == -1)
+      return SECONDARY_FAILED;
+    compare (v, offset, n);
+    offset += n;
+  }
+  return COMPARED;
+}
+
+/* Compare a window of whole granules, unless it is out of sync.
+ * Returns false to end the comparison.
+ */
+static bool
+window (struct verifier *v, uint64_t offset, uint64_t end)
+{
+  struct mirror *m = v->m;
+  enum result r = COMPARED;
+  struct range range;
+  uint64_t incarnation;
+  bool here, dirty;
+  int err;
+
+  if (!mirror_rate_wait (m, end - offset <= COPY_MOST ? end - offset : 0))
+    return false;
+  ranges_lock (&m->ranges, &range, offset, end - offset, RANGE_SHARED);
+  mutex_lock (&m->lock);
+  here = m->phase == PHASE_RUN && !m->quit && mirror_get (m, &incarnation);
+  dirty = bitmap_any (&m->dirty, first_granule (m, offset),
+                      end_granule (m, end));
+  mutex_unlock (&m->lock);
+
+  if (here && !dirty)
+    r = compare_window (v, offset, end);
+  err = errno;
+  mutex_lock (&m->lock);
+  if (here) {
+    mirror_put (m, incarnation, r == SECONDARY_FAILED ? err : 0, "comparing");
+    m->verified.bytes_done += end - offset;
+    if (dirty)
+      m->verified.bytes_skipped += end - offset;
+  }
+  if (r != COMPARED)
+    snprintf (m->verified.error, MIRROR_WHY, "the %s cannot be read at %"
+              PRIu64 ": %s", r == PRIMARY_FAILED ? "primary" : "secondary",
+              offset, strerror (err));
+  mutex_unlock (&m->lock);
+  ranges_unlock (&m->ranges, &range);
+  return here && r == COMPARED;
+}
+
+static int
+keep_first (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
+{
+  struct map_extent *e = opaque;
+
+  if (e->end == 0)
+    *e = (struct map_extent) { offset, offset + length, type & SIDE_ZERO };
+  return 0;
+}
+
+/* Where the next window ends: after zeros as far as they go, which is only
+ * a hint here, else after as much as one request reads.
+ */
+static uint64_t
+window_end (const struct mirror *m, uint64_t offset)
+{
+  uint64_t most = least (REGION, m->size - offset);
+  uint64_t end = least (granule_bytes (m, end_granule (m, offset + COPY_MOST)),
+                        m->size);
+  struct map_extent first = { 0 };
+
+  if (!m->primary->info.can_extents ||
+      side_extents (m->primary, most, offset, SIDE_REQ_ONE, keep_first,
+                    &first) == -1 || !first.zero)
+    return end;
+  if (first.end != m->size)
+    first.end = round_down (first.end, m->granule);
+  return first.end > end ? first.end : end;
+}
+
+/* What differs is out of sync.  If it is not to be copied at once, the mirror
+ * has failed: it must not say that it is synchronised.
+ */
+static void
+tell_differences (struct mirror *m) REQUIRES (&m->lock)
+{
+  const struct mirror_verified *v = &m->verified;
+  uint64_t known = 0;
+  size_t i;
+
+  mirror_failed (m, "%" PRIu64 " bytes differ, the first at %" PRIu64 "%s",
+                 v->bytes_differing, v->extent[0].offset,
+                 v->repair ? ": they are copied again" : "");
+  if (v->repair || m->phase != PHASE_RUN)
+    return;
+  m->phase = PHASE_FAILED;
+  for (i = 0; i < v->nextents; i++) {
+    mirror_dirty (m, v->extent[i].offset, v->extent[i].length);
+    known += v->extent[i].length;
+  }
+  if (known < v->bytes_differing)
+    mirror_dirty (m, 0, m->size);
+}
+
+static void *
+verifier (void *opaque)
+{
+  struct mirror *m = opaque;
+  struct verifier v = { .m = m, .ours = malloc (COPY_MOST),
+                        .theirs = malloc (COPY_MOST) };
+  uint64_t offset = 0, end;
+
+  while (v.ours && v.theirs && offset < m->size) {
+    end = window_end (m, offset);
+    if (!window (&v, offset, end))
+      break;
+    offset = end;
+  }
+  mutex_lock (&m->lock);
+  if (offset < m->size && *m->verified.error == '\0')
+    snprintf (m->verified.error, MIRROR_WHY, "%s", v.ours && v.theirs
+              ? "the mirror was stopped, or lost its secondary"
+              : strerror (ENOMEM));
+  m->verified.running = false;
+  if (m->verified.bytes_differing)
+    tell_differences (m);
+  pthread_cond_broadcast (&m->changed);
+  mutex_unlock (&m->lock);
+  free (v.ours);
+  free (v.theirs);
+  mirror_map_free (&v.our_map);
+  mirror_map_free (&v.their_map);
+  return NULL;
+}
+
+int
+mirror_verify (struct mirror *m, bool repair, char why[MIRROR_WHY])
+{
+  int r = -1;
+
+  mutex_lock (&m->lock);
+  if (m->verified.running)
+    snprintf (why, MIRROR_WHY, "a comparison is running already");
+  else if (m->phase != PHASE_RUN || !m->connected || m->quit)
+    snprintf (why, MIRROR_WHY, "the mirror is %s; expected synchronised, "
+              "copying or resyncing", mirror_state_names[mirror_state (m)]);
+  else {
+    /* The last one has let go of the lock, or soon does. */
+    if (m->verify_started)
+      pthread_join (m->verify_thread, NULL);
+    memset (&m->verified, 0, sizeof m->verified);
+    m->verified.ever = m->verified.running = true;
+    m->verified.repair = repair;
+    m->verified.bytes_total = m->size;
+    r = pthread_create (&m->verify_thread, NULL, verifier, m);
+    m->verify_started = m->verified.running = r == 0;
+    if (r) {
+      snprintf (why, MIRROR_WHY, "%s", strerror (r));
+      r = -1;
+    }
+  }
+  mutex_unlock (&m->lock);
+  return r;
+}
+
+void
+mirror_verified (struct mirror *m, struct mirror_verified *verified)
+{
+  mutex_lock (&m->lock);
+  *verified = m->verified;
+  mutex_unlock (&m->lock);
+}

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What the tests of the filter's cache use beyond filter-functions.sh.  To be
+# sourced by bash.
+
+. "$(dirname "${BASH_SOURCE[0]}")/filter-functions.sh"
+
+# start_cache PARAMETERS…: server s, a cache of server u, over a RAM disk
+# unless $beneath is something else; its control socket is $tmp/control.
+beneath=("$mramdisk" size=16M)
+start_cache ()
+{
+  rm -f control
+  start_server s --filter="$filter" "${beneath[@]}" mnbd-mode=cache \
+    mnbd="$(sock_of u)" mnbd-control="$tmp/control" "$@"
+}
+
+# The cache keeps its connection, and an upstream waits for it to go.
+end_cache ()
+{
+  local i left=()
+  [ -e s.pid ] || return 0
+  end_of s
+  rm -f s.pid
+  for i in "${servers[@]}"; do
+    [ "$i" = s ] || left+=("$i")
+  done
+  servers=("${left[@]}")
+}
+at_exit end_cache
+
+# figure NAME: print one of cache_status.
+figure ()
+{
+  "$builddir/mblockctl" -s "$tmp/control" cache status --json |
+    /usr/bin/python3 -c \
+      'import json,sys; print(json.load(sys.stdin)["caches"][0][sys.argv[1]])' \
+      "$1"
+}
+
+is_figure ()
+{
+  [ "$(figure "$1")" = "$2" ]
+}
+
+# cache_refused EXPECTED NBDKIT-ARGUMENTS…: as filter_refused, but of what is
+# found only when nbdkit serves (with --run the command would have begun).
+cache_refused ()
+{
+  local expected=$1 rc=0
+  shift
+  timeout 30 nbdkit -f -U "$tmp/refused.sock" --filter="$filter" "$@" \
+    >refused 2>&1 </dev/null || rc=$?
+  rm -f refused.sock
+  check "status of $*: $(cat refused)" $rc 1
+  check "lines about $*" "$(wc -l <refused)" 1
+  grep -qF -e "nbdkit: error: " refused || fail "$*: $(cat refused)"
+  grep -qF -e "$expected" refused ||
+    fail "$*: got '$(cat refused)', expected '$expected'"
+}
+
+# random_file NAME BYTES
+random_file ()
+{
+  head -c "$2" /dev/urandom >"$1"
+}

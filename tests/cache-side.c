@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A side in memory for the tests of the cache. */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cache-side.h"
+
+#define PAGE 4096u
+
+static struct memory *
+memory_of (struct side *s)
+{
+  return (struct memory *) s;
+}
+
+/* splitmix64: numbers of its own for each thread that asks. */
+static uint64_t
+random_number (struct memory *m)
+{
+  uint64_t z = atomic_fetch_add (&m->seed, UINT64_C (0x9e3779b97f4a7c15));
+
+  z = (z ^ (z >> 30)) * UINT64_C (0xbf58476d1ce4e5b9);
+  z = (z ^ (z >> 27)) * UINT64_C (0x94d049bb133111eb);
+  return z ^ (z >> 31);
+}
+
+static bool
+fails (struct memory *m, unsigned chance)
+{
+  unsigned delay = atomic_load (&m->delay);
+
+  if (delay) {
+    struct timespec ts = { .tv_nsec = delay * 1000L };
+
+    nanosleep (&ts, NULL);
+  }
+  return chance && random_number (m) % 1000 < chance;
+}
+
+static void
+check (const struct memory *m, uint32_t count, uint64_t offset)
+{
+  const struct side_info *i = &m->side.info;
+
+  if (count == 0 || offset > i->size || count > i->size - offset ||
+      (offset | count) % i->block_min) {
+    fprintf (stderr, "a request that a side does not take: %lu at %llu\n",
+             (unsigned long) count, (unsigned long long) offset);
+    abort ();
+  }
+}
+
+static int
+fail (struct memory *m)
+{
+  errno = atomic_load (&m->error);
+  return -1;
+}
+
+static int
+memory_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
+{
+  struct memory *m = memory_of (s);
+
+  check (m, count, offset);
+  atomic_fetch_add (&m->reads, 1);
+  atomic_fetch_add (&m->read_bytes, count);
+  if (fails (m, atomic_load (&m->fail_reads))) {
+    /* Nobody may trust what is in the buffer then. */
+    memset (buf, 0xee, count);
+    return fail (m);
+  }
+  memory_peek (m, buf, count, offset);
+  return 0;
+}
+
+/* Store as many of the pages as there is room for. */
+static int
+store (struct memory *m, const uint8_t *buf, uint32_t count, uint64_t offset)
+  REQUIRES (&m->lock)
+{
+  while (count > 0) {
+    uint32_t n = PAGE - offset % PAGE;
+    uint64_t page = offset / PAGE;
+
+    if (n > count)
+      n = count;
+    if (!m->mapped[page]) {
+      if (m->pages >= atomic_load (&m->room)) {
+        errno = ENOSPC;
+        return -1;
+      }
+      m->mapped[page] = true;
+      m->pages++;
+    }
+    memcpy (m->data + offset, buf, n);
+    buf += n;
+    offset += n;
+    count -= n;
+  }
+  return 0;
+}
+
+static int
+memory_write (struct side *s, const void *buf, uint32_t count,
+              uint64_t offset, uint32_t flags)
+{
+  struct memory *m = memory_of (s);
+  bool bad;
+  int r;
+
+  (void) flags;
+  check (m, count, offset);
+  atomic_fetch_add (&m->writes, 1);
+  bad = fails (m, atomic_load (&m->fail_writes)) ||
+    (offset <= m->bad && m->bad - offset < count);
+  if (bad)
+    /* A part of it may have been written all the same. */
+    count = random_number (m) % count;
+  mutex_lock (&m->lock);
+  r = store (m, buf, count, offset);
+  mutex_unlock (&m->lock);
+  return bad ? fail (m) : r;
+}
+
+/* Zeros, and whole pages are not mapped any more. */
+static void
+clear (struct memory *m, uint32_t count, uint64_t offset)
+{
+  mutex_lock (&m->lock);
+  while (count > 0) {
+    uint32_t n = PAGE - offset % PAGE;
+
+    if (n > count)
+      n = count;
+    memset (m->data + offset, 0, n);
+    if (n == PAGE && m->mapped[offset / PAGE]) {
+      m->mapped[offset / PAGE] = false;
+      m->pages--;
+    }
+    offset += n;
+    count -= n;
+  }
+  mutex_unlock (&m->lock);
+}
+
+static int
+memory_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct memory *m = memory_of (s);
+
+  (void) flags;
+  check (m, count, offset);
+  atomic_fetch_add (&m->zeroes, 1);
+  if (fails (m, atomic_load (&m->fail_writes))) {
+    clear (m, random_number (m) % count, offset);
+    return fail (m);
+  }
+  clear (m, count, offset);
+  return 0;
+}
+
+static int
+memory_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct memory *m = memory_of (s);
+
+  (void) flags;
+  check (m, count, offset);
+  atomic_fetch_add (&m->trims, 1);
+  if (fails (m, atomic_load (&m->fail_writes)))
+    return fail (m);
+  clear (m, count, offset);
+  return 0;
+}
+
+static int
+memory_flush (struct side *s)
+{
+  struct memory *m = memory_of (s);
+
+  atomic_fetch_add (&m->flushes, 1);
+  return fails (m, atomic_load (&m->fail_flushes)) ? fail (m) : 0;
+}
+
+static int
+memory_cache (struct side *s, uint32_t count, uint64_t offset)
+{
+  check (memory_of (s), count, offset);
+  return 0;
+}
+
+static int
+memory_extents (struct side *s, uint32_t count, uint64_t offset,
+                uint32_t flags, side_extent_fn fn, void *opaque)
+{
+  struct memory *m = memory_of (s);
+  uint64_t end = offset + count;
+
+  check (m, count, offset);
+  atomic_fetch_add (&m->extents, 1);
+  if (fails (m, atomic_load (&m->fail_reads)))
+    return fail (m);
+  while (offset < end) {
+    uint64_t to = (offset / PAGE + 1) * PAGE;
+    bool mapped;
+
+    mutex_lock (&m->lock);
+    mapped = m->mapped[offset / PAGE];
+    while (to < end && m->mapped[to / PAGE] == mapped)
+      to += PAGE;
+    mutex_unlock (&m->lock);
+    if (to > end)
+      to = end;
+    if (fn (opaque, offset, to - offset,
+            mapped ? 0 : SIDE_HOLE | SIDE_ZERO) == -1)
+      return -1;
+    offset = to;
+    if (flags & SIDE_REQ_ONE)
+      break;
+  }
+  return 0;
+}
+
+static void
+memory_close (struct side *s)
+{
+  (void) s;
+}
+
+static const struct side_ops memory_ops = {
+  .read = memory_read,
+  .write = memory_write,
+  .zero = memory_zero,
+  .trim = memory_trim,
+  .flush = memory_flush,
+  .cache = memory_cache,
+  .extents = memory_extents,
+  .close = memory_close,
+};
+
+void
+memory_init (struct memory *m, uint64_t size)
+{
+  memset (m, 0, sizeof *m);
+  m->side.ops = &memory_ops;
+  m->side.info = (struct side_info) {
+    .size = size, .can_flush = true, .can_fua = true, .can_trim = true,
+    .can_zero = true, .can_fast_zero = true, .can_cache = true,
+    .can_extents = true, .can_multi_conn = true, .block_min = 1,
+  };
+  mutex_init (&m->lock);
+  m->data = calloc (1, size);
+  m->mapped = calloc (size / PAGE + 1, sizeof *m->mapped);
+  if (m->data == NULL || m->mapped == NULL)
+    abort ();
+  atomic_store (&m->room, UINT64_MAX);
+  atomic_store (&m->bad, UINT64_MAX);
+  atomic_store (&m->error, EIO);
+}
+
+void
+memory_destroy (struct memory *m)
+{
+  mutex_destroy (&m->lock);
+  free (m->data);
+  free (m->mapped);
+}
+
+void
+memory_peek (struct memory *m, void *buf, uint32_t count, uint64_t offset)
+{
+  mutex_lock (&m->lock);
+  memcpy (buf, m->data + offset, count);
+  mutex_unlock (&m->lock);
+}
+
+void
+memory_poke (struct memory *m, const void *buf, uint32_t count,
+             uint64_t offset)
+{
+  uint64_t page;
+
+  mutex_lock (&m->lock);
+  memcpy (m->data + offset, buf, count);
+  for (page = offset / PAGE; page <= (offset + count - 1) / PAGE; page++)
+    if (!m->mapped[page]) {
+      m->mapped[page] = true;
+      m->pages++;
+    }
+  mutex_unlock (&m->lock);
+}
+
+uint64_t
+memory_pages (struct memory *m)
+{
+  uint64_t n;
+
+  mutex_lock (&m->lock);
+  n = m->pages;
+  mutex_unlock (&m->lock);
+  return n;
+}

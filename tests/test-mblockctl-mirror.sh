@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# mblockctl mirror, for people and for programs, with a real mirror.
+
+. "$(dirname "$0")/mirror-functions.sh"
+
+export MBLOCK_SOCKET=$tmp/control
+ctl=$builddir/mblockctl
+
+# ctl_is STATUS TEXT ARGUMENT…: it exits so, and prints that.
+ctl_is ()
+{
+  local status=$1 text=$2 rc=0
+  shift 2
+  "$ctl" mirror "$@" >out 2>err </dev/null || rc=$?
+  check "status of mirror $*: $(cat err)" $rc "$status"
+  grep -qF -e "$text" out err ||
+    fail "mirror $*: got '$(cat out err)', expected '$text'"
+}
+
+start_server u "$mramdisk" size=64M
+start_server d "$mramdisk" size=64M
+nbdsh -u "$(uri '' d)" -c 'h.pwrite(b"a" * (24 << 20), 0)'
+start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-rate=16M
+
+step "while it copies"
+ctl_is 0 'copying' status
+grep -qF ' of at most 16.8M/s' out || grep -q 'rate .*of at most' out ||
+  fail "no limit of the rate: $(cat out)"
+grep -q 'done  *\[#*\.*\] ' out || fail "no bar: $(cat out)"
+ctl_is 1 'expected synchronised, or force' stop
+
+step "wait for the end, with a progress bar on a terminal"
+/usr/bin/python3 - "$ctl" <<'END'
+import os, pty, sys
+
+out = b""
+
+def read(fd):
+    global out
+    data = os.read(fd, 1024)
+    out += data
+    return data
+
+os.environ["TERM"] = "xterm"
+status = pty.spawn([sys.argv[1], "mirror", "start", "--wait"], read)
+if status != 0 or b"copying [#" not in out or b"synchronised" not in out:
+    raise SystemExit("FAIL: status %d: %r" % (status, out))
+END
+ctl_is 0 'synchronised' status --wait
+ctl_is 0 '"state": "synchronised"' status --json
+ctl_is 0 'the mirror runs already' start
+ctl_is 0 'synchronised' start --wait
+
+step "compare"
+ctl_is 0 'has the result' verify
+wait_for "the end of the comparison" \
+  sh -c "'$ctl' mirror status | grep -q 'compared  *64M of 64M$'"
+nbdsh -u "$(uri '' u)" -c 'h.pwrite(b"b" * 512, 1 << 20)'
+ctl_is 1 '512 bytes differ' verify --wait
+check "offsets" "$(sed -n 2p out | xargs)" "1048576 512"
+ctl_is 0 'failed' status
+ctl_is 0 'synchronised' start --resume --wait
+nbdsh -u "$(uri '' u)" -c 'h.pwrite(b"b" * 512, 1 << 20)'
+ctl_is 1 '; they are copied again' verify --wait --repair
+ctl_is 0 'synchronised' status --wait
+ctl_is 0 'both sides are the same' verify --wait
+
+step "stop and start"
+ctl_is 0 ': the secondary is consistent' stop
+ctl_is 0 'stopped' status
+ctl_is 1 'stopped already' stop
+ctl_is 1 'the mirror is stopped' status --wait
+ctl_is 0 'started' start --resume
+ctl_is 0 'synchronised' status --wait
+ctl_is 0 '"consistent": true' stop --json
+ctl_is 0 'synchronised' start --wait
+crash_server u
+wait_mirror degraded
+ctl_is 0 'degraded' status
+ctl_is 0 'the secondary is lost' status
+ctl_is 0 ': the secondary is not consistent' stop --force
+
+step "what makes no sense"
+ctl_is 2 'expected status, start, stop or verify' pause
+ctl_is 2 '--force: start does not take it' start --force
+ctl_is 2 '--wait: stop does not take it' stop --wait
+ctl_is 2 'expected: mblockctl mirror' status a b
+ctl_is 1 'there is no mirror of export "x"' stop x
+[ "$(wc -l <err)" = 1 ] || fail "more than one line: $(cat err)"
+
+# Before the primary's server, which would wait for it.
+stop_server s

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# What cannot be a cache is refused when nbdkit starts, in one line.
+
+. "$(dirname "$0")/cache-functions.sh"
+
+m=mnbd-mode=cache
+u="mnbd=$(sock_of u)"
+start_server u "$mramdisk" size=8M
+
+step "a plugin that is smaller than the upstream"
+cache_refused 'the plugin has 4194304 bytes, but the upstream has 8388608' \
+  "$mramdisk" size=4M $m "$u"
+cache_refused 'the plugin has 8388607 bytes, but the upstream has 8388608' \
+  memory 8388607 $m "$u"
+
+step "a plugin that is read-only"
+cache_refused 'mnbd-mode=cache: export "d": the plugin'"'s export is read-only" \
+  "$mramdisk" disk=d,size=8M,readonly=true default=d $m "$u"
+
+step "an upstream that is not there"
+cache_refused '/nosuch' "$mramdisk" size=8M $m \
+  "mnbd=nbd+unix:///?socket=$tmp/nosuch"
+
+step "parameters"
+filter_refused 'mnbd-cache=sometimes: expected writethrough or writeback' \
+  "$mramdisk" size=8M $m "$u" mnbd-cache=sometimes
+for key in mnbd-cache-max mnbd-cache-dirty-max; do
+  for value in "" -1 1 1023k much 1Q 999999999T; do
+    filter_refused "$key=$value: expected a size of at least 1M" \
+      "$mramdisk" size=8M $m "$u" mnbd-cache=writeback $key=$value
+  done
+done
+for value in "" 0 -1 soon 1.5 86401; do
+  filter_refused \
+    "mnbd-cache-dirty-age=$value: expected a number of seconds from 1 to" \
+    "$mramdisk" size=8M $m "$u" mnbd-cache=writeback \
+    mnbd-cache-dirty-age="$value"
+done
+filter_refused \
+  'mnbd-cache-dirty-max=1M: expected mnbd-cache=writeback with it' \
+  "$mramdisk" size=8M $m "$u" mnbd-cache-dirty-max=1M
+filter_refused 'mnbd-cache-dirty-age=1: expected mnbd-cache=writeback with it' \
+  "$mramdisk" size=8M $m "$u" mnbd-cache-dirty-age=1
+filter_refused \
+  'mnbd-cache-dirty-max=2M: expected at most half of mnbd-cache-max' \
+  "$mramdisk" size=8M $m "$u" mnbd-cache=writeback mnbd-cache-max=3M \
+  mnbd-cache-dirty-max=2M
+filter_refused 'mnbd-cache-max=1M: expected mnbd-mode=cache with it' \
+  "$mramdisk" size=8M mnbd-mode=forward "$u" mnbd-cache-max=1M

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The filter's control socket: what it says, its mode, and that it goes with the
+# server; beside it the plugin's own.
+
+. "$(dirname "$0")/filter-functions.sh"
+
+start_server u "$mramdisk" size=8M
+start_server s --filter="$filter" "$mramdisk" size=1M \
+  control="$tmp/plugin.ctl" mnbd-socket="$tmp/u.sock" mnbd-mode=forward \
+  mnbd-control=control
+check "mode" "$(stat -c %a control)" 600
+export version
+version=$("$builddir/mblockctl" --version | sed -n '1s/.* //p')
+python <<'END'
+from controltest import *
+
+c = Control()
+check("version", c.call("version"),
+      {"name": "mnbd", "version": os.environ["version"], "protocol": 1,
+       "mode": "forward"})
+methods = [m["name"] for m in c.call("help")["methods"]]
+check("the first", methods[:2], ["version", "help"])
+check("no method of the plugin's", "disk_list" in methods, False)
+END
+MBLOCK_SOCKET=$tmp/plugin.ctl "$builddir/mblockctl" list >out
+stop_server s
+[ ! -e control ] || fail "the socket is still there"
+
+start_server s --filter="$filter" "$mramdisk" size=1M \
+  mnbd-socket="$tmp/u.sock" mnbd-mode=forward mnbd-control="$tmp/control" \
+  mnbd-control-mode=660
+check "mode" "$(stat -c %a control)" 660
+
+step "the socket of a server that lives is not taken away from it"
+filter_refused "mnbd-control=$tmp/control: " "$mramdisk" \
+  mnbd-socket="$tmp/u.sock" mnbd-mode=forward mnbd-control="$tmp/control"

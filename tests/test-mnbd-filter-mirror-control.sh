@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The mirror's methods: stop, start, verify, what is refused when.
+
+. "$(dirname "$0")/mirror-functions.sh"
+
+start_server u "$mramdisk" size=16M
+start_mirror "$mramdisk" size=16M
+mirror <<'END'
+s = synchronised()
+check("nothing yet", (s["stopped"], s["verify"], s["last_error"]),
+      (None, None, None))
+h = connect()
+h.pwrite(b"a" * (4 * MiB), 3 * MiB)
+check("it runs", control.call("mirror_start")["started"], False)
+
+v = verify()
+check("verify", (v["bytes_differing"], v["extents"], v["error"]),
+      (0, [], None))
+check("all of it", (v["bytes_done"], v["bytes_total"], v["bytes_skipped"]),
+      (16 * MiB, 16 * MiB, 0))
+
+# Somebody writes to the secondary behind our back.
+u = connect(server="u")
+u.pwrite(b"b" * 1000, 4 * MiB)
+u.pwrite(b"c", 10 * MiB)
+v = verify()
+check("extents", v["extents"], [{"offset": 4 * MiB, "length": 1024},
+                                {"offset": 10 * MiB, "length": 512}])
+check("differing", v["bytes_differing"], 1536)
+s = status()
+check("state", (s["state"], s["bytes_out_of_sync"], s["last_error"]),
+      ("failed", 2 * 65536, "1536 bytes differ, the first at 4194304"))
+control.refused("EBUSY", "the mirror is failed", "mirror_stop")
+control.call("mirror_start", resume=True)
+synchronised()
+same()
+
+u.pwrite(b"b" * 1000, 4 * MiB)
+v = verify(repair=True)
+check("differing", v["bytes_differing"], 1024)
+synchronised()
+same()
+
+r = control.call("mirror_stop")
+check("stop", (r["consistent"], r["writes"]), (True, 1))
+check("time", len(r["time"]), len("2026-01-01T00:00:00.000000Z"))
+s = status()
+check("state", s["state"], "stopped")
+check("as answered", s["stopped"], {k: v for k, v in r.items()
+                                    if k != "export"})
+control.refused("EBUSY", "stopped already", "mirror_stop")
+control.refused("EBUSY", "the mirror is stopped", "mirror_verify")
+h.pwrite(b"d" * 10, 0)
+check("alone", bytes(u.pread(1, 0)), b"\0")
+check("out of sync", status()["bytes_out_of_sync"], 65536)
+h.flush()
+
+check("start", control.call("mirror_start", resume=True)["started"], True)
+s = synchronised()
+check("sent", s["bytes_sent"] <= 65536, True)
+same()
+
+control.call("mirror_stop")
+u.pwrite(b"e" * 10, 15 * MiB)
+control.call("mirror_start")
+synchronised()
+same()
+control.refused(-32602, "", "mirror_stop", force=1)
+control.refused("ENOENT", 'no mirror of export "x"', "mirror_stop",
+                export="x")
+END
+
+step "stop while it is not synchronised"
+crash_server u
+wait_mirror degraded
+mirror <<'END'
+connect().pwrite(b"f", 0)
+control.refused("EBUSY", "the mirror is degraded, and 65536 bytes are out of "
+                "sync; expected synchronised, or force", "mirror_stop")
+check("force", control.call("mirror_stop", force=True)["consistent"], False)
+END
+stop_server s
+
+step "one that begins later"
+start_mirror "$mramdisk" size=16M mnbd-start=false
+mirror <<'END'
+check("state", status()["state"], "stopped")
+connect().pwrite(b"g" * MiB, MiB)
+control.call("mirror_start")
+wait_state("degraded")
+while status()["last_error"] is None:
+    time.sleep(0.02)
+check("error", status()["last_error"].startswith(
+    "the secondary cannot be connected: "), True)
+END
+start_server u "$mramdisk" size=16M
+synchronised_and_same
+stop_server s
+stop_server u
+
+step "another mode has no mirror"
+start_server u "$mramdisk" size=16M
+start_server s --filter="$filter" "$mramdisk" size=16M \
+  mnbd-socket="$tmp/u.sock" mnbd-mode=forward mnbd-control=control
+nbdsh -c 'from controltest import *' -c '
+for method in "status", "start", "stop", "verify":
+    Control().refused("ENOENT", "there is no mirror: mnbd-mode is forward",
+                      "mirror_" + method)'

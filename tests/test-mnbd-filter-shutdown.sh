@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The filter ends in good order: with and without clients, with the upstream
+# there, away, or silent; and what a client wrote and did not flush is upstream.
+
+. "$(dirname "$0")/filter-functions.sh"
+
+# ends SECONDS: server s ends by itself within them, with status 0.
+ends ()
+{
+  local before=$SECONDS
+  stop_server s
+  [ $((SECONDS - before)) -le "$1" ] || fail "it took $((SECONDS - before)) s"
+}
+serve_filter ()
+{
+  start_server s --filter="$filter" "$mramdisk" size=1M mnbd-mode=forward \
+    mnbd-socket="$tmp/u.sock" mnbd-control="$tmp/control" "$@"
+}
+
+step "nobody came"
+serve_filter
+ends 5
+
+step "shared, with the upstream there and away"
+fault_server u
+serve_filter mnbd-shared=true
+ends 5
+serve_filter mnbd-shared=true
+tell u down
+ends 5
+tell u up
+
+step "a client that goes without a flush"
+serve_filter
+python <<'END'
+connect().pwrite(b"written", 0)
+os._exit(0)
+END
+ends 10
+check "upstream" "$(requests u write | wc -l)" 1
+check "flushed" "$(requests u flush | wc -l)" 1
+
+step "a client whose request waits for a server that is away"
+serve_filter mnbd-reconnect=600
+python <<'END' &
+h = connect()
+h.pread(1, 0)
+open("ready", "w").close()
+try:
+    while True:
+        h.pread(1, 0)
+except nbd.Error:
+    pass
+END
+client=$!
+wait_for "the client" [ -e ready ]
+tell u down
+sleep 0.5
+ends 15
+wait $client

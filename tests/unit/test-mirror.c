@@ -1,0 +1,878 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The mirror's engine, with sides in memory that fail on purpose. */
+
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "memory-side.h"
+#include "mirror.h"
+
+#define MIB (UINT64_C (1) << 20)
+#define GRANULE MIRROR_GRANULE
+
+/* A size that no granule and no block divides. */
+#define ODD (5 * MIB + 12345)
+
+struct fixture {
+  struct memory_side *primary, *secondary;
+  struct pair pair;
+  struct mirror_options o;
+  struct mirror *m;
+  struct side *client;
+};
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char last_error[1024];
+
+static void
+log_line (enum engine_log level, const char *fmt, ...)
+{
+  va_list ap;
+
+  if (level != ENGINE_ERROR)
+    return;
+  pthread_mutex_lock (&log_lock);
+  va_start (ap, fmt);
+  vsnprintf (last_error, sizeof last_error, fmt, ap);
+  va_end (ap);
+  pthread_mutex_unlock (&log_lock);
+}
+
+static void
+nap (void)
+{
+  nanosleep (&(struct timespec) { .tv_nsec = 1000000 }, NULL);
+}
+
+static void
+prepare (struct fixture *f, uint64_t size)
+{
+  memset (f, 0, sizeof *f);
+  f->primary = memory_side (size);
+  f->secondary = memory_side (size);
+}
+
+static void
+start (struct fixture *f)
+{
+  f->pair = (struct pair) { .export_name = "x", .local = &f->primary->side,
+                            .upstream = &f->secondary->side,
+                            .log = log_line };
+  f->o.pair = &f->pair;
+  f->m = mirror_new (&f->o);
+  assert_non_null (f->m);
+  f->client = mirror_client (f->m, &f->primary->side);
+  assert_non_null (f->client);
+}
+
+static void
+finish (struct fixture *f)
+{
+  if (f->m) {
+    side_close (f->client);
+    mirror_end (f->m);
+    mirror_free (f->m);
+  }
+  memory_free (f->primary);
+  memory_free (f->secondary);
+}
+
+static enum mirror_state
+state_of (struct fixture *f)
+{
+  struct mirror_status s;
+
+  mirror_status (f->m, &s);
+  return s.state;
+}
+
+static void
+wait_state (struct fixture *f, enum mirror_state state)
+{
+  unsigned i;
+
+  for (i = 0; i < 60000 && state_of (f) != state; i++)
+    nap ();
+  if (state_of (f) != state)
+    fail_msg ("state %s, expected %s: %s", mirror_state_names[state_of (f)],
+              mirror_state_names[state], last_error);
+}
+
+static void
+assert_equal_sides (struct fixture *f)
+{
+  assert_int_equal (f->primary->side.info.size,
+                    memory_difference (f->primary, f->secondary));
+}
+
+static void
+fill (struct memory_side *m, uint64_t offset, uint64_t count, unsigned seed)
+{
+  char *buf = malloc (count);
+  uint64_t i;
+
+  for (i = 0; i < count; i++)
+    buf[i] = 1 + rand_r (&seed) % 255;
+  assert_int_equal (0, side_write (&m->side, buf, count, offset, 0));
+  m->bytes_written -= count;
+  free (buf);
+}
+
+static void
+put (struct fixture *f, uint64_t offset, uint32_t count, int byte)
+{
+  char *buf = malloc (count);
+
+  memset (buf, byte, count);
+  assert_int_equal (0, side_write (f->client, buf, count, offset, 0));
+  free (buf);
+}
+
+/* ----------------------------------------------------------- first copy */
+
+static void
+test_copy (void **state)
+{
+  struct fixture f;
+  struct mirror_status s;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 0, 100000, 1);
+  fill (f.primary, 2 * MIB + 5000, MIB, 2);
+  fill (f.primary, ODD - 3, 3, 3);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  mirror_status (f.m, &s);
+  assert_int_equal (0, s.bytes_out_of_sync);
+  assert_int_equal (s.bytes_total, s.bytes_done);
+  assert_int_equal (ODD, s.bytes_done);
+  assert_int_equal (0, s.bytes_zeroed); /* the secondary was empty */
+  finish (&f);
+}
+
+/* Holes are zeroed, not sent, and what is zero is not zeroed. */
+static void
+test_holes (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 16 * MIB);
+  fill (f.primary, MIB, 4096, 1);
+  fill (f.secondary, 8 * MIB, 8192, 2);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  assert_int_equal (4096, f.secondary->bytes_written);
+  assert_in_range (f.secondary->bytes_zeroed, 8192, 16 * MIB);
+  finish (&f);
+
+  prepare (&f, 16 * MIB);
+  fill (f.secondary, 0, 3 * MIB, 2);
+  f.secondary->side.info.can_zero = false;
+  f.secondary->side.info.can_fast_zero = false;
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  finish (&f);
+}
+
+/* Without block status on either side. */
+static void
+test_no_extents (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 70000, 100000, 1);
+  fill (f.secondary, 0, ODD, 2);
+  f.primary->side.info.can_extents = false;
+  f.secondary->side.info.can_extents = false;
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  assert_in_range (f.secondary->bytes_written, 100000, MIB);
+  finish (&f);
+}
+
+static void
+test_sizes (void **state)
+{
+  static const uint64_t sizes[] = { 0, 1, 511, 4096, 65535, 65536, 65537,
+                                    2 * 1024 * 1024 + 1 };
+  struct fixture f;
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    prepare (&f, sizes[i]);
+    if (sizes[i])
+      fill (f.primary, 0, sizes[i], i);
+    start (&f);
+    wait_state (&f, MIRROR_SYNCHRONISED);
+    assert_equal_sides (&f);
+    if (sizes[i])
+      put (&f, sizes[i] - 1, 1, 'z');
+    assert_equal_sides (&f);
+    finish (&f);
+  }
+}
+
+static void
+test_refused (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  f.pair = (struct pair) { .export_name = "x", .local = &f.primary->side,
+                           .upstream = &f.secondary->side, .log = log_line };
+  f.o.pair = &f.pair;
+  f.secondary->side.info.size = ODD - 1;
+  assert_null (mirror_new (&f.o));
+  assert_string_equal (last_error, "mirror of export \"x\": the secondary's "
+                       "size is 5255224 bytes, expected the primary's, "
+                       "5255225");
+  f.secondary->side.info.size = ODD;
+  f.secondary->side.info.readonly = true;
+  assert_null (mirror_new (&f.o));
+  assert_non_null (strstr (last_error, "the secondary is read-only"));
+  f.secondary->side.info.readonly = false;
+  f.secondary->side.info.block_min = 512;
+  assert_null (mirror_new (&f.o));
+  assert_non_null (strstr (last_error, "expected a multiple of the "
+                           "secondary's minimum block size, 512"));
+  f.secondary->side.info.block_min = 1;
+  f.secondary->down = true;
+  assert_null (mirror_new (&f.o));
+  f.secondary->down = false;
+  f.primary->side.info.readonly = true;
+  assert_null (mirror_new (&f.o));
+  assert_non_null (strstr (last_error, "the primary is read-only"));
+  finish (&f);
+}
+
+/* --------------------------------------------------------------- changes */
+
+static void
+test_changes (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 0, ODD, 1);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  put (&f, 1000, 3 * 65536, 'a');
+  assert_int_equal (0, side_zero (f.client, 100001, 70001, 0));
+  assert_int_equal (0, side_zero (f.client, 65536, 3 * MIB, SIDE_MAY_TRIM));
+  assert_int_equal (0, side_trim (f.client, 9999, 4 * MIB, 0));
+  assert_int_equal (0, side_zero (f.client, 10, 10, SIDE_FAST_ZERO));
+  assert_equal_sides (&f);
+  assert_int_equal (MIRROR_SYNCHRONISED, state_of (&f));
+  /* FUA is on stable storage. */
+  assert_int_equal (0, side_write (f.client, "xyz", 3, 5, SIDE_FUA));
+  assert_memory_equal (f.secondary->stable + 5, "xyz", 3);
+  f.secondary->side.info.can_fua = false;
+  assert_int_equal (0, side_write (f.client, "abc", 3, 5, SIDE_FUA));
+  assert_memory_equal (f.secondary->stable + 5, "abc", 3);
+  put (&f, 0, ODD, 'q');
+  assert_int_equal (0, side_flush (f.client));
+  assert_memory_equal (f.secondary->stable, f.primary->data, ODD);
+  assert_memory_equal (f.primary->stable, f.primary->data, ODD);
+  finish (&f);
+}
+
+/* The secondary's blocks are larger than the clients'. */
+static void
+test_blocks (void **state)
+{
+  struct fixture f;
+  unsigned i, seed = 1;
+
+  (void) state;
+  prepare (&f, 4 * MIB);
+  fill (f.primary, 0, 4 * MIB, 1);
+  f.secondary->side.info.block_min = 4096;
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  for (i = 0; i < 200; i++) {
+    uint64_t offset = rand_r (&seed) % (4 * MIB - 20000);
+    uint32_t count = 1 + rand_r (&seed) % 20000;
+
+    if (i % 3)
+      put (&f, offset, count, i);
+    else
+      assert_int_equal (0, side_zero (f.client, count, offset,
+                                      SIDE_MAY_TRIM));
+  }
+  put (&f, 4 * MIB - 1, 1, 'e');
+  assert_equal_sides (&f);
+  assert_int_equal (MIRROR_SYNCHRONISED, state_of (&f));
+  finish (&f);
+}
+
+/* ---------------------------------------------------------------- faults */
+
+static void
+test_lost (void **state)
+{
+  struct fixture f;
+  struct mirror_status s;
+
+  (void) state;
+  prepare (&f, 16 * MIB);
+  fill (f.primary, 0, 16 * MIB, 1);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  put (&f, 5 * MIB, 10, 'a');
+  assert_int_equal (MIRROR_DEGRADED, state_of (&f));
+  put (&f, 6 * MIB, 10, 'b');
+  assert_int_equal (0, side_flush (f.client));
+  mirror_status (f.m, &s);
+  assert_int_equal (2 * GRANULE, s.bytes_out_of_sync);
+  assert_int_equal (1, s.outages);
+  assert_non_null (strstr (s.error, "the secondary is lost"));
+  f.secondary->bytes_written = 0;
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  /* Only what was dirty was sent. */
+  assert_int_equal (2 * GRANULE, f.secondary->bytes_written);
+  finish (&f);
+}
+
+/* Without any request, the job sees that it is gone. */
+static void
+test_lost_idle (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, MIB);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  wait_state (&f, MIRROR_DEGRADED);
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  finish (&f);
+}
+
+/* Y3: what was not flushed is lost with a volatile cache. */
+static void
+test_volatile (void **state)
+{
+  struct fixture f;
+  struct mirror_status s;
+
+  (void) state;
+  prepare (&f, 16 * MIB);
+  fill (f.primary, 0, 16 * MIB, 1);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  put (&f, 0, 100, 'f');
+  assert_int_equal (0, side_flush (f.client));
+  put (&f, 3 * MIB, 2 * GRANULE, 'u');
+  put (&f, 7 * MIB, MIB, 'v');
+  memory_crash (f.secondary, LOSE_UNFLUSHED, true);
+  put (&f, 9 * MIB, 10, 'w');
+  mirror_status (f.m, &s);
+  assert_int_equal (MIRROR_DEGRADED, s.state);
+  assert_int_equal ((2 + 16 + 1) * GRANULE, s.bytes_out_of_sync);
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+
+  /* A flush that fails has dropped something. */
+  put (&f, 3 * MIB, 100, 'x');
+  memory_set (f.secondary, fail_flushes, 1);
+  assert_int_equal (0, side_flush (f.client));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  finish (&f);
+}
+
+/* A RAM disk that was started anew. */
+static void
+test_back_empty (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 16 * MIB);
+  fill (f.primary, MIB, 8 * MIB, 1);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  memory_crash (f.secondary, LOSE_ALL, true);
+  put (&f, 5 * MIB, 10, 'a');
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  /* Without block status, samples tell. */
+  f.secondary->side.info.can_extents = false;
+  memory_crash (f.secondary, LOSE_ALL, true);
+  put (&f, 5 * MIB, 10, 'b');
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  finish (&f);
+}
+
+/* One that has changed is refused, until it is as it was. */
+static void
+test_back_other (void **state)
+{
+  struct fixture f;
+  struct mirror_status s;
+  unsigned i;
+
+  (void) state;
+  prepare (&f, MIB);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  wait_state (&f, MIRROR_DEGRADED);
+  f.secondary->side.info.readonly = true;
+  memory_up (f.secondary);
+  for (i = 0; i < 10000; i++) {
+    mirror_status (f.m, &s);
+    if (strstr (s.error, "read-only"))
+      break;
+    nap ();
+  }
+  assert_non_null (strstr (s.error, "read-only"));
+  assert_int_equal (MIRROR_DEGRADED, s.state);
+  memory_set (f.secondary, down, true);
+  for (i = 0; i < 200; i++)
+    nap ();
+  f.secondary->side.info.readonly = false;
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  finish (&f);
+}
+
+static void
+test_on_error_fail (void **state)
+{
+  struct fixture f;
+  char c;
+
+  (void) state;
+  prepare (&f, MIB);
+  f.o.fail = true;
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  put (&f, 0, 1, 'a');
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  assert_errno (EIO, side_write (f.client, "b", 1, 1, 0));
+  assert_errno (EIO, side_write (f.client, "c", 1, 2, 0));
+  assert_errno (EIO, side_flush (f.client));
+  assert_int_equal (0, side_read (f.client, &c, 1, 0));
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_int_equal (0, side_write (f.client, "b", 1, 1, 0));
+  assert_equal_sides (&f);
+  finish (&f);
+}
+
+/* A primary that fails: the client gets its error, the job tells. */
+static void
+test_primary_fails (void **state)
+{
+  struct fixture f;
+  struct mirror_status s;
+
+  (void) state;
+  prepare (&f, 4 * MIB);
+  fill (f.primary, 0, 4 * MIB, 1);
+  f.primary->fail_with = ENOMEDIUM;
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  memory_set (f.primary, fail_writes, 1);
+  assert_errno (ENOMEDIUM, side_write (f.client, "abcdef", 6, 99, 0));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+
+  memory_set (f.primary, fail_reads, 1);
+  memory_set (f.primary, fail_writes, 1);
+  assert_errno (ENOMEDIUM, side_write (f.client, "abcdef", 6, 99, 0));
+  wait_state (&f, MIRROR_FAILED);
+  mirror_status (f.m, &s);
+  assert_string_equal (s.error, "the primary cannot be read at 0: "
+                       "No medium found");
+  /* The rest of the disk is mirrored all the same. */
+  put (&f, 2 * MIB, 100, 'm');
+  assert_int_equal ('m', f.secondary->data[2 * MIB]);
+  assert_int_equal (GRANULE, s.bytes_out_of_sync);
+  assert_true (mirror_start (f.m, true));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  finish (&f);
+}
+
+/* --------------------------------------------------------------- control */
+
+static void
+test_stop_start (void **state)
+{
+  struct fixture f;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  unsigned connects;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, 4 * MIB, 1);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_false (mirror_start (f.m, false));
+  put (&f, 100, 100, 'a');
+  assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
+  assert_true (stopped.consistent);
+  assert_int_equal (1, stopped.writes);
+  assert_true (stopped.time.tv_sec > 0);
+  assert_true (f.secondary->lost);      /* disconnected */
+  assert_memory_equal (f.secondary->stable, f.primary->data, 8 * MIB);
+  assert_int_equal (-1, mirror_stop (f.m, true, &stopped, why));
+  assert_string_equal (why, "the mirror is stopped already");
+
+  put (&f, 5 * MIB, 100, 'b');
+  assert_int_equal (0, f.secondary->data[5 * MIB]);
+  connects = f.secondary->connects;
+  f.secondary->bytes_written = 0;
+  assert_true (mirror_start (f.m, true));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  assert_int_equal (connects + 1, f.secondary->connects);
+  assert_in_range (f.secondary->bytes_written, 4096, GRANULE);
+
+  assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
+  f.secondary->data[77] ^= 1;   /* somebody uses it */
+  assert_true (mirror_start (f.m, false));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  put (&f, 0, 1, 'c');
+  assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
+  assert_string_equal (why, "the mirror is degraded, and 65536 bytes are out "
+                       "of sync; expected synchronised, or force");
+  assert_int_equal (0, mirror_stop (f.m, true, &stopped, why));
+  assert_false (stopped.consistent);
+  finish (&f);
+}
+
+/* It begins stopped, and the secondary need not be there. */
+static void
+test_start_later (void **state)
+{
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 0, MIB, 1);
+  f.o.stopped = true;
+  f.secondary->down = true;
+  f.secondary->lost = true;
+  start (&f);
+  assert_int_equal (MIRROR_STOPPED, state_of (&f));
+  put (&f, 2 * MIB, 100, 'a');
+  assert_int_equal (0, side_flush (f.client));
+  assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
+  memory_up (f.secondary);
+  assert_true (mirror_start (f.m, true));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  finish (&f);
+}
+
+static void
+verify (struct fixture *f, bool repair, struct mirror_verified *v)
+{
+  char why[MIRROR_WHY];
+
+  assert_int_equal (0, mirror_verify (f->m, repair, why));
+  do {
+    nap ();
+    mirror_verified (f->m, v);
+  } while (v->running);
+}
+
+static void
+test_verify (void **state)
+{
+  static struct mirror_verified v;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 0, MIB, 1);
+  fill (f.primary, 4 * MIB, 100, 1);
+  start (&f);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  verify (&f, false, &v);
+  assert_string_equal ("", v.error);
+  assert_int_equal (0, v.bytes_differing);
+  assert_int_equal (ODD, v.bytes_done);
+
+  f.secondary->data[1000] ^= 1;
+  f.secondary->data[1024] ^= 1;
+  f.secondary->data[4 * MIB + 5] ^= 1;
+  fill (f.secondary, ODD - 2, 2, 5);
+  verify (&f, false, &v);
+  assert_int_equal (3, v.nextents);
+  assert_int_equal (512, v.extent[0].offset);
+  assert_int_equal (1024, v.extent[0].length);
+  assert_int_equal (4 * MIB, v.extent[1].offset);
+  assert_int_equal (512, v.extent[1].length);
+  assert_true (v.extent[2].offset <= ODD - 2);
+  assert_int_equal (ODD, v.extent[2].offset + v.extent[2].length);
+  assert_int_not_equal (ODD, memory_difference (f.primary, f.secondary));
+  /* It is not synchronised then, and says so. */
+  assert_int_equal (MIRROR_FAILED, state_of (&f));
+  assert_int_equal (-1, mirror_verify (f.m, true, why));
+  assert_true (mirror_start (f.m, true));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+
+  f.secondary->data[1000] ^= 1;
+  f.secondary->data[1024] ^= 1;
+  f.secondary->data[4 * MIB + 5] ^= 1;
+  f.secondary->data[ODD - 1] ^= 1;
+  verify (&f, true, &v);
+  assert_int_equal (3, v.nextents);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
+  verify (&f, false, &v);
+  assert_int_equal (0, v.bytes_differing);
+
+  memory_set (f.primary, fail_reads, 1);
+  verify (&f, false, &v);
+  assert_non_null (strstr (v.error, "the primary cannot be read"));
+  assert_int_equal (MIRROR_SYNCHRONISED, state_of (&f));
+  assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
+  assert_int_equal (-1, mirror_verify (f.m, false, why));
+  assert_non_null (strstr (why, "the mirror is stopped"));
+  finish (&f);
+}
+
+static void
+test_rate (void **state)
+{
+  struct fixture f;
+  struct mirror_status s;
+  unsigned i;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, 8 * MIB, 1);
+  f.o.rate = 4 * MIB;
+  start (&f);
+  /* After half a second it can have sent about 2 MiB of the 8. */
+  for (i = 0; i < 500; i++)
+    nap ();
+  mirror_status (f.m, &s);
+  assert_int_equal (MIRROR_COPYING, s.state);
+  assert_in_range (s.bytes_sent, 1, 7 * MIB);
+  assert_int_equal (4 * MIB, s.rate_limit);
+  assert_true (s.seconds_to_go >= 0);
+  /* The end does not wait for the rate. */
+  finish (&f);
+}
+
+/* ------------------------------------------------------------ the stress */
+
+#define STRESS_SIZE (3 * MIB + 5 * 512)
+#define STRESS_CLIENTS 3
+
+static struct {
+  struct fixture f;
+  atomic_bool end;
+  unsigned block;
+} stress;
+
+static void *
+stress_client (void *opaque)
+{
+  unsigned seed = (uintptr_t) opaque;
+  struct side *c = mirror_client (stress.f.m, &stress.f.primary->side);
+  char *buf = malloc (200000);
+
+  while (!atomic_load (&stress.end)) {
+    uint32_t most = rand_r (&seed) % 8 ? 20000 : 200000;
+    uint32_t count = 1 + rand_r (&seed) % most;
+    uint64_t offset = rand_r (&seed) % (STRESS_SIZE - count);
+    uint32_t flags = rand_r (&seed) % 16 ? 0 : SIDE_FUA;
+    int r = 0;
+
+    switch (rand_r (&seed) % 12) {
+    case 0:
+      r = side_zero (c, count, offset,
+                     flags | (rand_r (&seed) % 2 ? SIDE_MAY_TRIM : 0));
+      break;
+    case 1:
+      r = side_trim (c, count, offset, flags);
+      break;
+    case 2:
+      r = side_flush (c);
+      break;
+    case 3:
+      r = side_read (c, buf, count, offset);
+      break;
+    default:
+      memset (buf, rand_r (&seed), count);
+      r = side_write (c, buf, count, offset, flags);
+    }
+    if (r == -1 && errno != ENOSPC)
+      abort ();
+    if (rand_r (&seed) % 8 == 0)
+      nap ();
+  }
+  free (buf);
+  side_close (c);
+  return NULL;
+}
+
+static void
+do_harm (struct fixture *f, unsigned *seed)
+{
+  static struct mirror_verified v;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+
+  switch (rand_r (seed) % 9) {
+  case 0:
+  case 1:
+    memory_crash (f->secondary, LOSE_UNFLUSHED, rand_r (seed) % 2);
+    break;
+  case 2:
+    memory_crash (f->secondary, LOSE_ALL, rand_r (seed) % 2);
+    break;
+  case 3:
+    memory_set (f->secondary, fail_writes, 1 + rand_r (seed) % 3);
+    break;
+  case 4:
+    memory_set (f->secondary, fail_flushes, 1);
+    break;
+  case 5:
+    memory_set (f->primary, fail_writes, 1 + rand_r (seed) % 2);
+    break;
+  case 6:
+    if (mirror_stop (f->m, rand_r (seed) % 2, &stopped, why) == 0) {
+      nap ();
+      mirror_start (f->m, rand_r (seed) % 2);
+    }
+    break;
+  case 7:
+    mirror_verify (f->m, false, why);
+    break;
+  default:
+    memory_crash (f->secondary, LOSE_NOTHING, true);
+  }
+  mirror_verified (f->m, &v);
+  /* What is clean is the same, whatever happens (Y1). */
+  if (v.bytes_differing)
+    fail_msg ("%d bytes differ, the first at %d", (int) v.bytes_differing,
+              (int) v.extent[0].offset);
+}
+
+static void
+stress_epoch (unsigned seed)
+{
+  struct fixture *f = &stress.f;
+  pthread_t thread[STRESS_CLIENTS];
+  unsigned i, k;
+
+  atomic_store (&stress.end, false);
+  for (i = 0; i < STRESS_CLIENTS; i++)
+    pthread_create (&thread[i], NULL, stress_client,
+                    (void *) (uintptr_t) (seed * 10 + i));
+  for (i = 0; i < 6; i++) {
+    for (k = rand_r (&seed) % 100; k; k--)
+      nap ();
+    do_harm (f, &seed);
+    for (k = rand_r (&seed) % 20; k; k--)
+      nap ();
+    memory_up (f->secondary);
+  }
+  /* With the clients at work it must come to an end, too. */
+  if (seed % 2)
+    wait_state (f, MIRROR_SYNCHRONISED);
+  atomic_store (&stress.end, true);
+  for (i = 0; i < STRESS_CLIENTS; i++)
+    pthread_join (thread[i], NULL);
+  memory_set (f->secondary, fail_writes, 0);
+  memory_set (f->secondary, fail_flushes, 0);
+  memory_set (f->primary, fail_writes, 0);
+  /* A loss that nobody has noticed is noticed now, not with the next probe. */
+  assert_int_equal (0, side_flush (f->client));
+  wait_state (f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (f);
+}
+
+static void
+test_stress (void **state)
+{
+  const char *text = getenv ("MBLOCK_TEST_SEED");
+  unsigned seed = text ? (unsigned) atoi (text) : (unsigned) time (NULL);
+  const char *rounds = getenv ("MBLOCK_TEST_ROUNDS");
+  unsigned n = rounds ? (unsigned) atoi (rounds) : 6, i;
+
+  (void) state;
+  print_message ("MBLOCK_TEST_SEED=%u\n", seed);
+  for (i = 0; i < 2; i++) {
+    unsigned k;
+
+    prepare (&stress.f, STRESS_SIZE);
+    fill (stress.f.primary, 0, MIB, seed);
+    stress.f.primary->fail_with = ENOSPC;
+    stress.f.secondary->side.info.block_min = i ? 512 : 1;
+    stress.f.secondary->slow = 20000;
+    start (&stress.f);
+    for (k = 0; k < n; k++)
+      stress_epoch (seed + k);
+    finish (&stress.f);
+  }
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_copy),
+    cmocka_unit_test (test_holes),
+    cmocka_unit_test (test_no_extents),
+    cmocka_unit_test (test_sizes),
+    cmocka_unit_test (test_refused),
+    cmocka_unit_test (test_changes),
+    cmocka_unit_test (test_blocks),
+    cmocka_unit_test (test_lost),
+    cmocka_unit_test (test_lost_idle),
+    cmocka_unit_test (test_volatile),
+    cmocka_unit_test (test_back_empty),
+    cmocka_unit_test (test_back_other),
+    cmocka_unit_test (test_on_error_fail),
+    cmocka_unit_test (test_primary_fails),
+    cmocka_unit_test (test_stop_start),
+    cmocka_unit_test (test_start_later),
+    cmocka_unit_test (test_verify),
+    cmocka_unit_test (test_rate),
+    cmocka_unit_test (test_stress),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}

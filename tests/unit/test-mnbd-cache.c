@@ -1,0 +1,833 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* mnbd's cache: what it promises, one behaviour a test (filters/mnbd/cache.h;
+ * tests/stress/cache-stress.c has all of it at once).
+ */
+
+#include "unit.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include "cache.h"
+#include "clock.h"
+#include "cache-side.h"
+
+#define BLOCK 4096u
+#define SIZE ((UINT64_C (8) << 20) + 1536)
+#define MIB (UINT64_C (1) << 20)
+
+static struct memory origin, local;
+static struct cache_options options;
+static struct cache *cache;
+static struct cache_client client;
+static uint8_t shadow[SIZE];    /* what the origin holds at the start */
+static uint8_t buf[SIZE], other[SIZE];
+
+static void
+no_log (void *opaque, const char *line)
+{
+  (void) opaque;
+  (void) line;
+}
+
+static int
+setup (void **state)
+{
+  uint64_t i, x = 1;
+
+  (void) state;
+  memory_init (&origin, SIZE);
+  memory_init (&local, SIZE + 10 * BLOCK);
+  for (i = 0; i < SIZE; i++) {
+    x = x * UINT64_C (6364136223846793005) + 1442695040888963407;
+    shadow[i] = x >> 56;
+  }
+  memory_poke (&origin, shadow, SIZE, 0);
+  options = (struct cache_options) {
+    .local = &local.side, .origin = &origin.side, .dirty_max = 2 * MIB,
+    .dirty_age = 3600 * NS_PER_S, .log = no_log,
+  };
+  cache = NULL;
+  return 0;
+}
+
+static void
+begin (void)
+{
+  char *why = NULL;
+
+  assert_true (cache_can_be (&local.side.info, &origin.side.info, &why));
+  cache = cache_new (&options);
+  assert_non_null (cache);
+  cache_client_init (&client, &origin.side);
+}
+
+static int
+teardown (void **state)
+{
+  (void) state;
+  if (cache) {
+    cache_check (cache);
+    cache_stop (cache);
+    cache_client_destroy (&client);
+    cache_free (cache);
+  }
+  memory_destroy (&origin);
+  memory_destroy (&local);
+  return 0;
+}
+
+static struct cache_figures
+figures (void)
+{
+  struct cache_figures f;
+
+  cache_figures (cache, &f);
+  return f;
+}
+
+/* A read gives what the shadow says. */
+static void
+expect (uint64_t offset, uint32_t n)
+{
+  memset (buf, 0x55, n);
+  assert_int_equal (0, cache_read (cache, &client, &local.side, buf, n,
+                                   offset));
+  assert_memory_equal (buf, shadow + offset, n);
+}
+
+static int
+put (uint64_t offset, uint32_t n, int byte, uint32_t flags)
+{
+  memset (buf, byte, n);
+  return cache_write (cache, &local.side, buf, n, offset, flags);
+}
+
+/* ... that succeeds. */
+static void
+change (uint64_t offset, uint32_t n, int byte, uint32_t flags)
+{
+  assert_int_equal (0, put (offset, n, byte, flags));
+  memset (shadow + offset, byte, n);
+}
+
+static void
+expect_origin (uint64_t offset, uint32_t n)
+{
+  memory_peek (&origin, other, n, offset);
+  assert_memory_equal (other, shadow + offset, n);
+}
+
+static int
+flush (void)
+{
+  return cache_flush (cache, &client, &local.side);
+}
+
+static void
+writeback (void)
+{
+  options.writeback = true;
+  begin ();
+}
+
+/* ---------------------------------------------------------------- reads */
+
+static void
+test_hit (void **state)
+{
+  (void) state;
+  begin ();
+  expect (BLOCK, 2 * BLOCK);
+  assert_int_equal (1, origin.reads);
+  expect (BLOCK, 2 * BLOCK);
+  expect (BLOCK + 100, 5000);
+  assert_int_equal (1, origin.reads);
+  assert_int_equal (2, figures ().hits);
+  assert_int_equal (1, figures ().misses);
+  assert_int_equal (2 * BLOCK, figures ().cached_bytes);
+}
+
+static void
+test_unaligned (void **state)
+{
+  (void) state;
+  begin ();
+  expect (BLOCK + 1, 3);
+  assert_int_equal (BLOCK, origin.read_bytes);
+  expect (BLOCK, BLOCK);
+  expect (2 * BLOCK - 1, 2);
+  assert_int_equal (2 * BLOCK, origin.read_bytes);
+  expect (10 * BLOCK + 7, 3 * BLOCK);
+  assert_int_equal (6 * BLOCK, origin.read_bytes);
+}
+
+/* The size is not a multiple of a block. */
+static void
+test_tail (void **state)
+{
+  (void) state;
+  begin ();
+  expect (SIZE - 10, 10);
+  expect (SIZE - 1536, 1536);
+  assert_int_equal (1, origin.reads);
+  change (SIZE - 700, 700, 'x', 0);
+  expect (SIZE - 5000, 5000);
+  expect_origin (SIZE - 5000, 5000);
+}
+
+/* Nor is it one of the local side's minimum block size. */
+static void
+test_local_block_size (void **state)
+{
+  (void) state;
+  memory_destroy (&local);
+  memory_init (&local, 9 * MIB);
+  local.side.info.block_min = 65536;
+  options.writeback = true;
+  begin ();
+  expect (SIZE - 10, 10);
+  change (SIZE - 700, 700, 'x', 0);
+  change (100, 70000, 'y', 0);
+  change (200000, 1, 'z', 0);
+  expect (0, SIZE);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+/* A gap that is cached is bridged rather than to ask twice. */
+static void
+test_bridge (void **state)
+{
+  (void) state;
+  begin ();
+  expect (2 * BLOCK, BLOCK);
+  expect (0, 5 * BLOCK);
+  assert_int_equal (2, origin.reads);
+  expect (0, 5 * BLOCK);
+  assert_int_equal (2, origin.reads);
+}
+
+static void
+test_errors_are_not_cached (void **state)
+{
+  (void) state;
+  begin ();
+  origin.fail_reads = 1000;
+  assert_errno (EIO, cache_read (cache, &client, &local.side, buf, BLOCK, 0));
+  assert_int_equal (1, figures ().origin_errors);
+  assert_int_equal (0, figures ().cached_bytes);
+  origin.fail_reads = 0;
+  expect (0, BLOCK);
+}
+
+struct reader {
+  pthread_t t;
+  struct cache_client client;
+  uint8_t buf[BLOCK];
+};
+
+static void *
+read_one (void *arg)
+{
+  struct reader *r = arg;
+
+  return (void *) (intptr_t) cache_read (cache, &r->client, &local.side,
+                                         r->buf, BLOCK, 5 * BLOCK);
+}
+
+static void
+test_one_read_for_many (void **state)
+{
+  static struct reader r[8];
+  void *result;
+  unsigned i;
+
+  (void) state;
+  begin ();
+  origin.delay = 20000;
+  for (i = 0; i < 8; i++) {
+    cache_client_init (&r[i].client, &origin.side);
+    assert_int_equal (0, pthread_create (&r[i].t, NULL, read_one, &r[i]));
+  }
+  for (i = 0; i < 8; i++) {
+    pthread_join (r[i].t, &result);
+    assert_null (result);
+    assert_memory_equal (r[i].buf, shadow + 5 * BLOCK, BLOCK);
+    cache_client_destroy (&r[i].client);
+  }
+  assert_int_equal (1, origin.reads);
+}
+
+static void
+test_read_ahead (void **state)
+{
+  uint64_t offset;
+  struct cache_figures f;
+
+  (void) state;
+  begin ();
+  origin.delay = 1000;
+  for (offset = 0; offset < 8 * MIB; offset += 65536)
+    expect (offset, 65536);
+  f = figures ();
+  /* How much depends on when the workers are let run. */
+  assert_in_range (f.ahead_bytes, BLOCK, SIZE + BLOCK);
+  assert_in_range (f.ahead_used_bytes, BLOCK, f.ahead_bytes);
+  /* Nothing was read twice. */
+  assert_int_equal (8 * MIB, f.fetched_bytes & ~(MIB - 1));
+  assert_in_range (f.fetched_bytes, 8 * MIB, SIZE);
+}
+
+static void
+test_no_read_ahead (void **state)
+{
+  uint64_t i;
+
+  (void) state;
+  begin ();
+  for (i = 0; i < 1000; i++)
+    expect (i * 7919 % 2000 * BLOCK, BLOCK);
+  assert_int_equal (0, figures ().ahead_bytes);
+}
+
+static void
+test_prefetch (void **state)
+{
+  (void) state;
+  begin ();
+  assert_int_equal (0, cache_prefetch (cache, &local.side, 600000, 1000));
+  assert_int_equal (3, origin.reads);
+  expect (1000, 600000);
+  assert_int_equal (3, origin.reads);
+}
+
+/* What the local side has, but does not give, the origin has too. */
+static void
+test_local_read_error (void **state)
+{
+  (void) state;
+  begin ();
+  expect (0, 10 * BLOCK);
+  local.fail_reads = 1000;
+  expect (0, 10 * BLOCK);
+  local.fail_reads = 0;
+  expect (0, 10 * BLOCK);
+  assert_true (figures ().local_errors > 0);
+}
+
+/* It was made smaller, and is as large as before when anybody looks again. */
+static void
+test_local_shrinks (void **state)
+{
+  (void) state;
+  begin ();
+  /* Not from 0 on, or a worker would read ahead meanwhile. */
+  expect (BLOCK, 100 * BLOCK);
+  local.fail_reads = 1000;
+  local.error = EINVAL;
+  expect (50 * BLOCK, BLOCK);
+  local.fail_reads = 0;
+  memset (buf, 0, 100 * BLOCK);
+  memory_poke (&local, buf, 100 * BLOCK, 0);
+  expect (BLOCK, 99 * BLOCK);
+}
+
+static void
+test_local_read_error_dirty (void **state)
+{
+  (void) state;
+  writeback ();
+  change (0, BLOCK, 'd', 0);
+  local.fail_reads = 1000;
+  assert_errno (EIO, cache_read (cache, &client, &local.side, buf, BLOCK, 0));
+  assert_errno (EIO, flush ());
+  local.fail_reads = 0;
+  expect (0, BLOCK);
+  assert_int_equal (0, flush ());
+  expect_origin (0, BLOCK);
+}
+
+/* -------------------------------------------------------- write-through */
+
+static void
+test_write_through (void **state)
+{
+  (void) state;
+  begin ();
+  change (0, 3 * BLOCK, 'w', 0);
+  expect_origin (0, 3 * BLOCK);
+  expect (0, 3 * BLOCK);
+  assert_int_equal (0, origin.reads);
+  /* A part of an absent block leaves it absent. */
+  change (10 * BLOCK + 5, 10, 'p', 0);
+  expect_origin (10 * BLOCK, BLOCK);
+  assert_int_equal (0, origin.reads);
+  expect (10 * BLOCK, BLOCK);
+  assert_int_equal (1, origin.reads);
+  assert_int_equal (0, figures ().dirty_bytes);
+}
+
+static void
+test_write_through_error (void **state)
+{
+  (void) state;
+  begin ();
+  expect (0, 4 * BLOCK);
+  origin.fail_writes = 1000;
+  assert_errno (EIO, put (BLOCK, 2 * BLOCK, 'e', 0));
+  origin.fail_writes = 0;
+  /* Some of it is there, and clients see what is. */
+  memory_peek (&origin, shadow, 4 * BLOCK, 0);
+  expect (0, 4 * BLOCK);
+}
+
+static void
+test_local_write_error (void **state)
+{
+  (void) state;
+  begin ();
+  expect (0, 4 * BLOCK);
+  local.fail_writes = 1000;
+  change (BLOCK - 5, 2 * BLOCK, 'l', 0);
+  expect (0, 4 * BLOCK);
+  expect (20 * BLOCK, 4 * BLOCK);
+  expect_origin (0, 4 * BLOCK);
+  local.fail_writes = 0;
+  expect (0, 4 * BLOCK);
+}
+
+/* ------------------------------------------------------------ writeback */
+
+static void
+test_writeback (void **state)
+{
+  (void) state;
+  writeback ();
+  change (0, 100 * BLOCK, 'b', 0);
+  assert_int_equal (0, origin.writes);
+  assert_int_equal (100 * BLOCK, figures ().dirty_bytes);
+  expect (0, 100 * BLOCK);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+  assert_int_equal (1, origin.flushes);
+  assert_int_equal (0, figures ().dirty_bytes);
+  assert_int_equal (100 * BLOCK, figures ().writeback_bytes);
+  /* Again, and again dirty. */
+  change (50 * BLOCK, BLOCK, 'c', 0);
+  assert_int_equal (BLOCK, figures ().dirty_bytes);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+/* What is dirty is so as a whole. */
+static void
+test_writeback_part (void **state)
+{
+  (void) state;
+  writeback ();
+  change (BLOCK + 10, 20, 'p', 0);
+  assert_int_equal (1, origin.reads);
+  assert_int_equal (0, origin.writes);
+  expect (0, 3 * BLOCK);
+  change (BLOCK + 100, 3 * BLOCK, 'q', 0);
+  expect (0, 6 * BLOCK);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+static void
+test_writeback_error (void **state)
+{
+  (void) state;
+  writeback ();
+  change (0, 10 * BLOCK, 'f', 0);
+  origin.fail_writes = 1000;
+  assert_errno (EIO, flush ());
+  assert_int_equal (10 * BLOCK, figures ().dirty_bytes);
+  expect (0, 10 * BLOCK);
+  cache_check (cache);
+  origin.fail_writes = 0;
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+/* A block that the origin does not take keeps no other from it. */
+static void
+test_bad_block (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  writeback ();
+  change (20 * BLOCK, BLOCK, 'x', 0);
+  change (40 * BLOCK, BLOCK, 'y', 0);
+  change (0, BLOCK, 'z', 0);
+  origin.bad = 20 * BLOCK;
+  for (i = 0; i < 3; i++)
+    assert_errno (EIO, flush ());
+  expect_origin (0, 20 * BLOCK);
+  expect_origin (40 * BLOCK, BLOCK);
+  assert_int_equal (BLOCK, figures ().dirty_bytes);
+  expect (0, 50 * BLOCK);
+  origin.bad = UINT64_MAX;
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+static void
+test_flush_error (void **state)
+{
+  (void) state;
+  writeback ();
+  change (0, BLOCK, 'f', 0);
+  origin.fail_flushes = 1000;
+  assert_errno (EIO, flush ());
+  origin.fail_flushes = 0;
+  assert_int_equal (0, flush ());
+}
+
+static void
+test_fua (void **state)
+{
+  (void) state;
+  writeback ();
+  change (0, 2 * BLOCK, 'a', 0);
+  change (100, BLOCK, 'b', SIDE_FUA);
+  memory_peek (&origin, other, BLOCK, 100);
+  assert_memory_equal (other, shadow + 100, BLOCK);
+  expect (0, 2 * BLOCK);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+/* An origin that does not know FUA is flushed. */
+static void
+test_fua_emulated (void **state)
+{
+  (void) state;
+  origin.side.info.can_fua = false;
+  begin ();
+  change (0, BLOCK, 'a', SIDE_FUA);
+  assert_int_equal (1, origin.flushes);
+}
+
+static void
+test_dirty_max (void **state)
+{
+  uint64_t i;
+
+  (void) state;
+  options.dirty_max = MIB;
+  writeback ();
+  for (i = 0; i < 2000; i++) {
+    change (i * 7919 % 2000 * BLOCK, BLOCK, i, 0);
+    assert_true (figures ().dirty_bytes <= MIB);
+  }
+  expect (0, SIZE);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+static void
+pause_ms (long ms)
+{
+  struct timespec ts = { .tv_nsec = ms * 1000000 };
+
+  nanosleep (&ts, NULL);
+}
+
+static void
+test_dirty_age (void **state)
+{
+  unsigned i;
+
+  (void) state;
+  options.dirty_age = 20 * NS_PER_MS;
+  writeback ();
+  change (0, 10 * BLOCK, 'o', 0);
+  for (i = 0; i < 1000 && figures ().dirty_bytes; i++)
+    pause_ms (10);
+  assert_int_equal (0, figures ().dirty_bytes);
+  expect_origin (0, SIZE);
+}
+
+/* If neither side takes it the client hears of it. */
+static void
+test_dirty_full_and_origin_fails (void **state)
+{
+  uint64_t i;
+  int r = 0;
+
+  (void) state;
+  options.dirty_max = MIB;
+  writeback ();
+  origin.fail_writes = 1000;
+  for (i = 0; i < 256; i++)
+    change (i * BLOCK, BLOCK, i, 0);
+  r = put (1000 * BLOCK, BLOCK, 'x', 0);
+  assert_int_equal (-1, r);
+  origin.fail_writes = 0;
+  memory_peek (&origin, shadow + 1000 * BLOCK, BLOCK, 1000 * BLOCK);
+  expect (0, SIZE);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+static void
+test_stop (void **state)
+{
+  (void) state;
+  writeback ();
+  change (0, 10 * BLOCK, 's', 0);
+  assert_int_equal (0, cache_stop (cache));
+  expect_origin (0, SIZE);
+  assert_errno (ESHUTDOWN, put (0, 1, 'x', 0));
+  assert_errno (ESHUTDOWN, flush ());
+  assert_errno (ESHUTDOWN,
+                cache_read (cache, &client, &local.side, buf, 1, 0));
+}
+
+/* --------------------------------------------------------------- zeroes */
+
+static void
+test_zero (void **state)
+{
+  (void) state;
+  writeback ();
+  expect (0, 5 * BLOCK);
+  change (20 * BLOCK, 5 * BLOCK, 'd', 0);
+  assert_int_equal (0, cache_zero (cache, &local.side, 30 * BLOCK,
+                                   BLOCK + 10, SIDE_MAY_TRIM));
+  memset (shadow + BLOCK + 10, 0, 30 * BLOCK);
+  expect_origin (BLOCK + 10, 30 * BLOCK);
+  expect (0, 40 * BLOCK);
+  assert_int_equal (0, figures ().dirty_bytes);
+  /* The edges of a dirty block that is zeroed in part. */
+  change (50 * BLOCK, BLOCK, 'e', 0);
+  assert_int_equal (0, cache_zero (cache, &local.side, 10, 50 * BLOCK + 5,
+                                   0));
+  memset (shadow + 50 * BLOCK + 5, 0, 10);
+  expect (50 * BLOCK, BLOCK);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+static void
+test_fast_zero (void **state)
+{
+  (void) state;
+  begin ();
+  expect (0, BLOCK);
+  origin.fail_writes = 1000;
+  origin.error = ENOTSUP;
+  assert_errno (ENOTSUP, cache_zero (cache, &local.side, BLOCK, 0,
+                                     SIDE_FAST_ZERO));
+  assert_int_equal (BLOCK, figures ().cached_bytes);
+}
+
+static void
+test_trim (void **state)
+{
+  (void) state;
+  writeback ();
+  expect (0, 10 * BLOCK);
+  change (4 * BLOCK, 2 * BLOCK, 't', 0);
+  assert_int_equal (0, cache_trim (cache, &local.side, 3 * BLOCK,
+                                   BLOCK + 100, 0));
+  /* This origin zeroes what is trimmed; what was dirty around it stays. */
+  memset (shadow + BLOCK + 100, 0, 3 * BLOCK);
+  expect (0, 10 * BLOCK);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+/* ------------------------------------------------------------- eviction */
+
+static void
+test_max (void **state)
+{
+  uint64_t i, round;
+
+  (void) state;
+  options.max = 2 * MIB;
+  begin ();
+  for (round = 0; round < 2; round++)
+    for (i = 0; i < 2000; i++) {
+      expect (i * 7919 % 2000 * BLOCK, BLOCK);
+      assert_true (figures ().cached_bytes <= 2 * MIB);
+    }
+  assert_true (figures ().evicted_bytes > 0);
+  assert_true (memory_pages (&local) <= 2 * MIB / BLOCK);
+}
+
+/* What is used again and again stays. */
+static void
+test_clock (void **state)
+{
+  uint64_t i, reads;
+
+  (void) state;
+  options.max = 2 * MIB;
+  begin ();
+  for (i = 0; i < 1500; i++) {
+    expect (0, BLOCK);
+    expect ((i * 7919 % 1900 + 100) * BLOCK, BLOCK);
+  }
+  reads = origin.reads;
+  expect (0, BLOCK);
+  assert_int_equal (reads, origin.reads);
+}
+
+/* The local side is full before the cache is. */
+static void
+test_full (void **state)
+{
+  uint64_t i;
+
+  (void) state;
+  local.room = 100;
+  begin ();
+  for (i = 0; i < 1000; i++) {
+    expect (i * 7919 % 2000 * BLOCK, BLOCK);
+    change (i * 104729 % 2000 * BLOCK, BLOCK, i, 0);
+  }
+  expect (0, SIZE);
+  assert_true (figures ().evicted_bytes > 0);
+  assert_int_equal (figures ().cached_bytes,
+                    memory_pages (&local) * BLOCK);
+}
+
+static void
+test_full_writeback (void **state)
+{
+  uint64_t i;
+
+  (void) state;
+  local.room = 100;
+  writeback ();
+  for (i = 0; i < 1000; i++) {
+    change (i * 104729 % 2000 * BLOCK + i % 77, BLOCK, i, 0);
+    expect (i * 7919 % 2000 * BLOCK, BLOCK);
+  }
+  expect (0, SIZE);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+/* --------------------------------------------------------- block status */
+
+struct map {
+  uint32_t type[SIZE / BLOCK + 1];
+  uint64_t end;
+};
+
+static int
+add (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
+{
+  struct map *m = opaque;
+  uint64_t i;
+
+  assert_int_equal (m->end, offset);
+  m->end = offset + length;
+  for (i = offset / BLOCK; i * BLOCK < m->end; i++)
+    m->type[i] = type;
+  return 0;
+}
+
+static void
+test_extents (void **state)
+{
+  static struct map m;
+
+  (void) state;
+  assert_int_equal (0, side_trim (&origin.side, 4 * MIB, 0, 0));
+  memset (shadow, 0, 4 * MIB);
+  writeback ();
+  change (10 * BLOCK, 3 * BLOCK, 'd', 0);
+  assert_int_equal (0, cache_extents (cache, &local.side, SIZE, 0, 0, add,
+                                      &m));
+  assert_int_equal (SIZE, m.end);
+  assert_int_equal (SIDE_HOLE | SIDE_ZERO, m.type[9]);
+  assert_int_equal (0, m.type[10]);
+  assert_int_equal (0, m.type[12]);
+  assert_int_equal (SIDE_HOLE | SIDE_ZERO, m.type[13]);
+  assert_int_equal (0, m.type[1024]);
+  /* A clean hole that the local side does not know as one. */
+  expect (0, MIB);
+  m.end = 0;
+  assert_int_equal (0, cache_extents (cache, &local.side, MIB, 0, 0, add, &m));
+  assert_int_equal (SIDE_HOLE | SIDE_ZERO, m.type[9]);
+  m.end = 0;
+  assert_int_equal (0, cache_extents (cache, &local.side, MIB, 0,
+                                      SIDE_REQ_ONE, add, &m));
+  assert_int_equal (10 * BLOCK, m.end);
+}
+
+/* ------------------------------------------------------------ the sides */
+
+static void
+test_can_be (void **state)
+{
+  char *why = NULL;
+
+  (void) state;
+  origin.side.info.size = SIZE + 20 * BLOCK;
+  assert_false (cache_can_be (&local.side.info, &origin.side.info, &why));
+  assert_non_null (strstr (why, "8431104 bytes"));
+  assert_non_null (strstr (why, "8472064"));
+  free (why);
+  origin.side.info.size = SIZE;
+  local.side.info.readonly = true;
+  assert_false (cache_can_be (&local.side.info, &origin.side.info, &why));
+  assert_non_null (strstr (why, "read-only"));
+  free (why);
+}
+
+#define TEST(name)                                                      \
+  cmocka_unit_test_setup_teardown (test_##name, setup, teardown)
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    TEST (hit),
+    TEST (unaligned),
+    TEST (tail),
+    TEST (local_block_size),
+    TEST (bridge),
+    TEST (errors_are_not_cached),
+    TEST (one_read_for_many),
+    TEST (read_ahead),
+    TEST (no_read_ahead),
+    TEST (prefetch),
+    TEST (local_read_error),
+    TEST (local_shrinks),
+    TEST (local_read_error_dirty),
+    TEST (write_through),
+    TEST (write_through_error),
+    TEST (local_write_error),
+    TEST (writeback),
+    TEST (writeback_part),
+    TEST (writeback_error),
+    TEST (bad_block),
+    TEST (flush_error),
+    TEST (fua),
+    TEST (fua_emulated),
+    TEST (dirty_max),
+    TEST (dirty_age),
+    TEST (dirty_full_and_origin_fails),
+    TEST (stop),
+    TEST (zero),
+    TEST (fast_zero),
+    TEST (trim),
+    TEST (max),
+    TEST (clock),
+    TEST (full),
+    TEST (full_writeback),
+    TEST (extents),
+    TEST (can_be),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command about the caches of the mnbd filter. */
+
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mblockctl.h"
+#include "rpc.h"
+#include "text.h"
+
+#define LABEL 14
+
+static void
+print_field (const char *label, char *value)
+{
+  printf ("%-*s%s\n", LABEL, label, value);
+  free (value);
+}
+
+/* "128M, 12% of 1G" */
+static char *
+size_of (uint64_t part, uint64_t whole, const char *what)
+{
+  char *size = text_size (part), *percent = text_percent (part, whole);
+  char *all = text_size (whole);
+  char *r = text_format ("%s, %s of %s%s", size, percent, all, what);
+
+  free (size);
+  free (percent);
+  free (all);
+  return r;
+}
+
+static char *
+cached (const json_t *c)
+{
+  uint64_t n = get_size (c, "cached_bytes");
+
+  if (json_is_integer (json_object_get (c, "max_bytes")))
+    return size_of (n, get_size (c, "max_bytes"), " at most");
+  return size_of (n, need_size (c, "size"), " in the upstream");
+}
+
+static char *
+reads (const json_t *c)
+{
+  uint64_t hits = get_size (c, "hits"), all = hits + get_size (c, "misses");
+  uint64_t hit_bytes = get_size (c, "hit_bytes");
+  uint64_t bytes = hit_bytes + get_size (c, "miss_bytes");
+  char *count = text_count (all), *size = text_size (bytes);
+  char *of_count = text_percent (hits, all);
+  char *of_size = text_percent (hit_bytes, bytes);
+  char *r = text_format ("%s of %s; the cache had %s of them, %s of the bytes",
+                         count, size, of_count, of_size);
+
+  free (count);
+  free (size);
+  free (of_count);
+  free (of_size);
+  return r;
+}
+
+static char *
+fetched (const json_t *c)
+{
+  uint64_t ahead = get_size (c, "ahead_bytes");
+  char *size = text_size (get_size (c, "fetched_bytes"));
+  char *part = text_size (ahead);
+  char *used = text_percent (get_size (c, "ahead_used_bytes"), ahead);
+  char *r = ahead ? text_format ("%s, of these %s ahead of which %s were used",
+                                 size, part, used)
+    : text_format ("%s", size);
+
+  free (size);
+  free (part);
+  free (used);
+  return r;
+}
+
+static char *
+writes (const json_t *c)
+{
+  char *count = text_count (get_size (c, "writes"));
+  char *size = text_size (get_size (c, "written_bytes"));
+  char *r = text_format ("%s of %s", count, size);
+
+  free (count);
+  free (size);
+  return r;
+}
+
+static char *
+errors (const json_t *c)
+{
+  return text_format ("%" PRIu64 " of the upstream, %" PRIu64 " of the plugin",
+                      get_size (c, "upstream_errors"),
+                      get_size (c, "local_errors"));
+}
+
+static void
+print_cache (const json_t *c)
+{
+  const char *mode = need_string (c, "mode");
+
+  print_field ("Export", text_name (need_string (c, "export")));
+  print_field ("Size", text_size (need_size (c, "size")));
+  print_field ("Mode", text_line (mode));
+  print_field ("Cached", cached (c));
+  print_field ("Reads", reads (c));
+  print_field ("Fetched", fetched (c));
+  print_field ("Writes", writes (c));
+  if (strcmp (mode, "writeback") == 0) {
+    print_field ("  not yet", text_size (get_size (c, "dirty_bytes")));
+    print_field ("  later", text_size (get_size (c, "writeback_bytes")));
+  }
+  print_field ("Evicted", text_size (get_size (c, "evicted_bytes")));
+  print_field ("No room for", text_size (get_size (c, "uncached_bytes")));
+  print_field ("Errors", errors (c));
+}
+
+static int
+run_cache (int argc, char **argv)
+{
+  json_t *params = NULL;
+  json_auto_t *status = NULL;
+  const json_t *caches;
+  size_t i;
+  json_t *c;
+
+  if (strcmp (argv[0], "status") != 0) {
+    char *shown = text_name (argv[0]);
+
+    fail (USAGE, "%s: expected status", shown);
+  }
+  if (argc > 1)
+    params = json_pack ("{s:o}", "export", argument_name ("EXPORT", argv[1]));
+  status = rpc_call ("cache_status", params);
+  if (settings.json) {
+    print_json (status);
+    return DONE;
+  }
+  caches = need_array (status, "caches");
+  json_array_foreach (caches, i, c) {
+    if (i > 0)
+      putchar ('\n');
+    print_cache (c);
+  }
+  if (json_array_size (caches) == 0)
+    printf ("No export is cached yet: none has been opened.\n");
+  return DONE;
+}
+
+const struct command command_cache = {
+  "cache", "status [EXPORT]", "tell what the caches of the mnbd filter hold",
+  "For a server with nbdkit's filter mnbd and mnbd-mode=cache, whose socket\n"
+  "is the one that mnbd-control= gives.\n"
+  "\n"
+  "Writes that are \"not yet\" in the upstream get there by themselves, or\n"
+  "with a client's next flush.\n"
+  "\n"
+  "Examples:\n"
+  "  mblockctl cache status\n"
+  "  mblockctl cache status --json | jq '.caches[0].dirty_bytes'\n",
+  NULL, 1, 2, run_cache
+};
