@@ -59,6 +59,9 @@ wait_for "the end of the comparison" \
 nbdsh -u "$(uri '' u)" -c 'h.pwrite(b"b" * 512, 1 << 20)'
 ctl_is 1 '512 bytes differ' verify --wait
 check "offsets" "$(sed -n 2p out | xargs)" "1048576 512"
+ctl_is 0 'failed' status
+ctl_is 0 'synchronised' start --resume --wait
+nbdsh -u "$(uri '' u)" -c 'h.pwrite(b"b" * 512, 1 << 20)'
 ctl_is 1 '; they are copied again' verify --wait --repair
 ctl_is 0 'synchronised' status --wait
 ctl_is 0 'both sides are the same' verify --wait

@@ -28,8 +28,17 @@ v = verify()
 check("extents", v["extents"], [{"offset": 4 * MiB, "length": 1024},
                                 {"offset": 10 * MiB, "length": 512}])
 check("differing", v["bytes_differing"], 1536)
+s = status()
+check("state", (s["state"], s["bytes_out_of_sync"], s["last_error"]),
+      ("failed", 2 * 65536, "1536 bytes differ, the first at 4194304"))
+control.refused("EBUSY", "the mirror is failed", "mirror_stop")
+control.call("mirror_start", resume=True)
+synchronised()
+same()
+
+u.pwrite(b"b" * 1000, 4 * MiB)
 v = verify(repair=True)
-check("differing", v["bytes_differing"], 1536)
+check("differing", v["bytes_differing"], 1024)
 synchronised()
 same()
 

@@ -327,11 +327,11 @@ zeros_until (const struct copier *c, uint64_t offset, uint64_t end)
 static uint64_t
 data_in (const struct map *map, uint64_t offset, uint64_t end)
 {
+  const struct map_extent *e;
   uint64_t bytes = 0;
-  size_t i;
 
-  for (i = 0; i < map->n; i++) {
-    const struct map_extent *e = &map->extent[i];
+  for (e = find (map, offset);
+       e < map->extent + map->n && e->offset < end; e++) {
     uint64_t from = e->offset > offset ? e->offset : offset;
     uint64_t to = least (e->end, end);
 

@@ -15,8 +15,8 @@
 #include "mirror-private.h"
 #include "size.h"
 
-/* The time between attempts to connect, doubled each time in which nothing could
- * be copied.
+/* The time between attempts to connect, doubled each time in which nothing
+ * could be copied.
  */
 #define FIRST_BACKOFF (100 * NS_PER_MS)
 #define LAST_BACKOFF (5 * NS_PER_S)

@@ -37,7 +37,7 @@ json_t *method_mirror_verify (struct jsonrpc_call *call);
     .result = "{\"export\", \"started\"}",                              \
     .fn = method_mirror_start },                                        \
   { .name = "mirror_stop",                                              \
-    .summary = "Stop a mirror: its secondary is then complete, and left "       \
+    .summary = "Stop a mirror: its secondary is then complete, and left "      \
                "alone.",                                                \
     .params = mirror_stop_params, .changes = true,                      \
     .result = "{\"export\", \"consistent\", \"time\", \"writes\"}",     \

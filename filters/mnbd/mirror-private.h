@@ -166,8 +166,8 @@ int mirror_flush_secondary (struct mirror *m);
 void mirror_failed (struct mirror *m, const char *fmt, ...)
   REQUIRES (&m->lock) __attribute__ ((format (printf, 2, 3)));
 
-/* What has been sent of late, in bytes a second, and how long the rest will take
- * in seconds; -1: not known.
+/* What has been sent of late, in bytes a second, and how long the rest will
+ * take in seconds; -1: not known.
  */
 uint64_t mirror_rate (const struct mirror *m, int64_t *seconds_to_go)
   REQUIRES (&m->lock);

@@ -132,24 +132,58 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
   return here && r == COMPARED;
 }
 
+static int
+keep_first (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
+{
+  struct map_extent *e = opaque;
+
+  if (e->end == 0)
+    *e = (struct map_extent) { offset, offset + length, type & SIDE_ZERO };
+  return 0;
+}
+
 /* Where the next window ends: after zeros as far as they go, which is only
  * a hint here, else after as much as one request reads.
  */
 static uint64_t
-window_end (struct verifier *v, uint64_t offset)
+window_end (const struct mirror *m, uint64_t offset)
 {
-  struct mirror *m = v->m;
   uint64_t most = least (REGION, m->size - offset);
   uint64_t end = least (granule_bytes (m, end_granule (m, offset + COPY_MOST)),
-                        m->size), zeros;
+                        m->size);
+  struct map_extent first = { 0 };
 
-  if (mirror_map (m->primary, offset, most, &v->our_map) == -1 ||
-      !v->our_map.extent[0].zero)
+  if (!m->primary->info.can_extents ||
+      side_extents (m->primary, most, offset, SIDE_REQ_ONE, keep_first,
+                    &first) == -1 || !first.zero)
     return end;
-  zeros = v->our_map.extent[0].end;
-  if (zeros != m->size)
-    zeros = round_down (zeros, m->granule);
-  return zeros > end ? zeros : end;
+  if (first.end != m->size)
+    first.end = round_down (first.end, m->granule);
+  return first.end > end ? first.end : end;
+}
+
+/* What differs is out of sync.  If it is not to be copied at once, the mirror
+ * has failed: it must not say that it is synchronised.
+ */
+static void
+tell_differences (struct mirror *m) REQUIRES (&m->lock)
+{
+  const struct mirror_verified *v = &m->verified;
+  uint64_t known = 0;
+  size_t i;
+
+  mirror_failed (m, "%" PRIu64 " bytes differ, the first at %" PRIu64 "%s",
+                 v->bytes_differing, v->extent[0].offset,
+                 v->repair ? ": they are copied again" : "");
+  if (v->repair || m->phase != PHASE_RUN)
+    return;
+  m->phase = PHASE_FAILED;
+  for (i = 0; i < v->nextents; i++) {
+    mirror_dirty (m, v->extent[i].offset, v->extent[i].length);
+    known += v->extent[i].length;
+  }
+  if (known < v->bytes_differing)
+    mirror_dirty (m, 0, m->size);
 }
 
 static void *
@@ -161,7 +195,7 @@ verifier (void *opaque)
   uint64_t offset = 0, end;
 
   while (v.ours && v.theirs && offset < m->size) {
-    end = window_end (&v, offset);
+    end = window_end (m, offset);
     if (!window (&v, offset, end))
       break;
     offset = end;
@@ -173,10 +207,7 @@ verifier (void *opaque)
               : strerror (ENOMEM));
   m->verified.running = false;
   if (m->verified.bytes_differing)
-    mirror_say (m, ENGINE_ERROR, "%" PRIu64 " bytes differ, the first at %"
-                PRIu64 "%s", m->verified.bytes_differing,
-                m->verified.extent[0].offset,
-                m->verified.repair ? ": they are copied again" : "");
+    tell_differences (m);
   pthread_cond_broadcast (&m->changed);
   mutex_unlock (&m->lock);
   free (v.ours);

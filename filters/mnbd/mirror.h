@@ -29,6 +29,7 @@
  *   |                 |     |  |    a write failed           |  |
  *   +----- DEGRADED <-|-----+--|-------- lose ---------------+  v
  *                     |        | a read of the primary failed STOPPED
+ *                     |        | (or mirror_verify found differences)
  *       mirror_start  +------- v
  *                     +----- FAILED
  *
@@ -182,8 +183,9 @@ bool mirror_start (struct mirror *m, bool resume);
 int mirror_stop (struct mirror *m, bool force, struct mirror_stopped *stopped,
                  char why[MIRROR_WHY]);
 
-/* Begin to compare both sides in the background.  repair: what differs becomes
- * dirty.  Returns 0, or -1 and says why.
+/* Begin to compare both sides in the background.  What differs becomes dirty;
+ * with repair it is copied, else the mirror is then FAILED until mirror_start.
+ * Returns 0, or -1 and says why.
  */
 int mirror_verify (struct mirror *m, bool repair, char why[MIRROR_WHY]);
 

@@ -642,7 +642,17 @@ test_verify (void **state)
   assert_true (v.extent[2].offset <= ODD - 2);
   assert_int_equal (ODD, v.extent[2].offset + v.extent[2].length);
   assert_int_not_equal (ODD, memory_difference (f.primary, f.secondary));
+  /* It is not synchronised then, and says so. */
+  assert_int_equal (MIRROR_FAILED, state_of (&f));
+  assert_int_equal (-1, mirror_verify (f.m, true, why));
+  assert_true (mirror_start (f.m, true));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (&f);
 
+  f.secondary->data[1000] ^= 1;
+  f.secondary->data[1024] ^= 1;
+  f.secondary->data[4 * MIB + 5] ^= 1;
+  f.secondary->data[ODD - 1] ^= 1;
   verify (&f, true, &v);
   assert_int_equal (3, v.nextents);
   wait_state (&f, MIRROR_SYNCHRONISED);
