@@ -42,6 +42,7 @@ filter_tests = \
 	tests/test-mnbd-filter-over.sh \
 	tests/test-mnbd-filter-pairs-names.sh \
 	tests/test-mnbd-filter-pairs-over.sh \
+	tests/test-mnbd-filter-shutdown-pairs.sh \
 	tests/test-mnbd-filter-shutdown.sh \
 	tests/test-mnbd-filter-thread-model.sh \
 	tests/test-mnbd-filter-version.sh

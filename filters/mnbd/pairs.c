@@ -3,10 +3,12 @@
 
 #include <config.h>
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <nbdkit-filter.h>
 
@@ -266,6 +268,64 @@ pairs_start (nbdkit_backend *backend)
   return get (backend, pair_name (filter_config.exports), 0) ? 0 : -1;
 }
 
+/* ------------------------------------------------------------- the end */
+
+/* For how long the upstream may be silent while a pair ends, in seconds.  As
+ * long as it answers it is waited for: what is written back may be much.
+ */
+#define SILENCE 10
+
+struct watch {
+  struct live_pair *p;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool ended;
+};
+
+static void *
+watch (void *opaque)
+{
+  struct watch *w = opaque;
+  uint64_t seen = 0, now;
+  unsigned silent = 0;
+  struct timespec ts;
+
+  pthread_mutex_lock (&w->lock);
+  while (!w->ended && silent < SILENCE) {
+    clock_gettime (CLOCK_REALTIME, &ts);
+    ts.tv_sec++;
+    pthread_cond_timedwait (&w->changed, &w->lock, &ts);
+    now = side_upstream_progress (w->p->pair.upstream);
+    silent = now == seen ? silent + 1 : 0;
+    seen = now;
+  }
+  if (!w->ended) {
+    log_line (ENGINE_ERROR, "the upstream has not answered for %d seconds: "
+              "it is not waited for any longer", SILENCE);
+    side_upstream_give_up (w->p->pair.upstream);
+  }
+  pthread_mutex_unlock (&w->lock);
+  return NULL;
+}
+
+static void
+stop_watched (struct live_pair *p)
+{
+  struct watch w = { .p = p, .lock = PTHREAD_MUTEX_INITIALIZER,
+                     .changed = PTHREAD_COND_INITIALIZER };
+  pthread_t thread;
+  bool watched = pthread_create (&thread, NULL, watch, &w) == 0;
+
+  filter_config.engine->stop (p->engine);
+  if (!watched)
+    return;
+  pthread_mutex_lock (&w.lock);
+  w.ended = true;
+  pthread_cond_signal (&w.changed);
+  pthread_mutex_unlock (&w.lock);
+  pthread_join (thread, NULL);
+}
+
 void
 pairs_stop (void)
 {
@@ -278,7 +338,7 @@ pairs_stop (void)
   mutex_unlock (&pairs_lock);
   for (; p; p = next) {
     next = p->next;
-    e->stop (p->engine);
+    stop_watched (p);
     /* nbdkit did not wait for this client's last request. */
     if (p->clients)
       continue;

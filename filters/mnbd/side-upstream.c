@@ -11,6 +11,7 @@
 #include <libnbd.h>
 
 #include "clock.h"
+#include "mutex.h"
 #include "side-upstream.h"
 
 /* How long a request may take where nothing may wait for a server that is
@@ -27,6 +28,12 @@ struct upstream_side {
   struct pool_options o;
   void (*log) (void *opaque, enum pool_log level, const char *message);
   char said[UPSTREAM_WHY + 512]; /* the last complaint while connecting */
+
+  /* For side_upstream_progress and side_upstream_give_up: the pool may be
+   * replaced meanwhile.
+   */
+  struct mutex lock;
+  bool given_up GUARDED_BY (lock);
 };
 
 static struct upstream_side *
@@ -200,14 +207,17 @@ static void
 upstream_side_disconnect (struct side *s)
 {
   struct upstream_side *u = side_of (s);
+  struct pool *pool = u->pool;
 
-  if (u->pool == NULL)
+  if (pool == NULL)
     return;
-  if (!u->o.fail_fast && pool_is_dirty (u->pool))
-    pool_settle (u->pool);
-  exports_log_figures (u->o.export_name, u->pool);
-  pool_free (u->pool);
+  if (!u->o.fail_fast && pool_is_dirty (pool))
+    pool_settle (pool);
+  exports_log_figures (u->o.export_name, pool);
+  mutex_lock (&u->lock);
   u->pool = NULL;
+  mutex_unlock (&u->lock);
+  pool_free (pool);
 }
 
 static int
@@ -215,21 +225,55 @@ upstream_side_connect (struct side *s)
 {
   struct upstream_side *u = side_of (s);
   struct pool *pool;
-  int err;
+  int err = 0;
 
   upstream_side_disconnect (s);
   pool = pool_new (&u->o);
   if (pool == NULL)
     return -1;
-  if (pool_open (pool) == -1) {
+  if (pool_open (pool) == -1)
     err = errno;
-    pool_free (pool);
-    errno = err;
-    return -1;
-  }
-  use_pool (u, pool);
-  *u->said = '\0';
-  return 0;
+  mutex_lock (&u->lock);
+  if (err == 0 && u->given_up)
+    err = ESHUTDOWN;
+  if (err == 0)
+    use_pool (u, pool);
+  mutex_unlock (&u->lock);
+  if (err == 0)
+    return 0;
+  pool_free (pool);
+  errno = err;
+  return -1;
+}
+
+uint64_t
+side_upstream_progress (struct side *s)
+{
+  struct upstream_side *u = side_of (s);
+  struct pool_figures f = { .attempts = 0 };
+  uint64_t n;
+  unsigned i;
+
+  mutex_lock (&u->lock);
+  if (u->pool)
+    pool_figures (u->pool, &f);
+  mutex_unlock (&u->lock);
+  n = f.replays;
+  for (i = 0; i < UPSTREAM_OPS; i++)
+    n += f.requests[i];
+  return n;
+}
+
+void
+side_upstream_give_up (struct side *s)
+{
+  struct upstream_side *u = side_of (s);
+
+  mutex_lock (&u->lock);
+  u->given_up = true;
+  if (u->pool)
+    pool_give_up (u->pool);
+  mutex_unlock (&u->lock);
 }
 
 static void
@@ -241,6 +285,7 @@ upstream_side_close (struct side *s)
     entry_put (u->entry);
   else if (u->name)
     upstream_side_disconnect (s);
+  mutex_destroy (&u->lock);
   free (u->name);
   free (u);
 }
@@ -272,6 +317,7 @@ side_forward (const char *export_name)
   if (u == NULL)
     return NULL;
   u->side.ops = &shared_ops;
+  mutex_init (&u->lock);
   u->entry = entry_get (export_name);
   if (u->entry == NULL) {
     free (u);
@@ -289,6 +335,7 @@ side_upstream (const char *export_name, bool fail_fast)
   if (u == NULL)
     return NULL;
   u->side.ops = &own_ops;
+  mutex_init (&u->lock);
   u->name = strdup (export_name);
   if (u->name == NULL) {
     free (u);
@@ -316,6 +363,7 @@ side_upstream_share (struct side *s)
   if (u == NULL)
     return NULL;
   u->side.ops = &shared_ops;
+  mutex_init (&u->lock);
   use_pool (u, side_of (s)->pool);
   return &u->side;
 }

@@ -28,6 +28,12 @@ struct side *side_upstream (const char *export_name, bool fail_fast);
  */
 struct side *side_upstream_share (struct side *s);
 
+/* Of a pair's own way, from any thread: a number that changes whenever the
+ * upstream has answered; and to wait for it no longer, now and later.
+ */
+uint64_t side_upstream_progress (struct side *s);
+void side_upstream_give_up (struct side *s);
+
 /* What the upstream says of the export, or NULL. */
 const char *side_upstream_description (struct side *s);
 

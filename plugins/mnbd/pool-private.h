@@ -50,6 +50,7 @@ struct pool {
   int64_t backoff GUARDED_BY (lock);
   uint64_t failures GUARDED_BY (lock); /* attempts that came to nothing */
   bool was_connected GUARDED_BY (lock);
+  bool given_up GUARDED_BY (lock); /* pool_give_up */
   unsigned random GUARDED_BY (lock);
   char said[UPSTREAM_WHY + 256]; /* the connector's last complaint */
 

@@ -78,7 +78,7 @@ static bool
 waited_too_long (struct pool *p, const struct request *r, uint64_t failures,
                  int64_t now) REQUIRES (&p->lock)
 {
-  if ((r->deadline && now >= r->deadline) ||
+  if ((r->deadline && now >= r->deadline) || p->given_up ||
       (p->o.fail_fast && p->state == POOL_DOWN))
     return true;
   /* Who comes late in an outage still gets one attempt. */
@@ -248,11 +248,12 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
  * some day too.  Returns 0, or -1 with errno.
  */
 static int
-may_try_again (struct pool *p, const struct request *r)
+may_try_again (struct pool *p, const struct request *r) REQUIRES (&p->lock)
 {
   int64_t now = clock_now ();
 
-  if (!p->o.fail_fast && (r->deadline == 0 || now < r->deadline) &&
+  if (!p->o.fail_fast && !p->given_up &&
+      (r->deadline == 0 || now < r->deadline) &&
       (r->losses == 1 || now < r->first_lost + p->o.reconnect))
     return 0;
   errno = ESHUTDOWN;
@@ -656,6 +657,16 @@ pool_settle (struct pool *p)
   mutex_unlock (&p->lock);
   errno = err;
   return r;
+}
+
+void
+pool_give_up (struct pool *p)
+{
+  mutex_lock (&p->lock);
+  p->given_up = true;
+  pool_lose (p, p->incarnation);
+  pthread_cond_broadcast (&p->changed);
+  mutex_unlock (&p->lock);
 }
 
 void

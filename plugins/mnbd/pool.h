@@ -161,6 +161,11 @@ bool pool_is_dirty (struct pool *p);
  */
 int pool_settle (struct pool *p);
 
+/* Wait for the server no longer: requests in flight, and all later ones, fail
+ * with ESHUTDOWN.
+ */
+void pool_give_up (struct pool *p);
+
 /* Free all.  What is in the log is gone: settle first. */
 void pool_free (struct pool *p);
 

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Mirror and cache end in good order, in a bounded time, with the upstream there,
+# away, or silent; and say what is lost.
+
+. "$(dirname "$0")/mirror-functions.sh"
+
+# ends SECONDS: server s ends by itself within them, with status 0.
+ends ()
+{
+  local before=$SECONDS
+  stop_server s
+  [ $((SECONDS - before)) -le "$1" ] || fail "it took $((SECONDS - before)) s"
+}
+
+for mode in mirror cache; do
+  parameters=(mnbd-reconnect=600)
+  [ $mode = mirror ] || parameters+=(mnbd-cache=writeback
+                                     mnbd-cache-dirty-age=86400)
+  # One that holds bytes which the upstream has not.
+  begin ()
+  {
+    rm -f u.img
+    volatile_server u --size=2097152 --multi-conn
+    start_server s --filter="$filter" "$mramdisk" size=2M mnbd-mode=$mode \
+      mnbd-socket="$tmp/u.sock" mnbd-control=control "${parameters[@]}"
+    [ $mode = cache ] || wait_mirror synchronised
+    python <<'END'
+connect().pwrite(b"not flushed", 4096)
+END
+  }
+
+  step "$mode, the upstream is there: it has all that was acknowledged"
+  begin
+  ends 10
+  kill_child u
+  check "upstream" "$(dd if=u.img bs=1 skip=4096 count=11 status=none)" \
+    "not flushed"
+
+  step "$mode, the upstream is away"
+  begin
+  kill_child u
+  ends 30
+  if [ $mode = cache ]; then
+    grep -q 'bytes that were never flushed are lost' s.log || fail "$(cat s.log)"
+  fi
+
+  step "$mode, the upstream is silent"
+  begin
+  kill -STOP "$volatile_pid"
+  ends 45
+  kill -CONT "$volatile_pid"
+  kill_child u
+done
