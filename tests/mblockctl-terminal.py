@@ -69,7 +69,8 @@ class Terminal:
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             os.tcsetpgrp(0, os.getpid())
             # Whoever runs the tests in the background ignores these.
-            for sig in signal.SIGTTOU, signal.SIGINT, signal.SIGQUIT:
+            for sig in (signal.SIGTTOU, signal.SIGINT,
+                        signal.SIGQUIT, signal.SIGHUP):
                 signal.signal(sig, signal.SIG_DFL)
             print("child", os.getpid(), flush=True)
             time.sleep(0.1)
