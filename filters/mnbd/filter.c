@@ -219,6 +219,18 @@ open_forwarded (struct handle *h, const char *export_name)
 }
 
 static int
+open_plugin (nbdkit_next_open *next, nbdkit_context *context, int readonly,
+             const char *export_name)
+{
+  int r;
+
+  pairs_lock_plugin ();
+  r = next (context, readonly, export_name);
+  pairs_unlock_plugin ();
+  return r;
+}
+
+static int
 open_pair (struct handle *h, nbdkit_next_open *next, nbdkit_context *context,
            const char *export_name, const char *name)
 {
@@ -226,7 +238,7 @@ open_pair (struct handle *h, nbdkit_next_open *next, nbdkit_context *context,
   if (h->pair == NULL)
     return -1;
   /* A client that may only read can still make the engine write. */
-  if (next (context, false, export_name) == 0)
+  if (open_plugin (next, context, false, export_name) == 0)
     return 0;
   pair_put (h->pair);
   return -1;
@@ -251,7 +263,7 @@ mnbd_open (nbdkit_next_open *next, nbdkit_context *context,
   else if (!filter_config.engine && filter_config_concerns (export_name))
     r = open_forwarded (h, export_name);
   else
-    r = next (context, readonly, export_name);
+    r = open_plugin (next, context, readonly, export_name);
   if (r == 0)
     return h;
   free (h);

@@ -86,6 +86,20 @@ pairs_client_lock (void)
     ? &all_requests_lock : NULL;
 }
 
+void
+pairs_lock_plugin (void) NO_TSA
+{
+  if (pairs_client_lock ())
+    mutex_lock (&all_requests_lock);
+}
+
+void
+pairs_unlock_plugin (void) NO_TSA
+{
+  if (pairs_client_lock ())
+    mutex_unlock (&all_requests_lock);
+}
+
 static struct mutex *
 context_lock (struct live_pair *p)
 {
@@ -97,9 +111,22 @@ context_lock (struct live_pair *p)
 
 /* ----------------------------------------------- the plugin's context */
 
+static void
+close_context (struct live_pair *p)
+{
+  if (p->context) {
+    pairs_lock_plugin ();
+    p->context->finalize (p->context);
+    nbdkit_next_context_close (p->context);
+    pairs_unlock_plugin ();
+  }
+  p->context = NULL;
+}
+
 static int
 open_context (struct live_pair *p, nbdkit_backend *backend)
 {
+  pairs_lock_plugin ();
   export_name_announce (p->name);
   p->context = nbdkit_next_context_open (backend, false, p->name, true);
   if (p->context && p->context->prepare (p->context) == -1) {
@@ -107,25 +134,13 @@ open_context (struct live_pair *p, nbdkit_backend *backend)
     p->context = NULL;
   }
   export_name_announce (NULL);
+  pairs_unlock_plugin ();
   if (p->context == NULL)
     return -1;
-  if (local_init (&p->local, p->context, context_lock (p)) == -1) {
-    p->context->finalize (p->context);
-    nbdkit_next_context_close (p->context);
-    p->context = NULL;
-    return -1;
-  }
-  return 0;
-}
-
-static void
-close_context (struct live_pair *p)
-{
-  if (p->context) {
-    p->context->finalize (p->context);
-    nbdkit_next_context_close (p->context);
-  }
-  p->context = NULL;
+  if (local_init (&p->local, p->context, context_lock (p)) == 0)
+    return 0;
+  close_context (p);
+  return -1;
 }
 
 /* -------------------------------------------------------------- the life */

@@ -28,6 +28,10 @@ int pairs_get_ready (int thread_model);
 /* The lock for the local side of a client, or NULL. */
 struct mutex *pairs_client_lock (void);
 
+/* Take that lock, if there is one, around what the plugin does otherwise. */
+void pairs_lock_plugin (void);
+void pairs_unlock_plugin (void);
+
 /* Begin the pair that there is from the start, if there is one. */
 int pairs_start (nbdkit_backend *backend);
 void pairs_stop (void);
