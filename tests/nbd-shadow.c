@@ -595,6 +595,9 @@ check_all (bool flush)
   static struct set copy[65536];
 
   c->nbd = NULL;
+  /* A crash after the last reply went unnoticed. */
+  if (mode == DURABLE)
+    crashed_locked ();
   if (!open_connection (c)) {
     complain_locked ("the last connection: %s", nbd_get_error ());
     return;

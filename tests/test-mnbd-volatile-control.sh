@@ -17,6 +17,7 @@ storm ()
     shadow_runs || break
     kill -"$what" $volatile_pid
   done
+  sleep 0.2                     # the last one has come through
   end_shadow
   head -n 3 shadow.out
 }
