@@ -72,5 +72,9 @@ EXTRA_DIST += \
 
 # Reports of runs.
 EXTRA_DIST += \
+	bench/results/2026-11-22-clone.txt \
+	bench/results/2026-11-22-control.txt \
 	bench/results/2026-11-22-engine.txt \
-	bench/results/2026-11-22-server-part.txt
+	bench/results/2026-11-22-filter.txt \
+	bench/results/2026-11-22-server-empty.txt \
+	bench/results/2026-11-22-server.txt

@@ -84,8 +84,9 @@ parse_number (const char *key, const char *value, uint64_t least,
   char *end;
 
   *r = 0;
+  /* As nbdkit_parse_unsigned, also hexadecimal and octal. */
   if (*value >= '0' && *value <= '9')
-    *r = strtoull (value, &end, 10);
+    *r = strtoull (value, &end, 0);
   else
     end = (char *) value;
   if (end == value || *end || *r < least || *r > most || strlen (value) > 10) {
