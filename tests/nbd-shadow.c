@@ -75,6 +75,7 @@ struct byte {
   struct set medium;            /* what a crash may leave */
   uint8_t writes;               /* how many writes are in flight over it */
   bool keep;                    /* one of them need not have happened */
+  bool unflushed;               /* written since the last flush */
 };
 
 enum op { READ, WRITE, ZERO, TRIM, FLUSH };
@@ -212,8 +213,10 @@ write_sent_locked (const struct request *req)
 
     b->writes++;
     set_add (&b->sent, value);
-    if (mode != STRICT)
+    if (mode != STRICT) {
       set_add (&b->medium, value);
+      b->unflushed = true;
+    }
   }
   for (unsigned c = 0; c < nr_clients; ++c)
     for (unsigned s = 0; s < depth; ++s) {
@@ -248,8 +251,10 @@ write_answered_locked (const struct request *req)
     b->now = b->sent;
     b->sent.n = 0;
     b->keep = false;
-    if (req->fua && !req->error && b->now.n == 1)
+    if (req->fua && !req->error && b->now.n == 1) {
       b->medium = b->now;
+      b->unflushed = false;
+    }
   }
 }
 
@@ -275,8 +280,9 @@ read_answered_locked (const struct request *req)
       if (b->now.n == SET_ALL)
         undecided++;
       /* In mode fsync a value can still be lost, unless nothing was written
-       * since the last good flush. */
-      if (mode == FSYNC && memcmp (&b->now, &b->medium, sizeof b->now) == 0)
+       * since the last flush.  (That the sets are the same does not say so:
+       * a later write may have brought the values that were there.) */
+      if (mode == FSYNC && !b->unflushed)
         set_is (&b->medium, value);
       if (mode != FSYNC || b->medium.n == 1)
         set_is (&b->now, value);
@@ -285,7 +291,8 @@ read_answered_locked (const struct request *req)
   bytes_checked += req->length;
 }
 
-/* A flush was answered, with nothing else in flight. */
+/* A flush was answered, with nothing else in flight.  With an error too the
+ * server keeps what it has from here on. */
 static void
 flushed_locked (int error)
 {
@@ -298,6 +305,7 @@ flushed_locked (int error)
       b->now = b->medium;
     else
       b->medium = b->now;
+    b->unflushed = false;
   }
 }
 
@@ -585,6 +593,22 @@ run_client (void *opaque)
   return NULL;
 }
 
+/* A flush with nothing else in flight. */
+static void
+flush_last (struct nbd_handle *nbd)
+{
+  int r = nbd_flush (nbd, 0);
+
+  if (r == -1 && mode == FSYNC && nbd_get_errno () == EIO) {
+    flushed_locked (EIO);
+    r = nbd_flush (nbd, 0);
+  }
+  if (r == -1)
+    complain_locked ("the last flush: %s", nbd_get_error ());
+  else
+    flushed_locked (0);
+}
+
 /* The whole disk, read again through a new connection. */
 static void
 check_all (bool flush)
@@ -602,18 +626,8 @@ check_all (bool flush)
     complain_locked ("the last connection: %s", nbd_get_error ());
     return;
   }
-  if (flush) {
-    int r = nbd_flush (c->nbd, 0);
-
-    if (r == -1 && mode == FSYNC && nbd_get_errno () == EIO) {
-      flushed_locked (EIO);
-      r = nbd_flush (c->nbd, 0);
-    }
-    if (r == -1)
-      complain_locked ("the last flush: %s", nbd_get_error ());
-    else
-      flushed_locked (0);
-  }
+  if (flush)
+    flush_last (c->nbd);
   read.buf = buf;
   read.copy = copy;
   for (read.offset = 0; read.offset < size; read.offset += read.length) {
@@ -832,10 +846,16 @@ main (int argc, char *argv[])
   for (unsigned i = 0; i < nr_clients; ++i)
     if (pthread_create (&clients[i].thread, NULL, run_client, &clients[i]))
       abort ();
-  for (unsigned i = 0; i < nr_clients; ++i) {
+  for (unsigned i = 0; i < nr_clients; ++i)
     pthread_join (clients[i].thread, NULL);
-    if (clients[i].nbd)
-      nbd_close (clients[i].nbd);
+  for (unsigned i = 0; i < nr_clients; ++i) {
+    if (clients[i].nbd == NULL)
+      continue;
+    /* A crash after the last reply is told to those who were there, not to
+     * the connection that check_all makes. */
+    if (mode == FSYNC && last_flush && !clients[i].broken)
+      flush_last (clients[i].nbd);
+    nbd_close (clients[i].nbd);
   }
   check_all (last_flush);
   if (dump && !dump_shadow (dump)) {

@@ -6,7 +6,9 @@
 . "$(dirname "$0")/mnbd-functions.sh"
 only_mnbd
 
-volatile_server u --multi-conn
+# Small, so that the shadow client, which looks at all of it with each flush,
+# spends its time with writes that can be lost.
+volatile_server u --multi-conn --size=$((1 << 20))
 start_forwarder socket="$tmp/u.sock" replay-buffer=0 reconnect=30
 python <<'END'
 import signal
