@@ -37,6 +37,12 @@
 /* How long a server may take to answer our goodbye. */
 #define GOODBYE_TIME (500 * NS_PER_MS)
 
+/* The kernel gives a Unix socket room for 208 KiB: a sender of 256 KiB has to
+ * wait for the receiver, and both change places on the processor again and
+ * again.  In bytes; the kernel takes as much of it as net.core.wmem_max says.
+ */
+#define UNIX_SNDBUF (2 << 20)
+
 /* A silent TCP peer is dead after 15 + 3 * 5 seconds. */
 static const struct { int name, value; } keepalive[] = {
   { TCP_KEEPIDLE, 15 },
@@ -273,16 +279,19 @@ ask_info (struct nbd_handle *nbd, struct upstream_info *i,
   return 0;
 }
 
-/* Neither is an error if the socket is of another kind. */
+/* None is an error if the socket is of another kind. */
 static void
 set_socket_options (int fd)
 {
-  int family = 0, one = 1;
+  int family = 0, one = 1, sndbuf = UNIX_SNDBUF;
   socklen_t len = sizeof family;
   size_t i;
 
-  if (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == -1 ||
-      (family != AF_INET && family != AF_INET6))
+  if (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == -1)
+    return;
+  if (family == AF_UNIX)
+    setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf);
+  if (family != AF_INET && family != AF_INET6)
     return;
   setsockopt (fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
   for (i = 0; i < sizeof keepalive / sizeof keepalive[0]; i++)
