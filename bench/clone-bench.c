@@ -7,8 +7,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,13 +18,11 @@
 #include "disk.h"
 #include "figures.h"
 #include "peer.h"
+#include "program.h"
 #include "registry.h"
 #include "report.h"
 
-#define BIG (256u << 10)
 #define LEAF (UINT64_C (4) << 20)       /* bytes that a leaf covers */
-#define MIB (UINT64_C (1) << 20)
-#define GIB (UINT64_C (1) << 30)
 #define MOST_ROUNDS 100
 #define MOST_WORKERS 2
 
@@ -39,24 +35,10 @@ enum { FIRST, OTHERS, DIFF, OPEN, FIGURES, NPARTS };
 static char *const part_names[] = {
   "first", "others", "diff", "open", "figures", NULL
 };
-static bool parts[NPARTS] = { true, true, true, true, true };
+static bool chosen[NPARTS] = { true, true, true, true, true };
+static struct parts parts = { part_names, chosen };
 
 typedef double series[MOST_ROUNDS];
-
-static void
-fail (const char *what)
-{
-  fprintf (stderr, "engine: %s: %s\n", what, strerror (errno));
-  exit (EXIT_FAILURE);
-}
-
-static const char *
-size_text (uint64_t bytes)
-{
-  return bytes % GIB == 0
-    ? text ("%" PRIu64 " GiB", bytes / GIB)
-    : text ("%" PRIu64 " MiB", bytes / MIB);
-}
 
 static void
 write_or_fail (struct disk *d, const void *buf, uint64_t len, uint64_t offset)
@@ -289,14 +271,6 @@ churn (void *vp)
   return NULL;
 }
 
-static void
-start_worker (struct worker *w, void *(*fn) (void *))
-{
-  errno = pthread_create (&w->thread, NULL, fn, w);
-  if (errno)
-    fail ("pthread_create");
-}
-
 /* What a run returns. */
 enum { RATE, CPU_RATE, CYCLES, NVALUES };
 
@@ -319,10 +293,10 @@ run_load (struct load *load, const struct others_case *c, bool cycles,
     w[i] = (struct worker) {
       .load = load, .disk = load->disk[i], .write = i >= c->readers, .number = i
     };
-    start_worker (&w[i], work);
+    start_thread (&w[i].thread, work, &w[i]);
   }
   if (cycles)
-    start_worker (&life, churn);
+    start_thread (&life.thread, churn, &life);
   nanosleep (&duration, NULL);
   atomic_store (&load->stop, true);
   for (i = 0; i < n; i++) {
@@ -539,13 +513,12 @@ measure_open (void *arg, double *values)
 static void
 report_open_cost (void)
 {
-  unsigned one = 1, many = quick ? 500 : 10000, r;
+  unsigned one = 1, many = quick ? 500 : 10000;
   series with_one, with_many, ratio;
 
   in_child (measure_open, &one, with_one, rounds);
   in_child (measure_open, &many, with_many, rounds);
-  for (r = 0; r < rounds; r++)
-    ratio[r] = with_many[r] / with_one[r];
+  divide (ratio, with_many, with_one, rounds);
   report_head ("Open and close, random disks, in the registry",
                text ("%u disks", many), "1 disk");
   /* Without the NBD handshake, of which this is a small part: the target is
@@ -632,108 +605,23 @@ report_figures (void)
 
 /* ----------------------------------------------------------------- main */
 
-static void
-usage (void)
-{
-  printf ("Usage: clone-bench [OPTION]...\n"
-          "Measure the life cycle of disks by calling mramdisk's engine.\n\n"
-          "  --rounds=N       alternating rounds of each measurement "
-          "(default 5)\n"
-          "  --seconds=S      length of a run (default 1)\n"
-          "  --only=PART,...  only these of: first, others, diff, open, "
-          "figures\n"
-          "  --quick          tiny sizes, to see that it works; figures mean "
-          "nothing\n"
-          "  --output=FILE    where the report goes besides standard output\n"
-          "                   (default: bench/results/DATE-clone.txt; none "
-          "with --quick)\n"
-          "  --help\n\n"
-          "Needs 8 GiB of memory.  Exit status: 0 measured, whatever the "
-          "figures; 1 error.\n");
-}
-
-static const char *
-default_output (void)
-{
-  static char path[4096];
-  char date[32];
-  time_t t = time (NULL);
-
-  strftime (date, sizeof date, "%Y-%m-%d", localtime (&t));
-  snprintf (path, sizeof path, "%s/%s-clone.txt", RESULTS_DIR, date);
-  return path;
-}
-
-static void
-choose_parts (const char *option)
-{
-  /* The command line is printed later, so it stays as it is. */
-  char *copy = strdup (option), *list = copy, *value;
-  int part;
-
-  if (copy == NULL)
-    abort ();
-  memset (parts, 0, sizeof parts);
-  while (*list) {
-    part = getsubopt (&list, part_names, &value);
-    if (part == -1 || value) {
-      fprintf (stderr, "--only=%s: expected parts of the report, such as "
-               "first,others,diff,open,figures\n", option);
-      exit (EXIT_FAILURE);
-    }
-    parts[part] = true;
-  }
-  free (copy);
-}
-
-static const char *
-options (int argc, char *argv[])
-{
-  static const struct option long_options[] = {
-    { "rounds", required_argument, NULL, 'r' },
-    { "seconds", required_argument, NULL, 's' },
-    { "only", required_argument, NULL, 'p' },
-    { "quick", no_argument, NULL, 'q' },
-    { "output", required_argument, NULL, 'o' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 }
-  };
-  const char *output = NULL;
-  int c;
-
-  while ((c = getopt_long (argc, argv, "", long_options, NULL)) != -1)
-    switch (c) {
-    case 'r':
-      rounds = number_option ("--rounds", optarg, 1, MOST_ROUNDS);
-      break;
-    case 's':
-      seconds = number_option ("--seconds", optarg, 0.001, 3600);
-      break;
-    case 'p':
-      choose_parts (optarg);
-      break;
-    case 'q':
-      quick = true;
-      break;
-    case 'o':
-      output = optarg;
-      break;
-    case 'h':
-      usage ();
-      exit (EXIT_SUCCESS);
-    default:
-      exit (EXIT_FAILURE);
-    }
-  if (optind < argc) {
-    fprintf (stderr, "clone-bench: %s: expected no argument\n", argv[optind]);
-    exit (EXIT_FAILURE);
-  }
-  if (quick) {
-    rounds = 1;
-    seconds = 0.02;
-  }
-  return output || quick ? output : default_output ();
-}
+static const struct program_option options[] = {
+  ROUNDS_OPTION (&rounds, MOST_ROUNDS),
+  SECONDS_OPTION (&seconds),
+  ONLY_OPTION (&parts),
+  QUICK_OPTION (&quick),
+  { 0 }
+};
+static const struct program program = {
+  .name = "clone-bench",
+  .about = "Measure the life cycle of disks by calling mramdisk's engine.",
+  .options = options,
+  .report = "clone",
+  .quick = &quick,
+  .notes =
+    "Needs 8 GiB of memory.  Exit status: 0 measured, whatever the figures; "
+    "1 error.",
+};
 
 int
 main (int argc, char *argv[])
@@ -741,18 +629,20 @@ main (int argc, char *argv[])
   static void (*const report[NPARTS]) (void) = {
     report_first, report_others, report_diff, report_open_cost, report_figures
   };
-  const char *output = options (argc, argv);
   unsigned i;
 
-  if (output)
-    report_open (output);
+  program_options (&program, argc, argv);
+  if (quick) {
+    rounds = 1;
+    seconds = 0.02;
+  }
   say ("The life cycle of mramdisk's disks, in process\n\n");
   report_machine (argc, argv);
   say ("rounds     %u of %g s, alternating; medians\n", rounds, seconds);
-  if (parts[FIRST] || parts[OTHERS])
+  if (chosen[FIRST] || chosen[OTHERS])
     warm_machine (quick ? 64 * MIB : 6 * GIB);
   for (i = 0; i < NPARTS; i++)
-    if (parts[i])
+    if (chosen[i])
       report[i] ();
   report_end ();
   return EXIT_SUCCESS;

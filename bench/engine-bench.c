@@ -5,7 +5,6 @@
 
 #include <config.h>
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +14,9 @@
 #include "engine-clone.h"
 #include "host.h"
 #include "peer.h"
+#include "program.h"
 #include "report.h"
 
-#define PAGE 4096u
-#define BIG (256u << 10)
-#define MIB (UINT64_C (1) << 20)
-#define GIB (UINT64_C (1) << 30)
 #define MOST_ROUNDS 1000
 
 /* The block of nbdkit's memory plugin. */
@@ -44,19 +40,11 @@ enum { MAPPED, EMPTY, TRIM, EXTENTS, CLONES, NPARTS };
 static char *const part_names[] = {
   "mapped", "empty", "trim", "extents", "clones", NULL
 };
-static bool parts[NPARTS] = { true, true, true, true, true };
+static bool chosen[NPARTS] = { true, true, true, true, true };
+static struct parts parts = { part_names, chosen };
 
 /* Medians and ratios want the figures of each round. */
 typedef double series[MOST_ROUNDS];
-
-static void
-divide (series r, const series a, const series b)
-{
-  unsigned i;
-
-  for (i = 0; i < rounds; i++)
-    r[i] = a[i] / b[i];
-}
 
 static void
 scale (series r, double factor)
@@ -83,14 +71,6 @@ static const char *
 gigabytes (const series rate, uint32_t block)
 {
   return text ("%.1f GB/s", median (rate, rounds) * block / 1e9);
-}
-
-static const char *
-size_text (uint64_t bytes)
-{
-  return bytes >= GIB && bytes % GIB == 0
-    ? text ("%" PRIu64 " GiB", bytes / GIB)
-    : text ("%" PRIu64 " MiB", bytes / MIB);
 }
 
 /* --------------------------------------------------------- mapped disks */
@@ -140,7 +120,7 @@ row_rate (const char *what, unsigned job, unsigned other, enum sense sense,
 {
   series ratio;
 
-  divide (ratio, rate[MRAMDISK][job], rate[other][job]);
+  divide (ratio, rate[MRAMDISK][job], rate[other][job], rounds);
   if (jobs[job].block == BIG)
     report_row (what, gigabytes (rate[MRAMDISK][job], BIG),
                 gigabytes (rate[other][job], BIG), ratio, rounds, "x", sense,
@@ -156,7 +136,7 @@ row_threads (unsigned peer, enum sense sense, double target)
 {
   series ratio;
 
-  divide (ratio, rate[peer][READ2], rate[peer][READ1]);
+  divide (ratio, rate[peer][READ2], rate[peer][READ1], rounds);
   report_row (text ("%s, 2 threads to 1", plugins[peer].name),
               megas (rate[peer][READ2]), megas (rate[peer][READ1]), ratio,
               rounds, "x", sense, target);
@@ -168,7 +148,7 @@ row_time (unsigned peer, enum sense sense, double target)
 {
   series ratio;
 
-  divide (ratio, rate[BARE][READ1], rate[peer][READ1]);
+  divide (ratio, rate[BARE][READ1], rate[peer][READ1], rounds);
   report_row (text ("%s, random 4 KiB reads, 1 thread", plugins[peer].name),
               nanoseconds (rate[peer][READ1]), nanoseconds (rate[BARE][READ1]),
               ratio, rounds, "x", sense, target);
@@ -229,7 +209,7 @@ report_map (uint64_t size, uint64_t n, bool thin)
     peer[0][r] = b.value[0];
     peer[1][r] = b.value[1];
   }
-  divide (ratio, mine[0], peer[0]);
+  divide (ratio, mine[0], peer[0], rounds);
   report_row (text ("%s written of %s", size_text (n * PAGE),
                     size_text (size)),
               nanoseconds (mine[0]), nanoseconds (peer[0]), ratio, rounds,
@@ -335,30 +315,6 @@ report_extents (void)
 
 /* ----------------------------------------------------------------- main */
 
-static void
-usage (void)
-{
-  printf ("Usage: engine-bench [OPTION]...\n"
-          "Measure mramdisk, nbdkit's memory plugin and a bare memcpy in "
-          "process.\n\n"
-          "  --rounds=N       alternating rounds of each measurement "
-          "(default 5)\n"
-          "  --seconds=S      length of a run (default 1)\n"
-          "  --only=PART,...  only these of: mapped, empty, trim, extents, "
-          "clones\n"
-          "  --quick          tiny sizes, to see that it works; figures mean "
-          "nothing\n"
-          "  --mramdisk=FILE  the plugin to measure (default: of this "
-          "build)\n"
-          "  --memory=FILE    nbdkit's memory plugin\n"
-          "  --output=FILE    where the report goes besides standard output\n"
-          "                   (default: bench/results/DATE-engine.txt; none "
-          "with --quick)\n"
-          "  --help\n\n"
-          "Needs %s of memory.  Exit status: 0 measured, whatever the "
-          "figures; 1 error.\n", "14 GiB");
-}
-
 /* mramdisk.so of this build tree, which this program is in too. */
 static char *
 default_plugin (void)
@@ -375,96 +331,28 @@ default_plugin (void)
   return path;
 }
 
-static const char *
-default_output (void)
-{
-  static char path[4096];
-  char date[32];
-  time_t t = time (NULL);
-
-  strftime (date, sizeof date, "%Y-%m-%d", localtime (&t));
-  snprintf (path, sizeof path, "%s/%s-engine.txt", RESULTS_DIR, date);
-  return path;
-}
-
-static void
-choose_parts (const char *option)
-{
-  /* The command line is printed later, so it stays as it is. */
-  char *list = strdup (option), *value;
-  int part;
-
-  if (list == NULL)
-    abort ();
-  memset (parts, 0, sizeof parts);
-  while (*list) {
-    part = getsubopt (&list, part_names, &value);
-    if (part == -1 || value) {
-      fprintf (stderr, "--only=%s: expected parts of the report, such as "
-               "mapped,empty,trim,extents,clones\n", option);
-      exit (EXIT_FAILURE);
-    }
-    parts[part] = true;
-  }
-}
-
-static const char *
-options (int argc, char *argv[])
-{
-  static const struct option long_options[] = {
-    { "rounds", required_argument, NULL, 'r' },
-    { "seconds", required_argument, NULL, 's' },
-    { "only", required_argument, NULL, 'p' },
-    { "quick", no_argument, NULL, 'q' },
-    { "mramdisk", required_argument, NULL, 'd' },
-    { "memory", required_argument, NULL, 'm' },
-    { "output", required_argument, NULL, 'o' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 }
-  };
-  const char *output = NULL;
-  int c;
-
-  while ((c = getopt_long (argc, argv, "", long_options, NULL)) != -1)
-    switch (c) {
-    case 'r':
-      rounds = number_option ("--rounds", optarg, 1, MOST_ROUNDS);
-      break;
-    case 's':
-      seconds = number_option ("--seconds", optarg, 0.001, 3600);
-      break;
-    case 'p':
-      choose_parts (optarg);
-      break;
-    case 'q':
-      quick = true;
-      break;
-    case 'd':
-      plugins[MRAMDISK].path = optarg;
-      break;
-    case 'm':
-      plugins[MEMORY].path = optarg;
-      break;
-    case 'o':
-      output = optarg;
-      break;
-    case 'h':
-      usage ();
-      exit (EXIT_SUCCESS);
-    default:
-      exit (EXIT_FAILURE);
-    }
-  if (optind < argc) {
-    fprintf (stderr, "engine-bench: %s: expected no argument\n", argv[optind]);
-    exit (EXIT_FAILURE);
-  }
-  if (quick) {
-    rounds = 1;
-    seconds = 0.02;
-    footprint = 32 * MIB;
-  }
-  return output || quick ? output : default_output ();
-}
+static const struct program_option options[] = {
+  ROUNDS_OPTION (&rounds, MOST_ROUNDS),
+  SECONDS_OPTION (&seconds),
+  ONLY_OPTION (&parts),
+  QUICK_OPTION (&quick),
+  { "mramdisk", "FILE", "the plugin to measure (default: of this build)",
+    OPTION_TEXT, &plugins[MRAMDISK].path, 0, 0 },
+  { "memory", "FILE", "nbdkit's memory plugin",
+    OPTION_TEXT, &plugins[MEMORY].path, 0, 0 },
+  { 0 }
+};
+static const struct program program = {
+  .name = "engine-bench",
+  .about =
+    "Measure mramdisk, nbdkit's memory plugin and a bare memcpy in process.",
+  .options = options,
+  .report = "engine",
+  .quick = &quick,
+  .notes =
+    "Needs 14 GiB of memory.  Exit status: 0 measured, whatever the figures; "
+    "1 error.",
+};
 
 /* Loading leaves traces in a process, so another does it. */
 static int
@@ -509,14 +397,16 @@ report_part (unsigned part)
 int
 main (int argc, char *argv[])
 {
-  const char *output;
   double unused;
   unsigned i;
 
   plugins[MRAMDISK].path = default_plugin ();
-  output = options (argc, argv);
-  if (output)
-    report_open (output);
+  program_options (&program, argc, argv);
+  if (quick) {
+    rounds = 1;
+    seconds = 0.02;
+    footprint = 32 * MIB;
+  }
   say ("mramdisk in process, against nbdkit's memory plugin and a bare "
        "memcpy\n\n");
   report_machine (argc, argv);
@@ -524,7 +414,7 @@ main (int argc, char *argv[])
   say ("rounds     %u of %g s, alternating; medians\n", rounds, seconds);
 
   for (i = 0; i < NPARTS; i++)
-    if (parts[i]) {
+    if (chosen[i]) {
       warm_machine (quick ? 64 * MIB : 12 * GIB);
       report_part (i);
     }

@@ -23,10 +23,9 @@
 #include "disk.h"
 #include "engine-clone.h"
 #include "peer.h"
+#include "program.h"
 #include "report.h"
 
-#define BIG (256u << 10)
-#define MIB (UINT64_C (1) << 20)
 #define MOST_WRITERS 8
 
 struct clone_case {
@@ -38,8 +37,8 @@ struct clone_case {
   bool resize;                  /* measure that instead */
 };
 
-/* What the child returns. */
-enum { MEDIAN, P99, MAX, WRITES, NVALUES };
+/* What the child returns besides the times of a clone. */
+enum { WRITES = NQUANTILES, NVALUES };
 
 struct writer {
   const struct clone_case *c;
@@ -49,13 +48,6 @@ struct writer {
   pthread_t thread;
   uint64_t n;
 };
-
-static void
-fail (const char *what)
-{
-  fprintf (stderr, "engine: %s: %s\n", what, strerror (errno));
-  exit (EXIT_FAILURE);
-}
 
 static void
 write_or_fail (struct disk *d, const char *buf, uint64_t len, uint64_t offset)
@@ -145,9 +137,7 @@ run_case (void *arg, double *values)
   fill (d, c->mapped);
   for (i = 0; i < c->writers; i++) {
     w[i] = (struct writer) { c, d, &stop, i, 0, 0 };
-    errno = pthread_create (&w[i].thread, NULL, write_on, &w[i]);
-    if (errno)
-      fail ("pthread_create");
+    start_thread (&w[i].thread, write_on, &w[i]);
   }
   begin = now ();
   for (i = 0; i < c->clones; i++) {
@@ -161,10 +151,7 @@ run_case (void *arg, double *values)
     values[WRITES] += w[i].n;
   }
   values[WRITES] /= now () - begin;
-  sort (t, c->clones);
-  values[MEDIAN] = quantile (t, c->clones, 0.5);
-  values[P99] = quantile (t, c->clones, 0.99);
-  values[MAX] = t[c->clones - 1];
+  quantiles (t, c->clones, values);
   return 0;
 }
 

@@ -7,10 +7,12 @@ noinst_PROGRAMS += \
 	bench/rcu-bench \
 	bench/touch-bench
 
-# A process of its own for each measurement, and the report.
+# Options, a process of its own for each measurement, and the report.
 bench_common = \
 	bench/peer.c \
 	bench/peer.h \
+	bench/program.c \
+	bench/program.h \
 	bench/report.c \
 	bench/report.h \
 	bench/host.c \

@@ -17,21 +17,13 @@
 #include <unistd.h>
 
 #include "peer.h"
+#include "program.h"
 #include "report.h"
 
-#define PAGE 4096u
-#define BIG (256u << 10)        /* bytes, of the requests of JOB_FILL */
 #define MOST_THREADS 64
 
 /* The share of a run that goes before what is measured. */
 #define WARM_UP 0.1
-
-static void
-fail (const char *what)
-{
-  fprintf (stderr, "%s: %s\n", what, strerror (errno));
-  exit (EXIT_FAILURE);
-}
 
 static void *
 buffer (size_t len)
@@ -179,9 +171,7 @@ job_run (struct host *h, const struct job *job, struct answer *a)
   pthread_barrier_init (&run.barrier, NULL, job->threads + 1);
   for (i = 0; i < job->threads; i++) {
     w[i] = (struct worker) { .run = &run, .number = i };
-    errno = pthread_create (&w[i].thread, NULL, work, &w[i]);
-    if (errno)
-      fail ("pthread_create");
+    start_thread (&w[i].thread, work, &w[i]);
   }
   pthread_barrier_wait (&run.barrier);
   doze (job->seconds * WARM_UP);

@@ -5,8 +5,6 @@
 
 #include <config.h>
 
-#include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,11 +18,11 @@
 #include <urcu/urcu-memb.h>
 
 #include "peer.h"
+#include "program.h"
 #include "report.h"
 
 #define MOST_ROUNDS 1000
 #define MOST_READERS 64
-#define MIB (UINT64_C (1) << 20)
 
 /* Grace periods in a round; enough for a 99th percentile. */
 #define PERIODS 300
@@ -63,8 +61,8 @@ struct measurement {
   uint32_t block;               /* bytes that a reader copies at a time */
 };
 
-/* What the child returns, in seconds and 1/s. */
-enum { MEDIAN, P99, MAX, READS, NVALUES };
+/* What the child returns besides the times of a grace period, in 1/s. */
+enum { READS = NQUANTILES, NVALUES };
 
 struct reader {
   const struct measurement *m;
@@ -74,13 +72,6 @@ struct reader {
   uint64_t n;
   pthread_t thread;
 };
-
-static void
-fail (const char *what)
-{
-  perror (what);
-  exit (EXIT_FAILURE);
-}
 
 static void *
 read_on (void *vp)
@@ -123,9 +114,7 @@ measure (void *arg, double *values)
   m->f->register_thread ();
   for (i = 0; i < readers; i++) {
     r[i] = (struct reader) { m, &stop, memory, i, 0, 0 };
-    errno = pthread_create (&r[i].thread, NULL, read_on, &r[i]);
-    if (errno)
-      fail ("pthread_create");
+    start_thread (&r[i].thread, read_on, &r[i]);
   }
   usleep (10000);
   start = now ();
@@ -142,10 +131,7 @@ measure (void *arg, double *values)
     values[READS] += r[i].n / start;
   }
   m->f->unregister_thread ();
-  sort (t, PERIODS);
-  values[MEDIAN] = quantile (t, PERIODS, 0.5);
-  values[P99] = quantile (t, PERIODS, 0.99);
-  values[MAX] = t[PERIODS - 1];
+  quantiles (t, PERIODS, values);
   return 0;
 }
 
@@ -176,8 +162,7 @@ report_block (uint32_t block, const char *name)
   report_head (text ("Grace period while %u readers copy %s", readers, name),
                flavours[0].name, flavours[1].name);
   for (j = 0; j < NVALUES; j++) {
-    for (k = 0; k < rounds; k++)
-      ratio[k] = v[0][j][k] / v[1][j][k];
+    divide (ratio, v[0][j], v[1][j], rounds);
     if (j == READS)
       report_row ("the readers' copies a second",
                   text ("%.0f", median (v[0][j], rounds)),
@@ -189,52 +174,25 @@ report_block (uint32_t block, const char *name)
   }
 }
 
-static void
-options (int argc, char *argv[])
-{
-  static const struct option long_options[] = {
-    { "rounds", required_argument, NULL, 'r' },
-    { "readers", required_argument, NULL, 'n' },
-    { "output", required_argument, NULL, 'o' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 }
-  };
-  int c;
-
-  while ((c = getopt_long (argc, argv, "", long_options, NULL)) != -1)
-    switch (c) {
-    case 'r':
-      rounds = number_option ("--rounds", optarg, 1, MOST_ROUNDS);
-      break;
-    case 'n':
-      readers = number_option ("--readers", optarg, 0, MOST_READERS);
-      break;
-    case 'o':
-      report_open (optarg);
-      break;
-    case 'h':
-      printf ("Usage: rcu-bench [OPTION]...\n"
-              "Measure the grace periods of liburcu's flavours memb and bp "
-              "under readers.\n\n"
-              "  --rounds=N     alternating rounds of %d grace periods "
-              "(default 5)\n"
-              "  --readers=N    threads that copy (default 2)\n"
-              "  --output=FILE  where the report goes besides standard output\n"
-              "  --help\n", PERIODS);
-      exit (EXIT_SUCCESS);
-    default:
-      exit (EXIT_FAILURE);
-    }
-  if (optind < argc) {
-    fprintf (stderr, "rcu-bench: %s: expected no argument\n", argv[optind]);
-    exit (EXIT_FAILURE);
-  }
-}
+static const struct program_option options[] = {
+  { "rounds", "N", "alternating rounds of 300 grace periods (default 5)",
+    OPTION_COUNT, &rounds, 1, MOST_ROUNDS },
+  { "readers", "N", "threads that copy (default 2)",
+    OPTION_COUNT, &readers, 0, MOST_READERS },
+  { 0 }
+};
+static const struct program program = {
+  .name = "rcu-bench",
+  .about =
+    "Measure the grace periods of liburcu's flavours memb and bp under "
+    "readers.",
+  .options = options,
+};
 
 int
 main (int argc, char *argv[])
 {
-  options (argc, argv);
+  program_options (&program, argc, argv);
   say ("Grace periods of liburcu's flavours, under readers\n\n");
   report_machine (argc, argv);
   say ("rounds     %u of %d grace periods, alternating; medians\n", rounds,

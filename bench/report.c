@@ -57,6 +57,24 @@ median (const double *v, size_t n)
   return m;
 }
 
+void
+quantiles (double *times, size_t n, double values[NQUANTILES])
+{
+  sort (times, n);
+  values[MEDIAN] = quantile (times, n, 0.5);
+  values[P99] = quantile (times, n, 0.99);
+  values[MAX] = times[n - 1];
+}
+
+void
+divide (double *r, const double *a, const double *b, size_t n)
+{
+  size_t i;
+
+  for (i = 0; i < n; i++)
+    r[i] = a[i] / b[i];
+}
+
 /* --------------------------------------------------------------- output */
 
 void
@@ -202,21 +220,4 @@ report_end (void)
   }
   file = NULL;
   return missed;
-}
-
-double
-number_option (const char *option, const char *value, double least,
-               double most)
-{
-  char *end;
-  double v;
-
-  errno = 0;
-  v = strtod (value, &end);
-  if (errno || end == value || *end || !(v >= least && v <= most)) {
-    fprintf (stderr, "%s=%s: expected a number from %g to %g\n", option, value,
-             least, most);
-    exit (EXIT_FAILURE);
-  }
-  return v;
 }

@@ -27,6 +27,13 @@ double quantile (const double *sorted, size_t n, double q);
 /* The median of values in any order. */
 double median (const double *v, size_t n);
 
+/* Sort n times and say how long they usually, rarely and at worst are. */
+enum { MEDIAN, P99, MAX, NQUANTILES };
+void quantiles (double *times, size_t n, double values[NQUANTILES]);
+
+/* r[i] = a[i] / b[i], of n rounds. */
+void divide (double *r, const double *a, const double *b, size_t n);
+
 /* Open the report's file as well; its folder is made if it is missing.
  * Ends the program with a message on failure.
  */
@@ -56,9 +63,5 @@ unsigned report_end (void);
 /* Numbers as text, in one of a few static buffers. */
 const char *text (const char *fmt, ...)
   __attribute__ ((format (printf, 1, 2)));
-
-/* Read a number for an option; ends the program if it is not in the range. */
-double number_option (const char *option, const char *value, double least,
-                      double most);
 
 #endif /* BENCH_REPORT_H */

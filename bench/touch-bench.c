@@ -5,7 +5,6 @@
 
 #include <config.h>
 
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,19 +13,19 @@
 #include <sys/mman.h>
 
 #include "peer.h"
+#include "program.h"
 #include "report.h"
 
 #ifndef MADV_POPULATE_WRITE     /* Linux 5.14 */
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define PAGE 4096u
 #define CHUNK (UINT64_C (2) << 20)
-#define MIB (UINT64_C (1) << 20)
 #define MOST_ROUNDS 1000
 
-static uint64_t bytes = 512 * MIB;
+static uint64_t bytes;
 static unsigned rounds = 5;
+static double size = 512;       /* MiB, as it was asked for */
 
 struct way {
   const char *name;
@@ -50,10 +49,8 @@ map_chunks (void)
   char *p = mmap (NULL, bytes + CHUNK, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-  if (p == MAP_FAILED) {
-    perror ("mmap");
-    exit (EXIT_FAILURE);
-  }
+  if (p == MAP_FAILED)
+    fail ("mmap");
   return p + (-(uintptr_t) p & (CHUNK - 1));
 }
 
@@ -100,50 +97,19 @@ touch_way (void *arg, double *values)
   return 0;
 }
 
-static void
-options (int argc, char *argv[])
-{
-  static const struct option long_options[] = {
-    { "rounds", required_argument, NULL, 'r' },
-    { "size", required_argument, NULL, 's' },
-    { "output", required_argument, NULL, 'o' },
-    { "help", no_argument, NULL, 'h' },
-    { NULL, 0, NULL, 0 }
-  };
-  int c;
-
-  while ((c = getopt_long (argc, argv, "", long_options, NULL)) != -1)
-    switch (c) {
-    case 'r':
-      rounds = number_option ("--rounds", optarg, 1, MOST_ROUNDS);
-      break;
-    case 's':
-      /* A power of two, for the stride. */
-      for (bytes = 2 * MIB;
-           bytes < number_option ("--size", optarg, 2, 1 << 20) * MIB;
-           bytes *= 2)
-        ;
-      break;
-    case 'o':
-      report_open (optarg);
-      break;
-    case 'h':
-      printf ("Usage: touch-bench [OPTION]...\n"
-              "Measure what the first touch of memory costs.\n\n"
-              "  --rounds=N     alternating rounds (default 5)\n"
-              "  --size=MIB     memory to touch, rounded up to a power of two "
-              "(default 512)\n"
-              "  --output=FILE  where the report goes besides standard output\n"
-              "  --help\n");
-      exit (EXIT_SUCCESS);
-    default:
-      exit (EXIT_FAILURE);
-    }
-  if (optind < argc) {
-    fprintf (stderr, "touch-bench: %s: expected no argument\n", argv[optind]);
-    exit (EXIT_FAILURE);
-  }
-}
+static const struct program_option options[] = {
+  { "rounds", "N", "alternating rounds (default 5)",
+    OPTION_COUNT, &rounds, 1, MOST_ROUNDS },
+  { "size", "MIB",
+    "memory to touch, rounded up to a power of two (default 512)",
+    OPTION_NUMBER, &size, 2, 1 << 20 },
+  { 0 }
+};
+static const struct program program = {
+  .name = "touch-bench",
+  .about = "Measure what the first touch of memory costs.",
+  .options = options,
+};
 
 int
 main (int argc, char *argv[])
@@ -153,7 +119,10 @@ main (int argc, char *argv[])
   double value[3], rss[NWAYS];
   unsigned i, r;
 
-  options (argc, argv);
+  program_options (&program, argc, argv);
+  /* A power of two, for the stride. */
+  for (bytes = 2 * MIB; bytes < size * MIB; bytes *= 2)
+    ;
   say ("The first touch of memory, by the way it is done\n\n");
   report_machine (argc, argv);
   say ("rounds     %u of %.0f MiB, alternating; medians, for each 4 KiB\n",
@@ -169,8 +138,7 @@ main (int argc, char *argv[])
   report_head ("Ratio: the first touch to that of the first line",
                "first touch", "second");
   for (i = 0; i < NWAYS; i++) {
-    for (r = 0; r < rounds; r++)
-      ratio[r] = first[i][r] / first[0][r];
+    divide (ratio, first[i], first[0], rounds);
     report_row (text ("%s%s", ways[i].name,
                       rss[i] > 0.9 ? "" : " (NOT resident)"),
                 text ("%.0f ns", median (first[i], rounds) * 1e9),
