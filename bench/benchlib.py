@@ -14,7 +14,7 @@ import sys
 import time
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
-PAGE = 4 * KiB
+START_TIMEOUT = 10      # seconds
 
 
 class Failure(Exception):
@@ -48,6 +48,18 @@ def number_option(kind, least, most):
     return parse
 
 
+def words_option(allowed):
+    """Some of these words, with commas between them."""
+    def parse(value):
+        words = [w.strip() for w in value.split(",")]
+        for word in words:
+            if word not in allowed:
+                raise argparse.ArgumentTypeError(
+                    "%r: expected some of: %s" % (word, ", ".join(allowed)))
+        return words
+    return parse
+
+
 def size_text(size):
     if size % GiB == 0:
         return "%d GiB" % (size // GiB)
@@ -55,13 +67,54 @@ def size_text(size):
 
 
 def warm(size):
-    """Touch so much memory and give it back: on a virtual machine the very
-    first touch of a page is far slower."""
-    m = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    m.madvise(mmap.MADV_HUGEPAGE)
-    for i in range(0, size, PAGE):
-        m[i] = 1
-    m.close()
+    """Touch as much memory as a server needs for so much data, and give it back
+    to the kernel.  Else a server that gets memory which the machine below has
+    taken back pays for that, and the next one, which gets the same memory, does
+    not."""
+    blocks = (size + size // 4 + MiB - 1) // MiB
+    with mmap.mmap(-1, blocks * MiB,
+                   flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as m:
+        # In blocks of the size that servers take, or it is other memory.
+        m.madvise(mmap.MADV_HUGEPAGE)
+        zeros = bytes(MiB)
+        for _ in range(blocks):
+            m.write(zeros)
+
+
+def fill(h, size):
+    """Write the first bytes of an empty disk, with some that cannot be taken
+    for zeros; h is libnbd's handle.  The server takes warm memory for them."""
+    warm(size)
+    data = os.urandom(4 * MiB)
+    for offset in range(0, size, len(data)):
+        h.pwrite(data[:min(len(data), size - offset)], offset)
+    if h.can_flush():
+        h.flush()
+
+
+def turns(rounds, peers):
+    """All peers in each round, and each round begins with another of them, as
+    what one leaves behind is what the next one starts with."""
+    step = max(1, len(peers) // rounds)
+    for i in range(rounds):
+        first = i * step % len(peers)
+        yield from peers[first:] + peers[:first]
+
+
+def start_server(command, *sockets):
+    """Start one, and wait until it has made its sockets."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + START_TIMEOUT
+    while not all(os.path.exists(path) for path in sockets):
+        if process.poll() is not None:
+            raise Failure("this ended at once: %s" % " ".join(command))
+        if time.monotonic() > deadline:
+            process.terminate()
+            process.wait()
+            raise Failure("this made no socket within %d s: %s" % (
+                START_TIMEOUT, " ".join(command)))
+        time.sleep(0.005)
+    return process
 
 
 class Control:

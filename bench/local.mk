@@ -57,7 +57,8 @@ TESTS += \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
 	bench/test-engine-bench.sh \
-	bench/test-filter-bench.sh
+	bench/test-filter-bench.sh \
+	bench/test-mnbd-bench.sh
 endif
 
 EXTRA_DIST += \
@@ -70,7 +71,9 @@ EXTRA_DIST += \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
 	bench/test-engine-bench.sh \
-	bench/test-filter-bench.sh
+	bench/test-filter-bench.sh \
+	bench/test-functions.sh \
+	bench/test-mnbd-bench.sh
 
 # Reports of runs.
 EXTRA_DIST += \
