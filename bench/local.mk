@@ -64,6 +64,7 @@ EXTRA_DIST += \
 	bench/control-bench \
 	bench/filter-bench \
 	bench/mnbd-bench \
+	bench/prerequisites.sh \
 	bench/server-bench \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
