@@ -74,6 +74,13 @@ requires_filter ()
   done
 }
 
+# requires_fio: skip if fio cannot speak NBD.
+requires_fio ()
+{
+  requires fio
+  fio --enghelp 2>/dev/null | grep -qw nbd || skip "fio has no nbd engine"
+}
+
 # start_server ID NBDKIT-ARGUMENTS…: start a server on the socket $tmp/ID.sock
 # and wait until it listens.  Its log is $tmp/ID.log.  Sets $pid.
 start_server ()
