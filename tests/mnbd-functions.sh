@@ -97,6 +97,17 @@ start_forwarder ()
   start_server s "${forwarder[@]}"
 }
 
+# try_forwarder PARAMETERS…: ask a forwarder with these for the size, which is
+# then in $tmp/out, and end it.  Sets $rc: 0 if the client was let in.
+try_forwarder ()
+{
+  start_forwarder "$@"
+  rc=0
+  timeout 60 nbdinfo --size "$(uri)" >out 2>&1 || rc=$?
+  [ $rc -ne 124 ] || fail "$*: it hangs"
+  stop_server s
+}
+
 # wait_for WHAT COMMAND…: until it succeeds, which must be within 30 seconds.
 wait_for ()
 {
