@@ -291,6 +291,7 @@ restart_upstream ()
 run_fio ()
 {
   local rc=0 fio_pid
+  rm -f ./*.prerun.txt
   cat >job <<END
 [global]
 ioengine=nbd
@@ -301,6 +302,7 @@ verify=crc32c
 verify_fatal=1
 time_based
 runtime=$seconds
+exec_prerun=true
 [small]
 rw=randrw
 bs=4k
@@ -317,6 +319,8 @@ END
   fio --output=out job &
   fio_pid=$!
   child fio $fio_pid
+  # A first connect is not tried again, so no job may still be at it.
+  wait_for "the start of fio" fio_at_work_or_failed $fio_pid
   fio_rounds=0
   while sleep 0.8; kill -0 $fio_pid 2>/dev/null; do
     "$@"
@@ -326,6 +330,14 @@ END
   unset "children[fio]"
   [ $rc -eq 0 ] || fail "fio, after $fio_rounds times $*: $(cat out)"
   check "jobs without errors" "$(grep -c 'err= 0' out)" 3
+}
+
+# fio_at_work_or_failed PID: each job has run its exec_prerun, for which fio
+# makes a file, and which comes after its connect.
+fio_at_work_or_failed ()
+{
+  { [ -e small.prerun.txt ] && [ -e flushing.prerun.txt ] &&
+      [ -e large.prerun.txt ]; } || ! kill -0 "$1" 2>/dev/null
 }
 
 # run_fio_restarting: run_fio while the upstream is killed and restarted.
