@@ -253,8 +253,8 @@ shadow_passed ()
 }
 
 # outage SIGNAL SERVER-ARGUMENTS…: make one of the volatile server u, which has
-# these arguments: with KILL it crashes and is started again a moment later, USR1
-# is a power cut that is over at once, and USR2 drops its connections.
+# these arguments: with KILL it crashes and is started again a moment later,
+# USR1 is a power cut that is over at once, and USR2 drops its connections.
 outage ()
 {
   local what=$1

@@ -43,7 +43,8 @@ mount_new ()
 {
   mount -o loop fuse/nbd mnt 2>err && return
   case $(cat err) in
-    *'unknown filesystem'*|*'not permitted'*|*'ermission denied'*|*'loop device'*)
+    *'unknown filesystem'* | *'not permitted'* | *'ermission denied'* | \
+      *'loop device'*)
       skip "cannot mount here: $(cat err)" ;;
   esac
   fail "mount: $(cat err)"
