@@ -25,7 +25,7 @@ control_tests = \
 	tests/test-control-subscribe.sh \
 	tests/test-control-under-load.sh
 
-EXTRA_DIST += tests/controltest.py $(control_tests)
+EXTRA_DIST += tests/controltest.py tests/manualtest.py $(control_tests)
 # A plugin with a sanitizer cannot be loaded into an nbdkit without one.
 if !SANITIZER
 TESTS += $(control_tests)

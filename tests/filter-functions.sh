@@ -24,6 +24,28 @@ filter_refused ()
   timeout 60 nbdkit -U - --filter="$filter" "$@" --run 'echo it has started' \
     >refused 2>&1 </dev/null || rc=$?
   [ $rc -ne 0 ] && [ $rc -ne 124 ] || fail "$*: status $rc: $(cat refused)"
+  said_in_one_line "$expected" "$@"
+}
+
+# pair_refused EXPECTED NBDKIT-ARGUMENTS…: as filter_refused, but of what is
+# found only when nbdkit serves (with --run the command would have begun).
+pair_refused ()
+{
+  local expected=$1 rc=0
+  shift
+  timeout 30 nbdkit -f -U "$tmp/refused.sock" --filter="$filter" "$@" \
+    >refused 2>&1 </dev/null || rc=$?
+  rm -f refused.sock
+  check "status of $*: $(cat refused)" $rc 1
+  said_in_one_line "$expected" "$@"
+}
+
+# said_in_one_line EXPECTED NBDKIT-ARGUMENTS…: the file "refused" is one line of
+# nbdkit, in which EXPECTED stands.
+said_in_one_line ()
+{
+  local expected=$1
+  shift
   check "lines about $*" "$(wc -l <refused)" 1
   grep -qF -e "nbdkit: error: " refused || fail "$*: $(cat refused)"
   grep -qF -e "$expected" refused ||

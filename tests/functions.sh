@@ -74,6 +74,41 @@ requires_filter ()
   done
 }
 
+# requires_fio: skip if fio cannot speak NBD.
+requires_fio ()
+{
+  requires fio
+  fio --enghelp 2>/dev/null | grep -qw nbd || skip "fio has no nbd engine"
+}
+
+# make_certificates FOLDER…: make each, with an authority of its own and what
+# this has signed for a server and a client called localhost.
+make_certificates ()
+{
+  local ca peer
+  requires certtool
+  requires_nbdkit tls
+  for ca; do
+    mkdir "$ca"
+    printf '%s\n' 'cn = mblock test' ca cert_signing_key >"$ca/ca.info"
+    printf '%s\n' 'cn = localhost' 'dns_name = localhost' tls_www_server \
+      tls_www_client signing_key >"$ca/peer.info"
+    {
+      certtool --generate-privkey --key-type=ecdsa --outfile="$ca/ca-key.pem"
+      certtool --generate-self-signed --load-privkey="$ca/ca-key.pem" \
+        --template="$ca/ca.info" --outfile="$ca/ca-cert.pem"
+      for peer in server client; do
+        certtool --generate-privkey --key-type=ecdsa \
+          --outfile="$ca/$peer-key.pem"
+        certtool --generate-certificate --load-privkey="$ca/$peer-key.pem" \
+          --load-ca-certificate="$ca/ca-cert.pem" \
+          --load-ca-privkey="$ca/ca-key.pem" --template="$ca/peer.info" \
+          --outfile="$ca/$peer-cert.pem"
+      done
+    } >out 2>&1 || fail "certtool: $(cat out)"
+  done
+}
+
 # start_server ID NBDKIT-ARGUMENTS…: start a server on the socket $tmp/ID.sock
 # and wait until it listens.  Its log is $tmp/ID.log.  Sets $pid.
 start_server ()

@@ -4,6 +4,7 @@
 EXTRA_DIST += \
 	tests/README.md \
 	tests/functions.sh \
+	tests/nbdfuse-functions.sh \
 	tests/nbdtest.py
 
 AM_TESTS_ENVIRONMENT = \

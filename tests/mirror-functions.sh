@@ -45,19 +45,3 @@ synchronised()
 same()
 END
 }
-
-# mirror_refused EXPECTED NBDKIT-ARGUMENTS…: as filter_refused, but of what is
-# found only when nbdkit serves (with --run the command would have begun).
-mirror_refused ()
-{
-  local expected=$1 rc=0
-  shift
-  timeout 30 nbdkit -f -U "$tmp/refused.sock" --filter="$filter" "$@" \
-    >refused 2>&1 </dev/null || rc=$?
-  rm -f refused.sock
-  check "status of $*: $(cat refused)" $rc 1
-  check "lines about $*" "$(wc -l <refused)" 1
-  grep -qF -e "nbdkit: error: " refused || fail "$*: $(cat refused)"
-  grep -qF -e "$expected" refused ||
-    fail "$*: got '$(cat refused)', expected '$expected'"
-}

@@ -97,6 +97,17 @@ start_forwarder ()
   start_server s "${forwarder[@]}"
 }
 
+# try_forwarder PARAMETERS…: ask a forwarder with these for the size, which is
+# then in $tmp/out, and end it.  Sets $rc: 0 if the client was let in.
+try_forwarder ()
+{
+  start_forwarder "$@"
+  rc=0
+  timeout 60 nbdinfo --size "$(uri)" >out 2>&1 || rc=$?
+  [ $rc -ne 124 ] || fail "$*: it hangs"
+  stop_server s
+}
+
 # wait_for WHAT COMMAND…: until it succeeds, which must be within 30 seconds.
 wait_for ()
 {
@@ -231,6 +242,110 @@ end_shadow ()
 shadow_runs ()
 {
   kill -0 "$shadow_pid" 2>/dev/null
+}
+
+# shadow_passed: end it; it must have found nothing wrong.
+shadow_passed ()
+{
+  end_shadow
+  cat shadow.out
+  check "status of the shadow client" $shadow_rc 0
+}
+
+# outage SIGNAL SERVER-ARGUMENTS…: make one of the volatile server u, which has
+# these arguments: with KILL it crashes and is started again a moment later,
+# USR1 is a power cut that is over at once, and USR2 drops its connections.
+outage ()
+{
+  local what=$1
+  shift
+  if [ "$what" = KILL ]; then
+    kill_child u
+    moment
+    volatile_server u "$@"
+  else
+    kill -"$what" "$volatile_pid"
+  fi
+}
+
+# moment: 10 to 99 ms.
+moment ()
+{
+  sleep 0.0$((RANDOM % 90 + 10))
+}
+
+# restart_upstream: server u crashes, and the test's function "upstream" starts
+# it again.
+restart_upstream ()
+{
+  crash_server u
+  sleep 0.2
+  upstream
+}
+
+# run_fio COMMAND…: run fio with verify on server s for $seconds, which must see
+# no error, and meanwhile the command about once a second.  Sets $fio_rounds to
+# how often that was.  Each job has one block size: with random ones fio 3.33
+# misses its own blocks, on a server that nobody kills and without mnbd just as
+# well.
+run_fio ()
+{
+  local rc=0 fio_pid
+  rm -f ./*.prerun.txt
+  cat >job <<END
+[global]
+ioengine=nbd
+uri=$(uri)
+size=8m
+iodepth=16
+verify=crc32c
+verify_fatal=1
+time_based
+runtime=$seconds
+exec_prerun=true
+[small]
+rw=randrw
+bs=4k
+[flushing]
+rw=randwrite
+bs=16k
+offset=16m
+fsync=64
+[large]
+rw=write
+bs=256k
+offset=32m
+END
+  fio --output=out job &
+  fio_pid=$!
+  child fio $fio_pid
+  # A first connect is not tried again, so no job may still be at it.
+  wait_for "the start of fio" fio_at_work_or_failed $fio_pid
+  fio_rounds=0
+  while sleep 0.8; kill -0 $fio_pid 2>/dev/null; do
+    "$@"
+    fio_rounds=$((fio_rounds + 1))
+  done
+  wait $fio_pid || rc=$?
+  unset "children[fio]"
+  [ $rc -eq 0 ] || fail "fio, after $fio_rounds times $*: $(cat out)"
+  check "jobs without errors" "$(grep -c 'err= 0' out)" 3
+}
+
+# fio_at_work_or_failed PID: each job has run its exec_prerun, for which fio
+# makes a file, and which comes after its connect.
+fio_at_work_or_failed ()
+{
+  { [ -e small.prerun.txt ] && [ -e flushing.prerun.txt ] &&
+      [ -e large.prerun.txt ]; } || ! kill -0 "$1" 2>/dev/null
+}
+
+# run_fio_restarting: run_fio while the upstream is killed and restarted.
+run_fio_restarting ()
+{
+  run_fio restart_upstream
+  echo "$fio_rounds restarts"
+  [ $fio_rounds -ge 2 ] || fail "fio ended too early: $(cat out)"
 }
 
 # python: as in functions.sh, with what mnbdtest.py has, too.

@@ -5,6 +5,11 @@
 import json
 import os
 import socket
+import time
+
+import nbd
+
+from nbdtest import check
 
 
 def tell(command, server="u"):
@@ -18,6 +23,17 @@ def tell(command, server="u"):
     if not answer.startswith("ok"):
         raise SystemExit("FAIL: tell %s: %s" % (command, answer))
     return answer[3:]
+
+
+def until_back(fn):
+    """Call it until it succeeds; before, it may fail as in an outage."""
+    for i in range(200):
+        try:
+            return fn()
+        except nbd.Error as e:
+            check("errno", e.errno, "ESHUTDOWN")
+            time.sleep(0.1)
+    raise SystemExit("FAIL: it does not work again")
 
 
 class Log:

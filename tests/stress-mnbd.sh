@@ -55,21 +55,13 @@ for ((round = 1; ; round++)); do
   # shellcheck disable=SC2086
   start_shadow --trim-zeroes --dump="$tmp/dump" $load "$(uri)"
   for ((i = 0; i < crashes; i++)); do
-    sleep 0.0$((RANDOM % 90 + 10))
+    moment
     shadow_runs || break
-    if [ "$what" = KILL ]; then
-      kill_child u
-      sleep 0.0$((RANDOM % 90 + 10))
-      # shellcheck disable=SC2086
-      volatile_server u $server
-    else
-      kill -"$what" "$volatile_pid"
-    fi
+    # shellcheck disable=SC2086
+    outage "$what" $server
     total=$((total + 1))
   done
-  end_shadow
-  cat shadow.out
-  check "status of the shadow client" $shadow_rc 0
+  shadow_passed
   kill_child u
   case $load in
     *--flush=0*) ;;             # then its last flush is not made either

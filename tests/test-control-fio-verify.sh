@@ -8,8 +8,7 @@
 
 . "$(dirname "$0")/functions.sh"
 
-requires fio
-fio --enghelp 2>/dev/null | grep -qw nbd || skip "fio has no nbd engine"
+requires_fio
 export seconds=${MBLOCK_LOAD_SECONDS:-3}
 serve size=8M control=control
 

@@ -10,39 +10,11 @@ export page=$testdir/../docs/mblock-control.pod
 serve size=1M control=control
 python <<'END'
 from controltest import *
-import re
+from manualtest import *
 
-def pod(text):
-    return text.replace("<", "E<lt>").replace(">", "E<gt>")
-
-def section(method):
-    """What the page must have of it, as POD."""
-    r = ["=head2 %s" % method["name"], method["summary"]]
-    if method["params"]:
-        r.append("=over")
-        for p in method["params"]:
-            item = "=item B<%s> - %s" % (p["name"], pod(p["type"]))
-            if p["required"]:
-                item += "; required"
-            elif p["default"] is not None:
-                item += "; default C<%s>" % json.dumps(p["default"])
-            r += [item, p["summary"]]
-        r.append("=back")
-    r.append("Result: C<< %s >>" % method["result"])
-    return "\n\n".join(r) + "\n"
-
-def words(text):
-    return " ".join(text.split())
-
-text = open(os.environ["page"], encoding="utf-8").read()
-methods = Control().call("help")["methods"]
-for m in methods:
-    if words(section(m)) not in words(text):
-        raise SystemExit("FAIL: mblock-control.pod does not have this:\n\n" +
-                         section(m))
-part = text[text.index("=head1 METHODS"):text.index("=head1 EVENTS")]
-check("methods in the manual", re.findall(r"^=head2 (\S+)", part, re.M),
-      [m["name"] for m in methods])
+text = page()
+check_methods(text[text.index("=head1 METHODS"):text.index("=head1 EVENTS")],
+              Control().call("help")["methods"])
 
 events = text[text.index("=head1 EVENTS"):text.index("=head1 ERRORS")]
 check("events in the manual", re.findall(r"^=item C<(\w+)>", events, re.M),

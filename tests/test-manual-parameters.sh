@@ -5,17 +5,23 @@
 docs=$(cd "${srcdir:-.}/docs" && pwd) || exit 99
 rc=0
 
+# compare WHAT HELP MANUAL: lists of parameters.
+compare ()
+{
+  if [ -z "$2" ] || [ "$2" != "$3" ]; then
+    echo "$1: --help (<) and the manual (>) differ:"
+    diff <(echo "$2") <(echo "$3")
+    rc=1
+  fi
+}
+
 for plugin in mramdisk mnbd; do
   help=$(nbdkit "${abs_top_builddir:-$PWD}/$plugin.so" --help |
          sed -n '/^plugin:/,$ s/^\[\{0,1\}\([a-z-]*\)=.*/\1/p' | sort -u)
   manual=$(sed -n '/^=head1 PARAMETERS/,/^=head1 NOTES/p' \
              "$docs/nbdkit-$plugin-plugin.pod" |
            sed -n 's/^=item \(\[B<\|B<\)\([a-z-]*\)=.*/\2/p' | sort -u)
-  if [ -z "$help" ] || [ "$help" != "$manual" ]; then
-    echo "$plugin: --help (<) and the manual (>) differ:"
-    diff <(echo "$help") <(echo "$manual")
-    rc=1
-  fi
+  compare "$plugin" "$help" "$manual"
 done
 
 # The filter's own, and by name each of those that it has from the plugin.
@@ -24,11 +30,7 @@ help=$(nbdkit --filter="${abs_top_builddir:-$PWD}/mnbd-filter.so" null --help |
 manual=$(sed -n '/^=head1 PARAMETERS/,/^=head1 NOTES/p' \
            "$docs/nbdkit-mnbd-filter.pod" |
          sed -n 's/^=item B<\(mnbd[a-z-]*\)=.*/\1/p' | sort -u)
-if [ -z "$help" ] || [ "$help" != "$manual" ]; then
-  echo "the filter: --help (<) and the manual (>) differ:"
-  diff <(echo "$help") <(echo "$manual")
-  rc=1
-fi
+compare "the filter" "$help" "$manual"
 for key in $(nbdkit "${abs_top_builddir:-$PWD}/mnbd.so" --help |
              sed -n '/^plugin:/,$ s/^\[\{0,1\}\([a-z-]*\)=.*/\1/p'); do
   if ! grep -qF "C<mnbd-$key>" "$docs/nbdkit-mnbd-filter.pod"; then

@@ -9,17 +9,17 @@ u="mnbd=$(sock_of u)"
 start_server u "$mramdisk" size=8M
 
 step "a plugin that is smaller than the upstream"
-cache_refused 'the plugin has 4194304 bytes, but the upstream has 8388608' \
+pair_refused 'the plugin has 4194304 bytes, but the upstream has 8388608' \
   "$mramdisk" size=4M $m "$u"
-cache_refused 'the plugin has 8388607 bytes, but the upstream has 8388608' \
+pair_refused 'the plugin has 8388607 bytes, but the upstream has 8388608' \
   memory 8388607 $m "$u"
 
 step "a plugin that is read-only"
-cache_refused 'mnbd-mode=cache: export "d": the plugin'"'s export is read-only" \
+pair_refused 'mnbd-mode=cache: export "d": the plugin'"'s export is read-only" \
   "$mramdisk" disk=d,size=8M,readonly=true default=d $m "$u"
 
 step "an upstream that is not there"
-cache_refused '/nosuch' "$mramdisk" size=8M $m \
+pair_refused '/nosuch' "$mramdisk" size=8M $m \
   "mnbd=nbd+unix:///?socket=$tmp/nosuch"
 
 step "parameters"

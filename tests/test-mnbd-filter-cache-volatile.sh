@@ -18,16 +18,12 @@ storm ()
   start_cache mnbd-reconnect=60 "$@"
   start_shadow --trim-zeroes --connections=3 --dump="$tmp/dump" "$(uri)"
   for ((i = 0; i < n; i++)); do
-    sleep 0.0$((RANDOM % 9 + 1))
+    moment
     shadow_runs || break
-    kill_child u
-    sleep 0.0$((RANDOM % 9 + 1))
-    volatile_server u --size=2097152 --multi-conn
+    outage KILL --size=2097152 --multi-conn
   done
   [ "$n" -gt 0 ] || sleep 2
-  end_shadow
-  cat shadow.out
-  check "status of the shadow client" $shadow_rc 0
+  shadow_passed
 
   # Its last flush was answered: all must be in the file now.
   kill_child u

@@ -8,26 +8,26 @@ start_server u "$mramdisk" size=8M
 start_server r -r "$mramdisk" size=8M
 
 step "unequal sizes"
-mirror_refused "the secondary's size is 8388608 bytes, expected the primary's,\
+pair_refused "the secondary's size is 8388608 bytes, expected the primary's,\
  8388096" "$mramdisk" size=8388096 mnbd="$(sock_of u)" mnbd-mode=mirror
 
 step "a secondary that is read-only"
-mirror_refused "the secondary is read-only, expected one that can be written" \
+pair_refused "the secondary is read-only, expected one that can be written" \
   "$mramdisk" size=8M mnbd="$(sock_of r)" mnbd-mode=mirror
 
 step "a primary that is read-only"
-mirror_refused "the primary is read-only, expected one that can be written" \
+pair_refused "the primary is read-only, expected one that can be written" \
   "$mramdisk" disk=,size=8M,readonly=yes mnbd="$(sock_of u)" mnbd-mode=mirror
 
 step "a size that the secondary's blocks do not divide"
 start_server b --filter=blocksize-policy null 1000000 \
   blocksize-minimum=512 blocksize-preferred=4096 blocksize-maximum=1M
-mirror_refused "the size is 1000000 bytes, expected a multiple of the \
+pair_refused "the size is 1000000 bytes, expected a multiple of the \
 secondary's minimum block size, 512" "$mramdisk" size=1000000 \
   mnbd="$(sock_of b)" mnbd-mode=mirror
 
 step "no server"
-mirror_refused "$tmp/nobody.sock" "$mramdisk" size=8M \
+pair_refused "$tmp/nobody.sock" "$mramdisk" size=8M \
   mnbd-socket="$tmp/nobody.sock" mnbd-mode=mirror
 
 step "parameters"

@@ -20,21 +20,13 @@ storm ()
     mnbd-connections=3
   start_shadow --trim-zeroes "$@" "$(uri)"
   for ((i = 0; i < outages; i++)); do
-    sleep 0.0$((RANDOM % 9 + 1))
+    moment
     shadow_runs || break
-    if [ "$what" = KILL ]; then
-      kill_child u
-      sleep 0.0$((RANDOM % 9 + 1))
-      volatile_server u --size=$size $options
-    else
-      kill -"$what" $volatile_pid
-    fi
+    outage "$what" --size=$size $options
     # So that it dies in steady state, too.
     [ $((i % 4)) != 0 ] || wait_mirror synchronised
   done
-  end_shadow
-  cat shadow.out
-  check "status of the shadow client" $shadow_rc 0
+  shadow_passed
   mirror <<'END'
 h = connect()
 h.flush()

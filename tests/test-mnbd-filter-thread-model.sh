@@ -5,8 +5,7 @@
 
 . "$(dirname "$0")/filter-functions.sh"
 requires_filter noparallel
-requires fio
-fio --enghelp 2>/dev/null | grep -qw nbd || skip "fio has no nbd engine"
+requires_fio
 
 start_server u "$mramdisk" size=8M
 for model in all-requests requests; do

@@ -5,10 +5,8 @@
 
 . "$(dirname "$0")/mnbd-functions.sh"
 only_mnbd
-requires nbdfuse fusermount3 mount losetup mkfs.ext4 e2fsck
-requires_root
-[ -w /dev/fuse ] || skip "there is no /dev/fuse"
-[ -e /dev/loop-control ] || skip "there are no loop devices"
+requires mkfs.ext4 e2fsck
+. "$(dirname "$0")/nbdfuse-functions.sh"
 
 upstream ()
 {
@@ -16,31 +14,10 @@ upstream ()
 }
 upstream
 start_forwarder socket="$tmp/u.sock" reconnect=60
-mkdir fuse mnt files
-give_up ()
-{
-  umount mnt 2>/dev/null
-  fusermount3 -u fuse 2>/dev/null
-}
-at_exit give_up
-attach ()
-{
-  rm -f nbdfuse.pid
-  nbdfuse -P "$tmp/nbdfuse.pid" fuse "$(uri)" >nbdfuse.log 2>&1 &
-  fuse_pid=$!
-  wait_for "nbdfuse" fuse_runs_or_failed
-  kill -0 $fuse_pid 2>/dev/null ||
-    skip "nbdfuse cannot mount here: $(cat nbdfuse.log)"
-}
-fuse_runs_or_failed ()
-{
-  { [ -s nbdfuse.pid ] && [ -e fuse/nbd ]; } ||
-    ! kill -0 $fuse_pid 2>/dev/null
-}
-attach
+attach ""
 mkfs.ext4 -q -E nodiscard fuse/nbd
-mount -o loop fuse/nbd mnt 2>err || skip "cannot mount here: $(cat err)"
-for i in 1 2 3 4; do dd if=/dev/urandom of=files/$i bs=1M count=3 2>err; done
+mount_new
+random_files 4 3
 cp -L "$testdir"/*.sh files/
 
 # Copies come and go, some of them with fsync; each is kept or removed whole.
@@ -77,15 +54,14 @@ echo "$kills restarts, $(cat copies) copies"
 
 step "all is there, from the server's own file after a last crash"
 umount mnt
-fusermount3 -u fuse
-wait $fuse_pid || fail "nbdfuse ended with an error: $(cat nbdfuse.log)"
+detach
 # nbdfuse does not flush when it ends, nor does a loop device always.
 python <<'END'
 connect().flush()
 END
 kill_child u
 upstream
-attach
+attach ""
 e2fsck -fn fuse/nbd >out 2>&1 || fail "e2fsck -fn: $(cat out)"
 mount -o loop,ro fuse/nbd mnt
 n=$(cat copies)

@@ -24,8 +24,7 @@ step "without multi-conn"
 start_shadow --connections=6 --max-length=4096 "$(uri)"
 sleep 0.5
 check "connections" "$(upstream_connections)" 1
-end_shadow
-check "status" $shadow_rc 0
+shadow_passed
 stop_server s
 
 step "with multi-conn"
@@ -34,8 +33,7 @@ start_forwarder socket="$tmp/u.sock" connections=3
 start_shadow --connections=6 --depth=16 --max-length=4096 "$(uri)"
 sleep 1
 n=$(upstream_connections)
-end_shadow
-check "status" $shadow_rc 0
+shadow_passed
 [ "$n" -ge 2 ] && [ "$n" -le 3 ] || fail "$n connections, expected 2 or 3"
 python <<'END'
 check("multi-conn", connect().can_multi_conn(), True)
@@ -47,5 +45,4 @@ start_forwarder socket="$tmp/u.sock" connections=1
 start_shadow --connections=6 --depth=16 --max-length=4096 "$(uri)"
 sleep 0.5
 check "connections" "$(upstream_connections)" 1
-end_shadow
-check "status" $shadow_rc 0
+shadow_passed

@@ -15,22 +15,14 @@ storm ()
   start_forwarder socket="$tmp/u.sock" reconnect=60 connections=4
   start_shadow --trim-zeroes --dump="$tmp/dump" "$@" "$(uri)"
   for ((i = 0; i < outages; i++)); do
-    sleep 0.0$((RANDOM % 9 + 1))
+    moment
     shadow_runs || break
-    if [ "$what" = KILL ]; then
-      kill_child u
-      sleep 0.0$((RANDOM % 9 + 1))
-      volatile_server u --size=2097152 $options
-    else
-      kill -"$what" $volatile_pid
-    fi
+    outage "$what" --size=2097152 $options
     if [ $i = 5 ]; then
       threads=$(forwarder_threads) files=$(forwarder_files)
     fi
   done
-  end_shadow
-  cat shadow.out
-  check "status of the shadow client" $shadow_rc 0
+  shadow_passed
 
   # Its last flush was answered: all must be in the file now.
   kill_child u

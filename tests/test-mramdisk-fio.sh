@@ -4,8 +4,7 @@
 
 . "$(dirname "$0")/functions.sh"
 
-requires fio
-fio --enghelp 2>/dev/null | grep -qw nbd || skip "fio has no nbd engine"
+requires_fio
 serve size=64M
 
 # Each job has its own part of the disk, and its own connection.

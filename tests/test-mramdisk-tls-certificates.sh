@@ -4,27 +4,7 @@
 
 . "$(dirname "$0")/functions.sh"
 
-requires certtool
-requires_nbdkit tls
-for ca in good bad; do
-  mkdir $ca
-  printf '%s\n' 'cn = mblock test' ca cert_signing_key >$ca/ca.info
-  printf '%s\n' 'cn = localhost' 'dns_name = localhost' tls_www_server \
-    tls_www_client signing_key >$ca/peer.info
-  {
-    certtool --generate-privkey --key-type=ecdsa --outfile=$ca/ca-key.pem
-    certtool --generate-self-signed --load-privkey=$ca/ca-key.pem \
-      --template=$ca/ca.info --outfile=$ca/ca-cert.pem
-    for peer in server client; do
-      certtool --generate-privkey --key-type=ecdsa \
-        --outfile=$ca/$peer-key.pem
-      certtool --generate-certificate --load-privkey=$ca/$peer-key.pem \
-        --load-ca-certificate=$ca/ca-cert.pem \
-        --load-ca-privkey=$ca/ca-key.pem --template=$ca/peer.info \
-        --outfile=$ca/$peer-cert.pem
-    done
-  } >out 2>&1 || fail "certtool: $(cat out)"
-done
+make_certificates good bad
 start_server s --tls=require --tls-certificates="$tmp/good" --tls-verify-peer \
   "$mramdisk" size=1M
 python <<'END'

@@ -54,15 +54,15 @@ prepare (struct fixture *f, uint64_t size)
   memset (f, 0, sizeof *f);
   f->primary = memory_side (size);
   f->secondary = memory_side (size);
+  f->pair = (struct pair) { .export_name = "x", .local = &f->primary->side,
+                            .upstream = &f->secondary->side,
+                            .log = log_line };
+  f->o.pair = &f->pair;
 }
 
 static void
 start (struct fixture *f)
 {
-  f->pair = (struct pair) { .export_name = "x", .local = &f->primary->side,
-                            .upstream = &f->secondary->side,
-                            .log = log_line };
-  f->o.pair = &f->pair;
   f->m = mirror_new (&f->o);
   assert_non_null (f->m);
   f->client = mirror_client (f->m, &f->primary->side);
@@ -132,6 +132,30 @@ put (struct fixture *f, uint64_t offset, uint32_t count, int byte)
   free (buf);
 }
 
+/* Wait until it is synchronised, and compare both sides. */
+static void
+wait_equal (struct fixture *f)
+{
+  wait_state (f, MIRROR_SYNCHRONISED);
+  assert_equal_sides (f);
+}
+
+static void
+start_synchronised (struct fixture *f)
+{
+  start (f);
+  wait_state (f, MIRROR_SYNCHRONISED);
+}
+
+/* The primary is full of data, and mirrored. */
+static void
+start_full (struct fixture *f, uint64_t size)
+{
+  prepare (f, size);
+  fill (f->primary, 0, size, 1);
+  start_synchronised (f);
+}
+
 /* ----------------------------------------------------------- first copy */
 
 static void
@@ -146,8 +170,7 @@ test_copy (void **state)
   fill (f.primary, 2 * MIB + 5000, MIB, 2);
   fill (f.primary, ODD - 3, 3, 3);
   start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   mirror_status (f.m, &s);
   assert_int_equal (0, s.bytes_out_of_sync);
   assert_int_equal (s.bytes_total, s.bytes_done);
@@ -167,8 +190,7 @@ test_holes (void **state)
   fill (f.primary, MIB, 4096, 1);
   fill (f.secondary, 8 * MIB, 8192, 2);
   start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   assert_int_equal (4096, f.secondary->bytes_written);
   assert_in_range (f.secondary->bytes_zeroed, 8192, 16 * MIB);
   finish (&f);
@@ -178,8 +200,7 @@ test_holes (void **state)
   f.secondary->side.info.can_zero = false;
   f.secondary->side.info.can_fast_zero = false;
   start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   finish (&f);
 }
 
@@ -196,8 +217,7 @@ test_no_extents (void **state)
   f.primary->side.info.can_extents = false;
   f.secondary->side.info.can_extents = false;
   start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   assert_in_range (f.secondary->bytes_written, 100000, MIB);
   finish (&f);
 }
@@ -216,8 +236,7 @@ test_sizes (void **state)
     if (sizes[i])
       fill (f.primary, 0, sizes[i], i);
     start (&f);
-    wait_state (&f, MIRROR_SYNCHRONISED);
-    assert_equal_sides (&f);
+    wait_equal (&f);
     if (sizes[i])
       put (&f, sizes[i] - 1, 1, 'z');
     assert_equal_sides (&f);
@@ -232,9 +251,6 @@ test_refused (void **state)
 
   (void) state;
   prepare (&f, ODD);
-  f.pair = (struct pair) { .export_name = "x", .local = &f.primary->side,
-                           .upstream = &f.secondary->side, .log = log_line };
-  f.o.pair = &f.pair;
   f.secondary->side.info.size = ODD - 1;
   assert_null (mirror_new (&f.o));
   assert_string_equal (last_error, "mirror of export \"x\": the secondary's "
@@ -267,10 +283,7 @@ test_changes (void **state)
   struct fixture f;
 
   (void) state;
-  prepare (&f, ODD);
-  fill (f.primary, 0, ODD, 1);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_full (&f, ODD);
   put (&f, 1000, 3 * 65536, 'a');
   assert_int_equal (0, side_zero (f.client, 100001, 70001, 0));
   assert_int_equal (0, side_zero (f.client, 65536, 3 * MIB, SIDE_MAY_TRIM));
@@ -302,8 +315,7 @@ test_blocks (void **state)
   prepare (&f, 4 * MIB);
   fill (f.primary, 0, 4 * MIB, 1);
   f.secondary->side.info.block_min = 4096;
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   for (i = 0; i < 200; i++) {
     uint64_t offset = rand_r (&seed) % (4 * MIB - 20000);
     uint32_t count = 1 + rand_r (&seed) % 20000;
@@ -329,10 +341,7 @@ test_lost (void **state)
   struct mirror_status s;
 
   (void) state;
-  prepare (&f, 16 * MIB);
-  fill (f.primary, 0, 16 * MIB, 1);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_full (&f, 16 * MIB);
   memory_crash (f.secondary, LOSE_NOTHING, true);
   put (&f, 5 * MIB, 10, 'a');
   assert_int_equal (MIRROR_DEGRADED, state_of (&f));
@@ -344,8 +353,7 @@ test_lost (void **state)
   assert_non_null (strstr (s.error, "the secondary is lost"));
   f.secondary->bytes_written = 0;
   memory_up (f.secondary);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   /* Only what was dirty was sent. */
   assert_int_equal (2 * GRANULE, f.secondary->bytes_written);
   finish (&f);
@@ -359,8 +367,7 @@ test_lost_idle (void **state)
 
   (void) state;
   prepare (&f, MIB);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   memory_crash (f.secondary, LOSE_NOTHING, true);
   wait_state (&f, MIRROR_DEGRADED);
   memory_up (f.secondary);
@@ -376,10 +383,7 @@ test_volatile (void **state)
   struct mirror_status s;
 
   (void) state;
-  prepare (&f, 16 * MIB);
-  fill (f.primary, 0, 16 * MIB, 1);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_full (&f, 16 * MIB);
   put (&f, 0, 100, 'f');
   assert_int_equal (0, side_flush (f.client));
   put (&f, 3 * MIB, 2 * GRANULE, 'u');
@@ -390,15 +394,13 @@ test_volatile (void **state)
   assert_int_equal (MIRROR_DEGRADED, s.state);
   assert_int_equal ((2 + 16 + 1) * GRANULE, s.bytes_out_of_sync);
   memory_up (f.secondary);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
 
   /* A flush that fails has dropped something. */
   put (&f, 3 * MIB, 100, 'x');
   memory_set (f.secondary, fail_flushes, 1);
   assert_int_equal (0, side_flush (f.client));
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   finish (&f);
 }
 
@@ -411,20 +413,17 @@ test_back_empty (void **state)
   (void) state;
   prepare (&f, 16 * MIB);
   fill (f.primary, MIB, 8 * MIB, 1);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   memory_crash (f.secondary, LOSE_ALL, true);
   put (&f, 5 * MIB, 10, 'a');
   memory_up (f.secondary);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   /* Without block status, samples tell. */
   f.secondary->side.info.can_extents = false;
   memory_crash (f.secondary, LOSE_ALL, true);
   put (&f, 5 * MIB, 10, 'b');
   memory_up (f.secondary);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   finish (&f);
 }
 
@@ -438,8 +437,7 @@ test_back_other (void **state)
 
   (void) state;
   prepare (&f, MIB);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   memory_crash (f.secondary, LOSE_NOTHING, true);
   wait_state (&f, MIRROR_DEGRADED);
   f.secondary->side.info.readonly = true;
@@ -470,8 +468,7 @@ test_on_error_fail (void **state)
   (void) state;
   prepare (&f, MIB);
   f.o.fail = true;
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   put (&f, 0, 1, 'a');
   memory_crash (f.secondary, LOSE_NOTHING, true);
   assert_errno (EIO, side_write (f.client, "b", 1, 1, 0));
@@ -496,12 +493,10 @@ test_primary_fails (void **state)
   prepare (&f, 4 * MIB);
   fill (f.primary, 0, 4 * MIB, 1);
   f.primary->fail_with = ENOMEDIUM;
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   memory_set (f.primary, fail_writes, 1);
   assert_errno (ENOMEDIUM, side_write (f.client, "abcdef", 6, 99, 0));
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
 
   memory_set (f.primary, fail_reads, 1);
   memory_set (f.primary, fail_writes, 1);
@@ -515,8 +510,7 @@ test_primary_fails (void **state)
   assert_int_equal ('m', f.secondary->data[2 * MIB]);
   assert_int_equal (GRANULE, s.bytes_out_of_sync);
   assert_true (mirror_start (f.m, true));
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   finish (&f);
 }
 
@@ -533,8 +527,7 @@ test_stop_start (void **state)
   (void) state;
   prepare (&f, 8 * MIB);
   fill (f.primary, 0, 4 * MIB, 1);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   assert_false (mirror_start (f.m, false));
   put (&f, 100, 100, 'a');
   assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
@@ -551,16 +544,14 @@ test_stop_start (void **state)
   connects = f.secondary->connects;
   f.secondary->bytes_written = 0;
   assert_true (mirror_start (f.m, true));
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   assert_int_equal (connects + 1, f.secondary->connects);
   assert_in_range (f.secondary->bytes_written, 4096, GRANULE);
 
   assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
   f.secondary->data[77] ^= 1;   /* somebody uses it */
   assert_true (mirror_start (f.m, false));
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
 
   memory_crash (f.secondary, LOSE_NOTHING, true);
   put (&f, 0, 1, 'c');
@@ -593,8 +584,7 @@ test_start_later (void **state)
   assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
   memory_up (f.secondary);
   assert_true (mirror_start (f.m, true));
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   finish (&f);
 }
 
@@ -622,8 +612,7 @@ test_verify (void **state)
   prepare (&f, ODD);
   fill (f.primary, 0, MIB, 1);
   fill (f.primary, 4 * MIB, 100, 1);
-  start (&f);
-  wait_state (&f, MIRROR_SYNCHRONISED);
+  start_synchronised (&f);
   verify (&f, false, &v);
   assert_string_equal ("", v.error);
   assert_int_equal (0, v.bytes_differing);
@@ -646,8 +635,7 @@ test_verify (void **state)
   assert_int_equal (MIRROR_FAILED, state_of (&f));
   assert_int_equal (-1, mirror_verify (f.m, true, why));
   assert_true (mirror_start (f.m, true));
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
 
   f.secondary->data[1000] ^= 1;
   f.secondary->data[1024] ^= 1;
@@ -655,8 +643,7 @@ test_verify (void **state)
   f.secondary->data[ODD - 1] ^= 1;
   verify (&f, true, &v);
   assert_int_equal (3, v.nextents);
-  wait_state (&f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (&f);
+  wait_equal (&f);
   verify (&f, false, &v);
   assert_int_equal (0, v.bytes_differing);
 
@@ -820,8 +807,7 @@ stress_epoch (unsigned seed)
   memory_set (f->primary, fail_writes, 0);
   /* A loss that nobody has noticed is noticed now, not with the next probe. */
   assert_int_equal (0, side_flush (f->client));
-  wait_state (f, MIRROR_SYNCHRONISED);
-  assert_equal_sides (f);
+  wait_equal (f);
 }
 
 static void
