@@ -30,22 +30,3 @@ EXTRA_DIST += tests/controltest.py tests/manualtest.py $(control_tests)
 if !SANITIZER
 TESTS += $(control_tests)
 endif
-
-# The fuzzer brings sanitizers of its own, and its own build of the engine.
-EXTRA_DIST += \
-	tests/fuzz/corpus-jsonrpc \
-	tests/fuzz/fuzz-jsonrpc.c \
-	tests/fuzz/jsonrpc.dict \
-	tests/fuzz/run-fuzz.sh \
-	tests/fuzz/test-fuzz-jsonrpc.sh
-TESTS += tests/fuzz/test-fuzz-jsonrpc.sh
-
-.PHONY: fuzz
-fuzz:
-	abs_top_builddir='$(abs_top_builddir)' \
-	  $(SHELL) $(srcdir)/tests/fuzz/run-fuzz.sh
-
-clean-local: clean-fuzz
-.PHONY: clean-fuzz
-clean-fuzz:
-	rm -rf fuzz
