@@ -23,6 +23,7 @@ mnbd_tests = \
 	tests/test-mnbd-compat-socket-fd.sh \
 	tests/test-mnbd-compat-tls-certificates.sh \
 	tests/test-mnbd-compat-tls-psk.sh \
+	tests/test-mnbd-compat-vsock.sh \
 	tests/test-mnbd-extents.sh \
 	tests/test-mnbd-failover.sh \
 	tests/test-mnbd-fault-changed-harmlessly.sh \
