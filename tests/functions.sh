@@ -5,7 +5,7 @@
 # which goes with it, as do the servers that it started and the mounts it made.
 
 # nbdsh needs the python3 that libnbd's module was built for.
-PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
+PATH=${MBLOCK_PATH_FIRST:+$MBLOCK_PATH_FIRST:}/usr/bin:/usr/sbin:/bin:/sbin:$PATH
 export LC_ALL=C
 
 testdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

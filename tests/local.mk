@@ -11,7 +11,8 @@ AM_TESTS_ENVIRONMENT = \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir;
 
 # ------------------------------------------- the plugin, through nbdkit
-# A plugin with a sanitizer cannot be loaded into an nbdkit without one.
+# A plugin with a sanitizer cannot be loaded into an nbdkit without one;
+# sanitizer/ has one with it.
 mramdisk_tests = \
 	tests/test-mramdisk-auto-create.sh \
 	tests/test-mramdisk-bad-parameters.sh \
