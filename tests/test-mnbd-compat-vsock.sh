@@ -46,7 +46,8 @@ try ()
   shift
   step "$*"
   start_forwarder "$@"
-  check "size; $(cat u.log)" "$(timeout 60 nbdinfo --size "$(uri)" 2>&1)" "$size"
+  check "size; $(cat u.log)" \
+    "$(timeout 60 nbdinfo --size "$(uri)" 2>&1)" "$size"
   python <<'END'
 h = connect()
 h.pwrite(pattern(300000), 777)
