@@ -35,6 +35,7 @@ struct pool {
    */
   struct link link[POOL_MOST_CONNECTIONS];
   unsigned nlinks;
+  bool local;                   /* they are Unix sockets */
   unsigned in_flight GUARDED_BY (lock); /* requests that use a link (M7) */
   unsigned interrupted GUARDED_BY (lock); /* writes to be sent again (M2) */
   unsigned range_waiters GUARDED_BY (lock); /* writes that wait for M4 … */

@@ -7,7 +7,8 @@
  * All clients of an export share one pool.  It has several connections only if
  * the server offers multi-conn, else a flush would not cover what another
  * connection wrote.  A request goes to the connection with the fewest in
- * flight, and is driven there by the thread that brought it (upstream.h).
+ * flight, or fills the first that is not full (choose_link), and is driven
+ * there by the thread that brought it (upstream.h).
  *
  * The loss of one connection ends all of them.  That begins a new incarnation:
  * the server may be another process now, which knows nothing of what the old

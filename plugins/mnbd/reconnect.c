@@ -284,6 +284,7 @@ connect_first (struct pool *p, const struct upstream_target *t, bool again,
   }
   p->link[0] = (struct link) { .upstream = u };
   p->nlinks = 1;
+  p->local = upstream_is_local (u);
   return 0;
 }
 
@@ -303,7 +304,7 @@ connect_more (struct pool *p, const struct upstream_target *t)
    * write.  Over a network holes in structured replies may save more than
    * system calls cost.
    */
-  bool simple = upstream_is_local (p->link[0].upstream);
+  bool simple = p->local;
   char why[UPSTREAM_WHY];
 
   while (multi && p->nlinks < p->o.connections) {
