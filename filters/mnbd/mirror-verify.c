@@ -19,40 +19,62 @@ struct verifier {
   struct mirror *m;
   char *ours, *theirs;          /* COPY_MOST bytes each */
   struct map our_map, their_map;
+
+  /* What differs in this window; the first extents. */
+  uint64_t bytes;
+  size_t nextents;
+  struct mirror_extent extent[MIRROR_MOST_EXTENTS];
 };
 
-static void
-add_difference (struct mirror *m, uint64_t offset, uint64_t length)
-  REQUIRES (&m->lock)
+/* Remember an extent, as part of the last one if that goes on.
+ * Returns false if there is no room.
+ */
+static bool
+add_extent (struct mirror_extent *extent, size_t *n, uint64_t offset,
+            uint64_t length)
 {
-  struct mirror_verified *v = &m->verified;
-  struct mirror_extent *last = v->nextents ? &v->extent[v->nextents - 1]
-    : NULL;
+  struct mirror_extent *last = *n ? &extent[*n - 1] : NULL;
 
-  v->bytes_differing += length;
   if (last && last->offset + last->length == offset)
     last->length += length;
-  else if (v->nextents < MIRROR_MOST_EXTENTS)
-    v->extent[v->nextents++] = (struct mirror_extent) { offset, length };
-  if (v->repair)
-    mirror_dirty (m, offset, length);
+  else if (*n < MIRROR_MOST_EXTENTS)
+    extent[(*n)++] = (struct mirror_extent) { offset, length };
+  else
+    return false;
+  return true;
 }
 
 static void
 compare (struct verifier *v, uint64_t offset, uint64_t n)
 {
-  struct mirror *m = v->m;
   uint64_t i, step;
 
   if (memcmp (v->ours, v->theirs, n) == 0)
     return;
-  mutex_lock (&m->lock);
   for (i = 0; i < n; i += step) {
     step = least (CELL, n - i);
-    if (memcmp (v->ours + i, v->theirs + i, step) != 0)
-      add_difference (m, offset + i, step);
+    if (memcmp (v->ours + i, v->theirs + i, step) != 0) {
+      v->bytes += step;
+      add_extent (v->extent, &v->nextents, offset + i, step);
+    }
   }
-  mutex_unlock (&m->lock);
+}
+
+/* The window differs although it is in sync. */
+static void
+add_window (struct verifier *v, uint64_t offset, uint64_t end)
+  REQUIRES (&v->m->lock)
+{
+  struct mirror_verified *all = &v->m->verified;
+  size_t i;
+
+  all->bytes_differing += v->bytes;
+  for (i = 0; i < v->nextents; i++)
+    if (!add_extent (all->extent, &all->nextents, v->extent[i].offset,
+                     v->extent[i].length))
+      break;
+  if (all->repair)
+    mirror_dirty (v->m, offset, end - offset);
 }
 
 /* Do both sides say that all of that reads as zeros? */
@@ -91,7 +113,7 @@ compare_window (struct verifier *v, uint64_t offset, uint64_t end)
   return COMPARED;
 }
 
-/* Compare a window of whole granules, unless it is out of sync.
+/* Compare a window of whole granules, unless it is out of sync, or becomes so.
  * Returns false to end the comparison.
  */
 static bool
@@ -104,6 +126,7 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
   bool here, dirty;
   int err;
 
+  v->bytes = v->nextents = 0;
   if (!mirror_rate_wait (m, end - offset <= COPY_MOST ? end - offset : 0))
     return false;
   ranges_lock (&m->ranges, &range, offset, end - offset, RANGE_SHARED);
@@ -118,10 +141,19 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
   err = errno;
   mutex_lock (&m->lock);
   if (here) {
-    mirror_put (m, incarnation, r == SECONDARY_FAILED ? err : 0, "comparing");
+    /* A flush that fails may drop what the secondary had (Y3): what we have
+     * read tells something only if it was not lost meanwhile.
+     */
+    while (v->bytes && m->flush_runs)
+      mirror_wait (m, &m->changed, NEVER);
+    if (!mirror_put (m, incarnation, r == SECONDARY_FAILED ? err : 0,
+                     "comparing"))
+      dirty = true;
     m->verified.bytes_done += end - offset;
     if (dirty)
       m->verified.bytes_skipped += end - offset;
+    else if (v->bytes)
+      add_window (v, offset, end);
   }
   if (r != COMPARED)
     snprintf (m->verified.error, MIRROR_WHY, "the %s cannot be read at %"
