@@ -61,8 +61,8 @@ struct jsonrpc_method {
   const struct jsonrpc_param *params;   /* NULL: none */
   const char *result;           /* what it looks like, for people */
   bool changes;                 /* to be logged with who asked for it */
-  /* May take long.  Then it is called in a thread of its own, several at a time,
-   * and without call->client.
+  /* May take long.  Then it is called in a thread of its own, several at
+   * a time, and without call->client.
    */
   bool slow;
   /* Returns a new reference to the result; or NULL after jsonrpc_fail, or

@@ -186,15 +186,16 @@ wait_for_room (int fd, const struct upstream_waiter *w, int64_t until)
 {
   struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-  for (;;) {
-    if (clock_now () >= until || upstream_ends (w->ending)) {
-      errno = ETIMEDOUT;
-      return -1;
-    }
-    if (poll (&p, 1, clock_poll_timeout (ending_tick (w->ending, ENDING_TICK,
-                                                      until))) > 0)
+  while (clock_now () < until) {
+    int64_t tick = ending_tick (w->ending, ENDING_TICK, until);
+
+    if (poll (&p, 1, clock_poll_timeout (tick)) > 0)
       return 0;
+    if (upstream_ends (w->ending))
+      break;
   }
+  errno = ETIMEDOUT;
+  return -1;
 }
 
 /* Send all of it, as the thread of this waiter; or return -1: the connection is
