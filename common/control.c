@@ -52,6 +52,25 @@ struct buffer {
   size_t start, end, alloc;
 };
 
+/* A call of a slow method, in a thread of its own. */
+struct slow_call {
+  struct control *c;
+  struct slow_call *prev, *next; /* in c->slow */
+  struct slow_call *next_ended; /* in c->slow_ended */
+  struct control_client *client; /* NULL: it has gone */
+  pid_t pid;
+  uid_t uid;
+  pthread_t thread;
+  char *line;
+  size_t len;
+
+  /* The thread's, until it has ended. */
+  int r;
+  char *answer;
+  size_t answer_len;
+  struct jsonrpc_outcome outcome;
+};
+
 struct control_client {
   struct control *c;
   int fd;
@@ -65,6 +84,7 @@ struct control_client {
   bool eof;                     /* has sent all it will */
   bool closing;                 /* close it when its output is gone */
   bool dead;                    /* is freed at the end of the turn */
+  struct slow_call *slow;       /* its requests wait for this one, or NULL */
   uint64_t progress_ms;         /* when it last read something */
   struct control_client *prev, *next;
   struct control_client *next_ready;
@@ -91,10 +111,12 @@ struct control {
 
   struct mutex lock;            /* for events from other threads */
   struct event *first GUARDED_BY (lock), **last GUARDED_BY (lock);
+  struct slow_call *slow_ended GUARDED_BY (lock); /* about to be joined */
 
   /* The rest is the thread's. */
   struct control_client *clients;
   struct control_client *ready, **ready_last;
+  struct slow_call *slow;
   uint64_t accept_again_ms;     /* 0: the socket is being listened to */
   uint64_t tick_ms, stall_ms;   /* when to do them next */
   uint64_t refused_ms;          /* when that was logged last */
@@ -214,6 +236,8 @@ client_close (struct control_client *cl)
   if (cl->dead)
     return;
   cl->dead = true;
+  if (cl->slow)
+    cl->slow->client = NULL;
   close (cl->fd);
   atomic_fetch_sub_explicit (&cl->c->nclients, 1, memory_order_relaxed);
   if (cl->kinds)
@@ -256,7 +280,7 @@ free_dead (struct control *c)
 static bool
 may_go_on (const struct control_client *cl)
 {
-  return !cl->dead && !cl->closing &&
+  return !cl->dead && !cl->closing && cl->slow == NULL &&
     buffer_len (&cl->out) <= CONTROL_MAX_OUTPUT;
 }
 
@@ -329,26 +353,139 @@ is_blank (const char *line, size_t len)
 }
 
 static void
+wake (struct control *c)
+{
+  uint64_t one = 1;
+
+  /* It can only fail when the counter is full, and then it is readable. */
+  (void) !write (c->wake_fd, &one, sizeof one);
+}
+
+static void
+log_change (struct control *c, pid_t pid, uid_t uid,
+            const struct jsonrpc_outcome *outcome)
+{
+  if (outcome->method && outcome->method->changes)
+    control_log (c, CONTROL_INFO, "control client (pid %ld, uid %ld): %s %s: "
+                 "%s", (long) pid, (long) uid, outcome->method->name,
+                 outcome->params, outcome->code ? outcome->message : "done");
+}
+
+static void *
+run_slow (void *opaque)
+{
+  struct slow_call *s = opaque;
+  struct control *c = s->c;
+
+  s->r = jsonrpc_handle (c->o.methods, c->o.service, NULL, s->line, s->len,
+                         &s->answer, &s->answer_len, &s->outcome);
+  mutex_lock (&c->lock);
+  s->next_ended = c->slow_ended;
+  c->slow_ended = s;
+  mutex_unlock (&c->lock);
+  wake (c);
+  return NULL;
+}
+
+static void
+client_slow (struct control_client *cl, const char *line, size_t len)
+{
+  struct control *c = cl->c;
+  struct slow_call *s = calloc (1, sizeof *s);
+
+  if (s == NULL || (s->line = malloc (len)) == NULL) {
+    free (s);
+    client_drop (cl, "out of memory");
+    return;
+  }
+  memcpy (s->line, line, len);
+  s->len = len;
+  s->c = c;
+  s->client = cl;
+  s->pid = cl->pid;
+  s->uid = cl->uid;
+  if (pthread_create (&s->thread, NULL, run_slow, s)) {
+    free (s->line);
+    free (s);
+    client_drop (cl, "no thread can be made for what it asks");
+    return;
+  }
+  cl->slow = s;
+  s->next = c->slow;
+  if (s->next)
+    s->next->prev = s;
+  c->slow = s;
+}
+
+/* Join the thread, and let the client go on. */
+static void
+end_slow (struct slow_call *s)
+{
+  struct control *c = s->c;
+  struct control_client *cl;
+
+  pthread_join (s->thread, NULL);
+  if (s->prev)
+    s->prev->next = s->next;
+  else
+    c->slow = s->next;
+  if (s->next)
+    s->next->prev = s->prev;
+  log_change (c, s->pid, s->uid, &s->outcome);
+  cl = s->client;
+  if (cl) {
+    cl->slow = NULL;
+    if (s->r == -1)
+      client_drop (cl, "out of memory");
+    else if (s->answer)
+      client_answer (cl, s->answer, s->answer_len);
+    client_send (cl);
+    client_ready (cl);
+    client_poll (cl);
+  }
+  else
+    free (s->answer);
+  free (s->line);
+  free (s);
+}
+
+static void
+end_slow_calls (struct control *c)
+{
+  struct slow_call *s, *next;
+
+  mutex_lock (&c->lock);
+  s = c->slow_ended;
+  c->slow_ended = NULL;
+  mutex_unlock (&c->lock);
+  for (; s; s = next) {
+    next = s->next_ended;
+    end_slow (s);
+  }
+}
+
+static void
 client_request (struct control_client *cl, const char *line, size_t len)
 {
   struct control *c = cl->c;
   struct jsonrpc_outcome outcome;
   char *answer;
   size_t n;
+  int r;
 
   if (is_blank (line, len))
     return;
-  if (jsonrpc_handle (c->o.methods, c->o.service, cl, line, len, &answer, &n,
-                      &outcome) == -1) {
+  r = jsonrpc_handle_soon (c->o.methods, c->o.service, cl, line, len, &answer,
+                           &n, &outcome);
+  if (r == 1)
+    client_slow (cl, line, len);
+  else if (r == -1)
     client_drop (cl, "out of memory");
-    return;
+  else {
+    log_change (c, cl->pid, cl->uid, &outcome);
+    if (answer)
+      client_answer (cl, answer, n);
   }
-  if (outcome.method && outcome.method->changes)
-    control_log (c, CONTROL_INFO, "control client (pid %ld, uid %ld): %s %s: "
-                 "%s", (long) cl->pid, (long) cl->uid, outcome.method->name,
-                 outcome.params, outcome.code ? outcome.message : "done");
-  if (answer)
-    client_answer (cl, answer, n);
 }
 
 /* What arrived last has no end: it is too long, or all there will be. */
@@ -570,15 +707,6 @@ control_wanted (struct control *c, uint32_t kind)
   return c && atomic_load_explicit (&c->wanted, memory_order_relaxed) & kind;
 }
 
-static void
-wake (struct control *c)
-{
-  uint64_t one = 1;
-
-  /* It can only fail when the counter is full, and then it is readable. */
-  (void) !write (c->wake_fd, &one, sizeof one);
-}
-
 void
 control_publish (struct control *c, uint32_t kind, char *line, size_t len)
 {
@@ -761,6 +889,7 @@ serve (void *vp)
       else
         client_event (ev[i].data.ptr, ev[i].events);
     }
+    end_slow_calls (c);
     do_ready (c);
     deliver_events (c);
     do_timers (c);
@@ -885,6 +1014,11 @@ control_stop (struct control *c)
     pthread_join (c->thread, NULL);
     c->started = false;
   }
+  while (c->slow)
+    end_slow (c->slow);
+  mutex_lock (&c->lock);
+  c->slow_ended = NULL;
+  mutex_unlock (&c->lock);
   deliver_events (c);
   for (cl = c->clients; cl; cl = cl->next)
     client_close (cl);

@@ -7,7 +7,9 @@
  * line and an output buffer; requests are answered in the order in which they
  * came, a few of one client at a time, so that none waits for another's
  * thousand.  The service is a table of methods (jsonrpc.h).  Nothing here knows
- * of disks, nor of nbdkit.
+ * of disks, nor of nbdkit.  A method that may take long (jsonrpc.h, slow) has
+ * a thread for each call: its client's next requests wait for it, others do
+ * not.
  *
  * unix-socket.h says how the socket itself is made and removed.
  *
@@ -83,8 +85,9 @@ struct control_client;
 struct control *control_listen (const struct control_options *options,
                                 char **error);
 
-/* Start and stop the thread that serves it.  control_stop closes all clients
- * and removes the socket.  control_start returns 0, or -1 with errno.
+/* Start and stop the thread that serves it.  control_stop waits for the methods
+ * that run, closes all clients and removes the socket.  control_start returns
+ * 0, or -1 with errno.
  */
 int control_start (struct control *c);
 void control_stop (struct control *c);

@@ -414,10 +414,12 @@ check_request (const json_t *request, char *buf, size_t size)
   return NULL;
 }
 
-/* Run the method.  Returns the result, or NULL with the error in call. */
+/* Run the method.  Returns the result, or NULL with the error in call; or with
+ * *later if it is slow, which must not be.
+ */
 static json_t *
 run (struct jsonrpc_call *call, json_t *request,
-     struct jsonrpc_outcome *outcome)
+     struct jsonrpc_outcome *outcome, bool may_be_slow, bool *later)
 {
   const json_t *name = json_object_get (request, "method");
   json_t *params = json_object_get (request, "params"), *result = NULL;
@@ -446,25 +448,25 @@ run (struct jsonrpc_call *call, json_t *request,
       return NULL;
   }
   call->params = params;
-  if (check_params (call, params))
-    result = m->fn (call);
+  if (check_params (call, params)) {
+    *later = m->slow && !may_be_slow;
+    if (!*later)
+      result = m->fn (call);
+  }
   return result;
 }
 
-int
-jsonrpc_handle (const struct jsonrpc_method *table, void *service,
-                void *client, const char *line, size_t len,
-                char **answer, size_t *answer_len,
-                struct jsonrpc_outcome *outcome)
+static int
+handle (struct jsonrpc_call call, bool may_be_slow, const char *line,
+        size_t len, char **answer, size_t *answer_len,
+        struct jsonrpc_outcome *outcome)
 {
-  struct jsonrpc_call call = {
-    .table = table, .service = service, .client = client
-  };
   json_t *result = NULL, *id = NULL;
   CLEANUP_JSON json_t *request = NULL;
   char buf[JSONRPC_MESSAGE];
   const char *wrong;
   json_error_t error;
+  bool later = false;
 
   *answer = NULL;
   *answer_len = 0;
@@ -486,7 +488,9 @@ jsonrpc_handle (const struct jsonrpc_method *table, void *service,
   }
   else {
     id = json_object_get (request, "id");
-    result = run (&call, request, outcome);
+    result = run (&call, request, outcome, may_be_slow, &later);
+    if (later)
+      return 1;
     if (result == NULL && call.code == 0)
       jsonrpc_fail (&call, JSONRPC_INTERNAL, NULL, "out of memory");
     if (id == NULL) {           /* a notification */
@@ -511,6 +515,32 @@ jsonrpc_handle (const struct jsonrpc_method *table, void *service,
     *answer = error_line (call.code, call.message, call.data,
                           id ? json_incref (id) : NULL, answer_len);
   return *answer ? 0 : -1;
+}
+
+int
+jsonrpc_handle (const struct jsonrpc_method *table, void *service,
+                void *client, const char *line, size_t len,
+                char **answer, size_t *answer_len,
+                struct jsonrpc_outcome *outcome)
+{
+  const struct jsonrpc_call call = {
+    .table = table, .service = service, .client = client
+  };
+
+  return handle (call, true, line, len, answer, answer_len, outcome);
+}
+
+int
+jsonrpc_handle_soon (const struct jsonrpc_method *table, void *service,
+                     void *client, const char *line, size_t len,
+                     char **answer, size_t *answer_len,
+                     struct jsonrpc_outcome *outcome)
+{
+  const struct jsonrpc_call call = {
+    .table = table, .service = service, .client = client
+  };
+
+  return handle (call, false, line, len, answer, answer_len, outcome);
 }
 
 /* ------------------------------------------------------------------- help */

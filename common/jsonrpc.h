@@ -61,6 +61,10 @@ struct jsonrpc_method {
   const struct jsonrpc_param *params;   /* NULL: none */
   const char *result;           /* what it looks like, for people */
   bool changes;                 /* to be logged with who asked for it */
+  /* May take long.  Then it is called in a thread of its own, several at
+   * a time, and without call->client.
+   */
+  bool slow;
   /* Returns a new reference to the result; or NULL after jsonrpc_fail, or
    * without it for want of memory.
    */
@@ -98,6 +102,14 @@ int jsonrpc_handle (const struct jsonrpc_method *table, void *service,
                     void *client, const char *line, size_t len,
                     char **answer, size_t *answer_len,
                     struct jsonrpc_outcome *outcome);
+
+/* The same in a thread that others wait for: returns 1, having done nothing, if
+ * the method is a slow one.
+ */
+int jsonrpc_handle_soon (const struct jsonrpc_method *table, void *service,
+                         void *client, const char *line, size_t len,
+                         char **answer, size_t *answer_len,
+                         struct jsonrpc_outcome *outcome);
 
 /* A line that says that an error happened outside of any request. */
 char *jsonrpc_error_line (int code, const char *message, size_t *len);

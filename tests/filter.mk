@@ -24,11 +24,13 @@ filter_tests = \
 	tests/test-mnbd-filter-cache-writeback.sh \
 	tests/test-mnbd-filter-cache.sh \
 	tests/test-mnbd-filter-control.sh \
+	tests/test-mnbd-filter-description.sh \
 	tests/test-mnbd-filter-examples.sh \
 	tests/test-mnbd-filter-forward-names.sh \
 	tests/test-mnbd-filter-forward.sh \
 	tests/test-mnbd-filter-loop.sh \
 	tests/test-mnbd-filter-manual.sh \
+	tests/test-mnbd-filter-metrics.sh \
 	tests/test-mnbd-filter-mirror-control.sh \
 	tests/test-mnbd-filter-mirror-fio.sh \
 	tests/test-mnbd-filter-mirror-flush.sh \

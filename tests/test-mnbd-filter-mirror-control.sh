@@ -71,6 +71,39 @@ control.refused("ENOENT", 'no mirror of export "x"', "mirror_stop",
                 export="x")
 END
 
+step "while a stop waits for the secondary, others are answered"
+stop_server s
+stop_server u
+fault_server u --set size=16M
+start_mirror "$mramdisk" size=16M
+wait_mirror synchronised
+tell u fault on=flush,do=never
+mirror <<'END'
+import threading
+from mnbdtest import tell
+
+connect().pwrite(b"f", 0)
+result = []
+stop = threading.Thread(target=lambda: result.append(
+    Control().answer("mirror_stop", force=True)))
+stop.start()
+log = os.environ["tmp"] + "/u.jsonl"
+while '"fault"' not in open(log).read():
+    time.sleep(0.02)
+for i in range(3):
+    status()
+check("it waits", result, [])
+tell("drop")
+stop.join()
+check("stopped", result[0]["result"]["consistent"], False)
+check("state", status()["state"], "stopped")
+END
+stop_server s
+end_fault_server u
+start_server u "$mramdisk" size=16M
+start_mirror "$mramdisk" size=16M
+wait_mirror synchronised
+
 step "stop while it is not synchronised"
 crash_server u
 wait_mirror degraded

@@ -2,7 +2,8 @@
 /* The command metrics: the server's figures in Prometheus' text format.
  *
  * All samples of a metric stand together, after its HELP and TYPE, so the
- * disks are gone through once for each metric.
+ * disks are gone through once for each metric.  So are the mirrors and the
+ * caches of a server with the mnbd filter, which has no disks.
  */
 
 #include <config.h>
@@ -10,6 +11,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "histogram.h"
 #include "mblockctl.h"
@@ -267,18 +269,168 @@ print_counters (const json_t *disks, bool total)
   }
 }
 
-static int
-run_metrics (int argc, char **argv)
+/* ------------------------------------------------------ the mnbd filter */
+
+/* A figure that each mirror has, or each cache. */
+struct export_metric {
+  const char *key, *name, *type, *help;
+};
+
+static const struct export_metric mirror_metrics[] = {
+  { "size", "mblock_mirror_size_bytes", "gauge", "Size of both sides." },
+  { "bytes_out_of_sync", "mblock_mirror_out_of_sync_bytes", "gauge",
+    "What the secondary may not have." },
+  { "rate_limit", "mblock_mirror_rate_limit_bytes", "gauge",
+    "Bytes a second that the copying may send, if that is limited." },
+  { "in_flight", "mblock_mirror_in_flight", "gauge",
+    "Changes by clients that have not ended." },
+  { "bytes_sent", "mblock_mirror_sent_bytes_total", "counter",
+    "Bytes that the copying sent, since the mirror was started." },
+  { "bytes_zeroed", "mblock_mirror_zeroed_bytes_total", "counter",
+    "Bytes that it zeroed without sending them." },
+  { "writes", "mblock_mirror_writes_total", "counter",
+    "Changes by clients." },
+  { "outages", "mblock_mirror_outages_total", "counter",
+    "How often the secondary was lost." },
+  { NULL, NULL, NULL, NULL }
+};
+
+static const struct export_metric cache_metrics[] = {
+  { "size", "mblock_cache_size_bytes", "gauge", "Size of the upstream." },
+  { "max_bytes", "mblock_cache_limit_bytes", "gauge",
+    "What the cache may hold, if that is limited." },
+  { "cached_bytes", "mblock_cache_cached_bytes", "gauge",
+    "What the cache holds." },
+  { "dirty_bytes", "mblock_cache_dirty_bytes", "gauge",
+    "What waits to be written to the upstream." },
+  { "hits", "mblock_cache_hits_total", "counter",
+    "Reads of which the cache had all." },
+  { "misses", "mblock_cache_misses_total", "counter", "All other reads." },
+  { "hit_bytes", "mblock_cache_hit_bytes_total", "counter",
+    "Bytes that were read from the cache." },
+  { "miss_bytes", "mblock_cache_miss_bytes_total", "counter",
+    "Bytes that clients asked for and the cache did not have." },
+  { "fetched_bytes", "mblock_cache_fetched_bytes_total", "counter",
+    "Bytes that were read from the upstream." },
+  { "ahead_bytes", "mblock_cache_ahead_bytes_total", "counter",
+    "Of these, what was read before a client asked." },
+  { "ahead_used_bytes", "mblock_cache_ahead_used_bytes_total", "counter",
+    "Of these, what a client then asked for." },
+  { "writes", "mblock_cache_writes_total", "counter",
+    "Changes by clients." },
+  { "written_bytes", "mblock_cache_written_bytes_total", "counter",
+    "Bytes that clients wrote." },
+  { "writeback_bytes", "mblock_cache_writeback_bytes_total", "counter",
+    "Bytes written to the upstream after their write was acknowledged." },
+  { "evicted_bytes", "mblock_cache_evicted_bytes_total", "counter",
+    "Bytes that made room for others." },
+  { "uncached_bytes", "mblock_cache_uncached_bytes_total", "counter",
+    "Bytes for which there was no room." },
+  { "upstream_errors", "mblock_cache_upstream_errors_total", "counter",
+    "Requests that the upstream failed." },
+  { "local_errors", "mblock_cache_local_errors_total", "counter",
+    "Requests that the plugin failed." },
+  { NULL, NULL, NULL, NULL }
+};
+
+static void
+export_sample (const char *metric, const json_t *e)
 {
-  json_auto_t *version = rpc_call ("version", NULL);
+  printf ("%s{export=", metric);
+  label (need_string (e, "export"));
+}
+
+static void
+print_exports (const json_t *exports, const struct export_metric *m)
+{
+  size_t i;
+  json_t *e;
+
+  for (; m->key; m++) {
+    head (m->name, m->type, m->help);
+    json_array_foreach (exports, i, e)
+      if (json_is_integer (json_object_get (e, m->key))) {
+        export_sample (m->name, e);
+        printf ("} %" PRIu64 "\n", get_size (e, m->key));
+      }
+  }
+}
+
+/* All states, so that each is a series that goes from 0 to 1 and back. */
+static void
+print_states (const json_t *mirrors)
+{
+  static const char name[] = "mblock_mirror_state";
+  static const char *const states[] = {
+    "copying", "resyncing", "synchronised", "degraded", "stopped", "failed",
+  };
+  size_t i, k;
+  json_t *m;
+
+  head (name, "gauge", "1 for the state that the mirror is in, else 0.");
+  json_array_foreach (mirrors, i, m)
+    for (k = 0; k < sizeof states / sizeof *states; k++) {
+      export_sample (name, m);
+      printf (",state=\"%s\"} %d\n", states[k],
+              strcmp (need_string (m, "state"), states[k]) == 0);
+    }
+}
+
+/* Of the last comparison, if one has ended. */
+static void
+print_differing (const json_t *mirrors)
+{
+  static const char name[] = "mblock_mirror_differing_bytes";
+  size_t i;
+  json_t *m;
+
+  head (name, "gauge", "What differed in the last comparison.");
+  json_array_foreach (mirrors, i, m) {
+    const json_t *v = json_object_get (m, "verify");
+
+    if (!json_is_object (v) || get_bool (v, "running"))
+      continue;
+    export_sample (name, m);
+    printf ("} %" PRIu64 "\n", get_size (v, "bytes_differing"));
+  }
+}
+
+static int
+run_filter_metrics (const json_t *version)
+{
+  bool mirror = strcmp (need_string (version, "mode"), "mirror") == 0;
+  bool cache = strcmp (need_string (version, "mode"), "cache") == 0;
+  json_auto_t *status = mirror ? rpc_call ("mirror_status", NULL)
+    : cache ? rpc_call ("cache_status", NULL) : json_object ();
+
+  if (settings.json) {
+    print_json (status);
+    return DONE;
+  }
+  print_version (version);
+  if (flag ("total"))
+    return DONE;
+  if (mirror) {
+    const json_t *mirrors = need_array (status, "mirrors");
+
+    print_states (mirrors);
+    print_exports (mirrors, mirror_metrics);
+    print_differing (mirrors);
+  }
+  if (cache)
+    print_exports (need_array (status, "caches"), cache_metrics);
+  return DONE;
+}
+
+static int
+run_disk_metrics (const json_t *version)
+{
   json_auto_t *stats = flag ("total")
     ? rpc_call ("stats", json_pack ("{s:i}", "limit", 1))
     : rpc_all_pages (&pages_stats, NULL);
   const json_t *disks = need_array (stats, "disks");
   const json_t *total = json_object_get (stats, "total");
 
-  (void) argc;
-  (void) argv;
   if (settings.json) {
     print_json (stats);
     return DONE;
@@ -301,6 +453,17 @@ run_metrics (int argc, char **argv)
                "NBD clients that have the disk open.");
   print_counters (disks, false);
   return DONE;
+}
+
+static int
+run_metrics (int argc, char **argv)
+{
+  json_auto_t *version = rpc_call ("version", NULL);
+
+  (void) argc;
+  (void) argv;
+  return strcmp (need_string (version, "name"), "mnbd") == 0
+    ? run_filter_metrics (version) : run_disk_metrics (version);
 }
 
 static const struct option_def metrics_options[] = {

@@ -338,6 +338,7 @@ cached_client (void *engine, struct side *local)
 
 const struct engine cache_engine = {
   .mode = "cache",
+  .of_upstream = true,
   .config = cache_config,
   .config_finish = cache_config_finish,
   .keys = "cache, cache-max, cache-dirty-max, cache-dirty-age",

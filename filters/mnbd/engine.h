@@ -54,6 +54,9 @@ struct engine {
    */
   bool fail_fast;
 
+  /* The disk that clients see is the upstream's, and so is its description. */
+  bool of_upstream;
+
   /* Set a parameter, of which key is the name without mnbd-.  Returns 0; or -1
    * when it is bad, which has been said; or 1 when it is not the engine's.
    */

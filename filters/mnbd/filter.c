@@ -325,9 +325,12 @@ mnbd_export_description (nbdkit_next *next, void *handle)
   struct handle *h = handle;
   const char *description;
 
-  if (!h->forwarded)
+  if (h->forwarded)
+    description = side_upstream_description (h->side);
+  else if (h->pair && filter_config.engine->of_upstream)
+    description = pair_upstream_description (h->pair);
+  else
     return next->export_description (next);
-  description = side_upstream_description (h->side);
   return description ? nbdkit_strdup_intern (description) : NULL;
 }
 

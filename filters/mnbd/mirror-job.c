@@ -41,7 +41,6 @@ struct job {
   uint64_t cleaned;             /* m->ever_cleaned at the last attempt */
   int64_t next_flush;
   unsigned random;
-  char *ours, *theirs;          /* COPY_MOST bytes each */
   struct map our_map, their_map;
 };
 
@@ -136,10 +135,10 @@ differs (struct job *j, uint64_t g)
   mutex_lock (&m->lock);
   clean = !bitmap_any (&m->dirty, g, g + 1);
   mutex_unlock (&m->lock);
-  if (clean && side_read (m->primary, j->ours, n, offset) == 0) {
-    r = side_read (m->secondary, j->theirs, n, offset);
+  if (clean && side_read (m->primary, m->ours, n, offset) == 0) {
+    r = side_read (m->secondary, m->theirs, n, offset);
     if (r == 0)
-      r = memcmp (j->ours, j->theirs, n) != 0;
+      r = memcmp (m->ours, m->theirs, n) != 0;
   }
   ranges_unlock (&m->ranges, &range);
   return r;
@@ -307,7 +306,7 @@ look_after (struct mirror *m, struct job *j) REQUIRES (&m->lock)
   if (m->size == 0 || !mirror_get (m, &incarnation))
     return;
   mutex_unlock (&m->lock);
-  if (side_read (m->secondary, j->theirs, m->secondary->info.block_min,
+  if (side_read (m->secondary, m->theirs, m->secondary->info.block_min,
                  0) == -1)
     err = errno;
   mutex_lock (&m->lock);
@@ -336,11 +335,8 @@ void *
 mirror_job (void *opaque)
 {
   struct mirror *m = opaque;
-  struct job j = { .m = m, .backoff = FIRST_BACKOFF, .random = clock_now (),
-                   .ours = malloc (COPY_MOST), .theirs = malloc (COPY_MOST) };
+  struct job j = { .m = m, .backoff = FIRST_BACKOFF, .random = clock_now () };
 
-  if (j.ours == NULL || j.theirs == NULL)
-    abort ();                   /* at the start: nothing to go on with */
   mutex_lock (&m->lock);
   while (!m->quit) {
     if (m->attached && !m->connected) {
@@ -370,7 +366,5 @@ mirror_job (void *opaque)
   mutex_unlock (&m->lock);
   mirror_map_free (&j.our_map);
   mirror_map_free (&j.their_map);
-  free (j.ours);
-  free (j.theirs);
   return NULL;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The methods of the control socket that are about mirrors; part of the table
- * in methods.c, and called as that says.
+ * in methods.c, and called as that says; method_mirror_stop in any thread.
  */
 
 #ifndef MNBD_MIRROR_METHODS_H
@@ -39,7 +39,7 @@ json_t *method_mirror_verify (struct jsonrpc_call *call);
   { .name = "mirror_stop",                                              \
     .summary = "Stop a mirror: its secondary is then complete, and left "      \
                "alone.",                                                \
-    .params = mirror_stop_params, .changes = true,                      \
+    .params = mirror_stop_params, .changes = true, .slow = true,        \
     .result = "{\"export\", \"consistent\", \"time\", \"writes\"}",     \
     .fn = method_mirror_stop },                                         \
   { .name = "mirror_verify",                                            \

@@ -90,6 +90,7 @@ struct mirror {
   char error[MIRROR_WHY] GUARDED_BY (lock);
 
   pthread_t job;
+  char *ours, *theirs;          /* the job's, COPY_MOST bytes each */
   bool verify_started;          /* verify_thread is to be joined */
   pthread_t verify_thread;
   struct mirror_verified verified GUARDED_BY (lock);

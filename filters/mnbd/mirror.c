@@ -578,7 +578,9 @@ mirror_new (const struct mirror_options *options)
     atomic_init (&m->align, m->secondary->info.block_min);
     m->attached = m->connected = true;
   }
-  if (make_bitmaps (m) == -1) {
+  m->ours = malloc (COPY_MOST);
+  m->theirs = malloc (COPY_MOST);
+  if (m->ours == NULL || m->theirs == NULL || make_bitmaps (m) == -1) {
     err = errno;
     mirror_say (m, ENGINE_ERROR, "%s", strerror (err));
     goto error2;
@@ -623,6 +625,8 @@ mirror_free (struct mirror *m)
   bitmap_free (&m->dirty);
   bitmap_free (&m->unflushed);
   bitmap_free (&m->flushing);
+  free (m->ours);
+  free (m->theirs);
   pthread_cond_destroy (&m->job_wake);
   pthread_cond_destroy (&m->changed);
   mutex_destroy (&m->lock);

@@ -269,6 +269,12 @@ pair_put (struct live_pair *p)
   mutex_unlock (&pairs_lock);
 }
 
+const char *
+pair_upstream_description (struct live_pair *p)
+{
+  return side_upstream_description (p->pair.upstream);
+}
+
 struct side *
 pair_client (struct live_pair *p, struct side *local)
 {

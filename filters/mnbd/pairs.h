@@ -48,6 +48,9 @@ const char *pair_name (const char *export_name);
 struct live_pair *pair_get (nbdkit_backend *backend, const char *name);
 void pair_put (struct live_pair *p);
 
+/* What the upstream says of the export, or NULL. */
+const char *pair_upstream_description (struct live_pair *p);
+
 /* What a client talks to; local is its own.  NULL: why has been logged. */
 struct side *pair_client (struct live_pair *p, struct side *local);
 

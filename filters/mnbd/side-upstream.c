@@ -195,6 +195,18 @@ log_once (void *opaque, enum pool_log level, const char *message)
   u->log (NULL, level, message);
 }
 
+static bool
+given_up (void *opaque)
+{
+  struct upstream_side *u = opaque;
+  bool r;
+
+  mutex_lock (&u->lock);
+  r = u->given_up;
+  mutex_unlock (&u->lock);
+  return r;
+}
+
 static void
 use_pool (struct upstream_side *u, struct pool *pool)
 {
@@ -346,6 +358,8 @@ side_upstream (const char *export_name, bool fail_fast)
   u->log = u->o.log;
   u->o.log = log_once;
   u->o.opaque = u;
+  /* At its end a pair may still have much to send to a server that is slow. */
+  u->o.ending = (struct upstream_ending) { .fn = given_up, .opaque = u };
   if (fail_fast) {
     u->o.reconnect = u->o.replay_buffer = 0;
     /* A server that hangs is to be lost, too. */

@@ -63,11 +63,17 @@ nbd_failed (char why[UPSTREAM_WHY])
   return -1;
 }
 
+/* For how long a handshake is waited for. */
+struct patience {
+  int64_t until;
+  const struct upstream_ending *ending; /* or NULL */
+};
+
 /* Drive the handle until it has done what it was asked to.  If *loop is
  * LOOP_UNKNOWN it becomes known.
  */
 static int
-drive (struct nbd_handle *nbd, int64_t until, enum loop *loop,
+drive (struct nbd_handle *nbd, struct patience patience, enum loop *loop,
        char why[UPSTREAM_WHY])
 {
   while (nbd_aio_is_connecting (nbd)) {
@@ -88,13 +94,22 @@ drive (struct nbd_handle *nbd, int64_t until, enum loop *loop,
       p.events |= POLLIN;
     if (direction & LIBNBD_AIO_DIRECTION_WRITE)
       p.events |= POLLOUT;
-    r = poll (&p, 1, clock_poll_timeout (until));
+    r = poll (&p, 1,
+              clock_poll_timeout (ending_tick (patience.ending,
+                                               HANDSHAKE_ENDING_TICK,
+                                               patience.until)));
     if (r == -1 && errno != EINTR) {
       snprintf (why, UPSTREAM_WHY, "poll: %s", strerror (errno));
       return -1;
     }
     if (r <= 0) {
-      if (clock_now () < until)
+      if (upstream_ends (patience.ending)) {
+        snprintf (why, UPSTREAM_WHY, "not waited for any longer (%s): this "
+                  "server ends", nbd_connection_state (nbd));
+        errno = ESHUTDOWN;
+        return -1;
+      }
+      if (clock_now () < patience.until)
         continue;
       snprintf (why, UPSTREAM_WHY, "no answer in time (%s)",
                 nbd_connection_state (nbd));
@@ -120,11 +135,12 @@ drive (struct nbd_handle *nbd, int64_t until, enum loop *loop,
 
 /* The same for a handle that was connected before. */
 static int
-drive_on (struct nbd_handle *nbd, int64_t until, char why[UPSTREAM_WHY])
+drive_on (struct nbd_handle *nbd, struct patience patience,
+          char why[UPSTREAM_WHY])
 {
   enum loop loop = LOOP_NO;
 
-  return drive (nbd, until, &loop, why);
+  return drive (nbd, patience, &loop, why);
 }
 
 static int
@@ -172,7 +188,7 @@ close_now (struct nbd_handle *nbd)
 static struct nbd_handle *
 connected_handle (const struct upstream_target *t,
                   const struct upstream_options *o, const char *export_name,
-                  bool simple, bool opt_mode, int64_t until,
+                  bool simple, bool opt_mode, struct patience patience,
                   char why[UPSTREAM_WHY])
 {
   struct nbd_handle *nbd = nbd_create ();
@@ -203,7 +219,7 @@ connected_handle (const struct upstream_target *t,
     nbd_failed (why);
     goto error;
   }
-  if (drive (nbd, until, &loop, why) == -1)
+  if (drive (nbd, patience, &loop, why) == -1)
     goto error;
   return nbd;
 
@@ -218,15 +234,15 @@ connected_handle (const struct upstream_target *t,
  * the data phase.
  */
 static int
-choose_export (struct nbd_handle *nbd, const char *export_name, int64_t until,
-               char why[UPSTREAM_WHY])
+choose_export (struct nbd_handle *nbd, const char *export_name,
+               struct patience patience, char why[UPSTREAM_WHY])
 {
   if (!nbd_aio_is_negotiating (nbd))
     return 0;                   /* oldstyle */
   if (nbd_set_export_name (nbd, export_name) == -1 ||
       nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
     return nbd_failed (why);
-  if (drive_on (nbd, until, why) == -1)
+  if (drive_on (nbd, patience, why) == -1)
     return -1;
   if (nbd_aio_is_ready (nbd))
     return 0;
@@ -323,8 +339,10 @@ struct upstream *
 upstream_connect (const struct upstream_target *target,
                   const struct upstream_options *options,
                   const char *export_name, bool simple, int64_t until,
+                  const struct upstream_ending *ending,
                   char why[UPSTREAM_WHY])
 {
+  const struct patience patience = { until, ending };
   struct upstream *u = calloc (1, sizeof *u);
   bool own_name = target->kind == UPSTREAM_URI && options->override_export;
   int err;
@@ -335,10 +353,10 @@ upstream_connect (const struct upstream_target *target,
   }
   crew_init (&u->crew);
   u->nbd = connected_handle (target, options, export_name, simple, own_name,
-                             until, why);
+                             patience, why);
   if (u->nbd == NULL)
     goto error1;
-  if (own_name && choose_export (u->nbd, export_name, until, why) == -1)
+  if (own_name && choose_export (u->nbd, export_name, patience, why) == -1)
     goto error2;
   if (ask_info (u->nbd, &u->info, why) == -1)
     goto error2;
@@ -445,11 +463,13 @@ list_done (void *opaque, int *error)
 int
 upstream_list (const struct upstream_target *target,
                const struct upstream_options *options, int64_t until,
-               upstream_list_fn fn, void *opaque, char why[UPSTREAM_WHY])
+               const struct upstream_ending *ending, upstream_list_fn fn,
+               void *opaque, char why[UPSTREAM_WHY])
 {
+  const struct patience patience = { until, ending };
   struct list l = { .fn = fn, .opaque = opaque };
   struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
-                                             until, why);
+                                             patience, why);
   int r = -1, err;
 
   if (nbd == NULL)
@@ -463,7 +483,7 @@ upstream_list (const struct upstream_target *target,
                              (nbd_completion_callback)
                              { list_done, &l, NULL }) == -1)
     nbd_failed (why);
-  else if (drive_on (nbd, until, why) == 0) {
+  else if (drive_on (nbd, patience, why) == 0) {
     r = l.error ? -1 : 0;
     if (l.error)
       snprintf (why, UPSTREAM_WHY, "the server gives no list of exports: %s",
@@ -479,18 +499,19 @@ upstream_list (const struct upstream_target *target,
 char *
 upstream_default_export (const struct upstream_target *target,
                          const struct upstream_options *options,
-                         int64_t until)
+                         int64_t until, const struct upstream_ending *ending)
 {
+  const struct patience patience = { until, ending };
   char why[UPSTREAM_WHY], *name = NULL;
   struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
-                                             until, why);
+                                             patience, why);
 
   if (nbd == NULL)
     return NULL;
   if (nbd_aio_is_negotiating (nbd) &&
       nbd_set_export_name (nbd, "") == 0 &&
       nbd_aio_opt_info (nbd, NBD_NULL_COMPLETION) == 0 &&
-      drive_on (nbd, until, why) == 0)
+      drive_on (nbd, patience, why) == 0)
     name = nbd_get_canonical_export_name (nbd);
   leave_options (nbd);
   return name;

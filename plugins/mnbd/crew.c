@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "crew.h"
+#include "upstream-private.h"
 
 /* ------------------------------------------------------------- waiters
  *
@@ -30,6 +31,7 @@ upstream_waiter_init (struct upstream_waiter *w)
   atomic_init (&w->state, RUNNING);
   w->pending = w->settling = 0;
   w->busy = false;
+  w->ending = NULL;
 }
 
 static void
@@ -75,6 +77,18 @@ crew_sleep (struct upstream_waiter *w, int64_t until)
   if (!atomic_compare_exchange_strong (&w->state, &s, RUNNING) && s == LOOK)
     atomic_compare_exchange_strong (&w->state, &s, RUNNING);
   return s == DONE;
+}
+
+bool
+crew_follow (struct upstream_waiter *w, int64_t until, bool *ends)
+{
+  int64_t tick = ending_tick (w->ending, ENDING_TICK, until);
+
+  *ends = false;
+  if (crew_sleep (w, tick))
+    return true;
+  *ends = tick != until && clock_now () >= tick && upstream_ends (w->ending);
+  return false;
 }
 
 /* ---------------------------------------------------------------- crew */

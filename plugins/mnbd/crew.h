@@ -54,4 +54,9 @@ void crew_ask (struct upstream_waiter *w);
 /* Sleep until asked to look, done, or `until`.  Returns true if done. */
 bool crew_sleep (struct upstream_waiter *w, int64_t until);
 
+/* The same for a follower, who may wake up earlier to ask whether the program
+ * is about to end; *ends: it is, and the command is not done.
+ */
+bool crew_follow (struct upstream_waiter *w, int64_t until, bool *ends);
+
 #endif /* MNBD_CREW_H */

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,47 @@ give_up (void *opaque)
   (void) opaque;
   return nbdkit_nanosleep (0, 1) == -1;
 }
+
+/* nbdkit tells that it ends, but not to a thread that works for a client: that
+ * is told of its client's end as well.  So another thread asks; it is needed
+ * only while a server does not answer.
+ */
+static pthread_mutex_t ending_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t ending_asked;    /* when that was */
+static _Atomic bool ends;
+
+#define ASK_EVERY (100 * NS_PER_MS)
+
+static void *
+ask_nbdkit (void *opaque)
+{
+  (void) opaque;
+  if (nbdkit_nanosleep (0, 1) == -1)
+    atomic_store (&ends, true);
+  return NULL;
+}
+
+static bool
+is_ending (void *opaque)
+{
+  pthread_t thread;
+  int64_t now;
+
+  (void) opaque;
+  if (atomic_load (&ends))
+    return true;
+  pthread_mutex_lock (&ending_lock);
+  now = clock_now ();
+  if (now >= ending_asked + ASK_EVERY) {
+    ending_asked = now;
+    if (pthread_create (&thread, NULL, ask_nbdkit, NULL) == 0)
+      pthread_join (thread, NULL);
+  }
+  pthread_mutex_unlock (&ending_lock);
+  return atomic_load (&ends);
+}
+
+static const struct upstream_ending ending = { .fn = is_ending };
 
 void
 exports_log_figures (const char *name, struct pool *pool)
@@ -88,6 +131,7 @@ exports_options (const char *name)
   o.export_name = name;
   o.log = log_message;
   o.give_up = give_up;
+  o.ending = ending;
   return o;
 }
 
@@ -173,12 +217,38 @@ exports_start (void)
   return shared_entry ? 0 : -1;
 }
 
+static struct entry *
+hold_unsettled (void)
+{
+  struct entry *e;
+
+  mutex_lock (&entries_lock);
+  for (e = entries; e && e->settled; e = e->next)
+    ;
+  if (e) {
+    e->settled = true;
+    e->users++;
+  }
+  mutex_unlock (&entries_lock);
+  return e;
+}
+
+/* nbdkit closes no client any more once it ends: their entries are still there,
+ * and stay if they are in use.
+ */
 void
 exports_end (void)
 {
+  struct entry *e;
+
   if (shared_entry)
     entry_put (shared_entry);
   shared_entry = NULL;
+  while ((e = hold_unsettled ()) != NULL) {
+    if (pool_is_dirty (e->pool))
+      pool_settle (e->pool);
+    entry_put (e);
+  }
 }
 
 /* ----------------------------------------------------------------- list */
@@ -191,8 +261,8 @@ exports_list (upstream_list_fn fn, void *opaque)
 
   for (i = 0; i < config.o.ntargets; i++)
     if (upstream_list (&config.o.target[i], &config.o.upstream,
-                       clock_now () + config.o.connect_timeout, fn, opaque,
-                       why) == 0)
+                       clock_now () + config.o.connect_timeout, &ending, fn,
+                       opaque, why) == 0)
       return 0;
   nbdkit_error ("list of exports: %s", why);
   return -1;
@@ -209,7 +279,8 @@ exports_default (void)
   /* Should it fail, then the server may still take the empty name. */
   for (i = 0; i < config.o.ntargets && name == NULL; i++)
     name = upstream_default_export (&config.o.target[i], &config.o.upstream,
-                                    clock_now () + config.o.connect_timeout);
+                                    clock_now () + config.o.connect_timeout,
+                                    &ending);
   return name ? nbdkit_strdup_intern (name) : "";
 }
 

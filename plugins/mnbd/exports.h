@@ -14,6 +14,8 @@
 #ifndef MNBD_EXPORTS_H
 #define MNBD_EXPORTS_H
 
+#include <stdbool.h>
+
 #include "pool.h"
 #include "upstream.h"
 
@@ -21,6 +23,7 @@ struct entry {
   struct entry *next;
   char *name;                   /* of the export */
   unsigned users;
+  bool settled;                 /* by exports_end */
   struct pool_options o;
   struct pool *pool;
 };
@@ -39,6 +42,7 @@ void entry_put (struct entry *e);
  * nbdkit does not start.  Returns 0 or -1.
  */
 int exports_start (void);
+/* What clients have left is flushed, for a limited time. */
 void exports_end (void);
 
 /* What the parameters say about the pool of that export, whose name must stay

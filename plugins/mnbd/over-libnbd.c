@@ -165,17 +165,23 @@ dispatch (struct upstream *u, short revents) REQUIRES (&u->crew.lock)
   notice_loss (u);
 }
 
-/* Sleep in poll(2) without the lock. */
+/* Sleep in poll(2) without the lock, as the thread of this waiter. */
 static short
-wait_for_socket (struct upstream *u, short events, int64_t until)
+wait_for_socket (struct upstream *u, const struct upstream_waiter *w,
+                 short events, int64_t until)
   REQUIRES (&u->crew.lock)
 {
   struct pollfd p = { .fd = u->fd, .events = events };
+  bool ends;
   int r;
 
   crew_unlock (&u->crew);
-  r = poll (&p, 1, clock_poll_timeout (until));
+  r = poll (&p, 1, clock_poll_timeout (ending_tick (w->ending, ENDING_TICK,
+                                                    until)));
+  ends = r == 0 && upstream_ends (w->ending);
   crew_lock (&u->crew);
+  if (ends)
+    upstream_kill_locked (u);
   return r > 0 ? p.revents : 0;
 }
 
@@ -190,7 +196,7 @@ lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
 
     if (nbd_aio_get_direction (u->nbd) & LIBNBD_AIO_DIRECTION_WRITE)
       events |= POLLOUT;
-    revents = wait_for_socket (u, events, until);
+    revents = wait_for_socket (u, w, events, until);
     if (revents)
       dispatch (u, revents);
     else if (until != NEVER && clock_now () >= until)
@@ -211,7 +217,7 @@ help_write (struct upstream *u, struct upstream_waiter *w, int64_t until)
     u->crew.asked = NULL;
   while (!atomic_load (&u->lost) &&
          (nbd_aio_get_direction (u->nbd) & LIBNBD_AIO_DIRECTION_WRITE)) {
-    short revents = wait_for_socket (u, POLLOUT, until);
+    short revents = wait_for_socket (u, w, POLLOUT, until);
 
     if (revents & POLLOUT) {
       if (nbd_aio_get_direction (u->nbd) & LIBNBD_AIO_DIRECTION_WRITE)
@@ -228,7 +234,7 @@ help_write (struct upstream *u, struct upstream_waiter *w, int64_t until)
 static bool
 wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
 {
-  bool in_time = true;
+  bool in_time = true, ends;
 
   crew_lock (&u->crew);
   while (w->pending) {
@@ -244,11 +250,13 @@ wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
       help_write (u, w, until);
     else {
       crew_unlock (&u->crew);
-      if (crew_sleep (w, until))
+      if (crew_follow (w, until, &ends))
         return in_time;
       crew_lock (&u->crew);
       if (u->crew.asked == w)
         u->crew.asked = NULL;
+      if (ends)
+        upstream_kill_locked (u);
     }
   }
   crew_unlock (&u->crew);

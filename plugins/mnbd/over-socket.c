@@ -10,6 +10,8 @@
  * asks one of them to go on.
  *
  * A request that is alone costs two system calls, a sendmsg and a recvmsg.
+ * Those that block return after ENDING_TICK, by an option of the socket, so
+ * that their threads can ask whether the program is about to end.
  *
  * Why sending may block: the server may be waiting for us to receive.  Its
  * replies are to commands that were sent as a whole.  The thread of such
@@ -180,23 +182,28 @@ gather (struct socket_way *own, struct batch *b)
 }
 
 static int
-wait_for_room (int fd, int64_t until)
+wait_for_room (int fd, const struct upstream_waiter *w, int64_t until)
 {
   struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-  for (;;) {
-    if (clock_now () >= until) {
-      errno = ETIMEDOUT;
-      return -1;
-    }
-    if (poll (&p, 1, clock_poll_timeout (until)) > 0)
+  while (clock_now () < until) {
+    int64_t tick = ending_tick (w->ending, ENDING_TICK, until);
+
+    if (poll (&p, 1, clock_poll_timeout (tick)) > 0)
       return 0;
+    if (upstream_ends (w->ending))
+      break;
   }
+  errno = ETIMEDOUT;
+  return -1;
 }
 
-/* Send all of it, or return -1: the connection is of no more use. */
+/* Send all of it, as the thread of this waiter; or return -1: the connection is
+ * of no more use.
+ */
 static int
-send_all (int fd, struct iovec *piece, unsigned n, int64_t until)
+send_all (int fd, struct iovec *piece, unsigned n,
+          const struct upstream_waiter *w, int64_t until)
 {
   int flags = MSG_NOSIGNAL | (until == NEVER ? 0 : MSG_DONTWAIT);
 
@@ -206,7 +213,7 @@ send_all (int fd, struct iovec *piece, unsigned n, int64_t until)
 
     if (r == -1) {
       if (errno != EINTR &&
-          (errno != EAGAIN || wait_for_room (fd, until) == -1))
+          (errno != EAGAIN || wait_for_room (fd, w, until) == -1))
         return -1;
       continue;
     }
@@ -254,7 +261,7 @@ send_queued (struct upstream *u, struct upstream_waiter *w, int64_t until)
          (bytes < TURN_BYTES || next_sender (u) == NULL)) {
     gather (own, &b);
     crew_unlock (&u->crew);
-    r = send_all (u->fd, b.piece, b.pieces, until);
+    r = send_all (u->fd, b.piece, b.pieces, w, until);
     crew_lock (&u->crew);
     if (r == -1)
       upstream_kill_locked (u);
@@ -297,11 +304,11 @@ issue (struct upstream *u, struct upstream_command *c,
 
 /* ------------------------------------------------------------- waiting */
 
-/* Take in what there is, without the lock.  Returns 0; or -1 if the connection
- * is of no more use.
+/* Take in what there is, without the lock, as the thread of this waiter.
+ * Returns 0; or -1 if the connection is of no more use.
  */
 static int
-receive (struct upstream *u, int64_t until)
+receive (struct upstream *u, const struct upstream_waiter *w, int64_t until)
 {
   struct wire *wire = &u->own->wire;
   struct iovec piece[2];
@@ -315,15 +322,18 @@ receive (struct upstream *u, int64_t until)
     struct pollfd p = { .fd = u->fd, .events = POLLIN };
 
     flags = MSG_DONTWAIT;
-    if (poll (&p, 1, clock_poll_timeout (until)) <= 0)
-      return 0;
+    if (poll (&p, 1, clock_poll_timeout (ending_tick (w->ending, ENDING_TICK,
+                                                      until))) <= 0)
+      return upstream_ends (w->ending) ? -1 : 0;
   }
   else if (all)
     flags = MSG_WAITALL;
   r = recvmsg (u->fd, &m, flags);
   if (r > 0)
     return wire_took (wire, r);
-  return r == -1 && (errno == EINTR || errno == EAGAIN) ? 0 : -1;
+  if (r == -1 && errno == EAGAIN)
+    return upstream_ends (w->ending) ? -1 : 0;
+  return r == -1 && errno == EINTR ? 0 : -1;
 }
 
 static void
@@ -340,7 +350,7 @@ lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
       break;
     }
     crew_unlock (&u->crew);
-    r = receive (u, until);
+    r = receive (u, w, until);
     crew_lock (&u->crew);
     if (r == -1) {
       if (!u->killed)
@@ -356,7 +366,7 @@ lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
 static bool
 wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
 {
-  bool in_time = true;
+  bool in_time = true, ends;
 
   crew_lock (&u->crew);
   while (w->pending) {
@@ -371,11 +381,13 @@ wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
       lead (u, w, until);
     else {
       crew_unlock (&u->crew);
-      if (crew_sleep (w, until))
+      if (crew_follow (w, until, &ends))
         return in_time;
       crew_lock (&u->crew);
       if (u->crew.asked == w)
         u->crew.asked = NULL;
+      if (ends)
+        upstream_kill_locked (u);
     }
   }
   crew_unlock (&u->crew);
@@ -417,6 +429,11 @@ static const struct upstream_way way = {
 int
 over_socket_init (struct upstream *u, bool structured)
 {
+  const struct timeval tick = { .tv_sec = ENDING_TICK / NS_PER_S };
+
+  /* Should the socket not have it, then it waits as long as it takes. */
+  setsockopt (u->fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick);
+  setsockopt (u->fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick);
   u->own = calloc (1, sizeof *u->own);
   if (u->own == NULL)
     return -1;

@@ -75,9 +75,11 @@ void pool_progress (struct pool *p, uint64_t incarnation)
   REQUIRES (&p->lock);
 
 /* Make one attempt to connect.  Wants state NEW or DOWN, and in_flight 0;
- * gives up the lock meanwhile.  Returns 0, or -1 with errno.
+ * gives up the lock meanwhile.  With a deadline, if it is not 0, only that ends
+ * the attempt early; else the program's end does.  Returns 0, or -1 with errno.
  */
-int pool_become_connector (struct pool *p) REQUIRES (&p->lock);
+int pool_become_connector (struct pool *p, int64_t deadline)
+  REQUIRES (&p->lock);
 
 /* Free the connections. */
 void pool_close_links (struct pool *p);

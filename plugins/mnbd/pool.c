@@ -129,7 +129,7 @@ wait_for_upstream (struct pool *p, const struct request *r)
     until = now + TICK;
     if (p->state == POOL_DOWN && p->in_flight == 0) {
       if (now >= p->next_try) {
-        pool_become_connector (p);
+        pool_become_connector (p, r->deadline);
         now = clock_now ();
         continue;
       }
@@ -225,6 +225,8 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
   if (r->deadline && r->deadline < until)
     until = r->deadline;
   upstream_waiter_init (&w);
+  if (!r->deadline)
+    w.ending = &p->o.ending;
   upstream_issue (u, &r->c, &w, until);
   /* Copy while the server works. */
   if (r->begun)
@@ -265,7 +267,7 @@ may_try_again (struct pool *p, const struct request *r) REQUIRES (&p->lock)
 {
   int64_t now = clock_now ();
 
-  if (!p->o.fail_fast && !p->given_up &&
+  if (!p->o.fail_fast && !p->given_up && !gives_up (p, r) &&
       (r->deadline == 0 || now < r->deadline) &&
       (r->losses == 1 || now < r->first_lost + p->o.reconnect))
     return 0;
@@ -622,7 +624,7 @@ pool_open (struct pool *p)
       pool_wait_change (p, clock_now () + TICK);
       continue;
     }
-    if (p->state == POOL_NEW && pool_become_connector (p) == -1) {
+    if (p->state == POOL_NEW && pool_become_connector (p, 0) == -1) {
       err = errno;
       if (retries-- == 0 || (p->o.give_up && p->o.give_up (p->o.opaque))) {
         r = -1;

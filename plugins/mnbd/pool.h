@@ -69,6 +69,10 @@
  * A server that offers no flush gives no promise to keep: there is no log for
  * it, and nothing to fail (M5).
  *
+ * At the program's end a server that does not answer is waited for no longer:
+ * its connection is lost, and with it its requests.  The last flush alone
+ * (pool_settle) waits, for a limited time; it connects again and sends the log.
+ *
  * Locking.  The pool's lock is held for the bookkeeping before and after
  * a request, never while waiting for the network.  A connection's lock may be
  * taken inside it, never the other way round.
@@ -119,6 +123,8 @@ struct pool_options {
    */
   bool (*give_up) (void *opaque);
   void *opaque;
+  /* Asked by threads that wait for an answer, or in a handshake. */
+  struct upstream_ending ending;
 };
 
 /* What has happened so far. */

@@ -210,8 +210,20 @@ next_batch (struct pool *p, uint64_t *seq, struct upstream_command *c)
   return n;
 }
 
+/* How an attempt to connect may end early. */
+struct haste {
+  int64_t deadline;             /* NEVER: none */
+  const struct upstream_ending *ending; /* or NULL */
+};
+
+static int64_t
+sooner (int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
 static int
-send_log (struct pool *p, char why[UPSTREAM_WHY])
+send_log (struct pool *p, const struct haste *haste, char why[UPSTREAM_WHY])
 {
   int64_t limit = p->o.request_timeout ? p->o.request_timeout : REPLAY_TIME;
   struct upstream_command c[REPLAY_BATCH];
@@ -220,10 +232,11 @@ send_log (struct pool *p, char why[UPSTREAM_WHY])
   unsigned n, i;
 
   while ((n = next_batch (p, &seq, c)) > 0) {
-    int64_t until = clock_now () + n * limit;
+    int64_t until = sooner (clock_now () + n * limit, haste->deadline);
     struct upstream_waiter w;
 
     upstream_waiter_init (&w);
+    w.ending = haste->ending;
     for (i = 0; i < n; i++)
       upstream_issue (u, &c[i], &w, until);
     upstream_wait (u, &w, until);
@@ -251,8 +264,10 @@ send_log (struct pool *p, char why[UPSTREAM_WHY])
 
 static int
 connect_first (struct pool *p, const struct upstream_target *t, bool again,
-               int64_t until, char why[UPSTREAM_WHY])
+               const struct haste *haste, char why[UPSTREAM_WHY])
 {
+  int64_t until = sooner (clock_now () + p->o.connect_timeout,
+                          haste->deadline);
   char promise[UPSTREAM_WHY];
   const char *broken;
   struct upstream *u;
@@ -264,7 +279,7 @@ connect_first (struct pool *p, const struct upstream_target *t, bool again,
     return -1;
   }
   u = upstream_connect (t, &p->o.upstream, p->o.export_name, false, until,
-                        why);
+                        haste->ending, why);
   if (u == NULL)
     return -1;
   if (again) {
@@ -296,7 +311,8 @@ connect_first (struct pool *p, const struct upstream_target *t, bool again,
  * or any request is sent, and using its connection ends the incarnation.
  */
 static void
-connect_more (struct pool *p, const struct upstream_target *t)
+connect_more (struct pool *p, const struct upstream_target *t,
+              const struct haste *haste)
 {
   bool multi = upstream_info (p->link[0].upstream)->can_multi_conn &&
     t->kind != UPSTREAM_COMMAND && t->kind != UPSTREAM_SOCKET_FD;
@@ -308,11 +324,12 @@ connect_more (struct pool *p, const struct upstream_target *t)
   char why[UPSTREAM_WHY];
 
   while (multi && p->nlinks < p->o.connections) {
-    int64_t time = p->o.connect_timeout < EXTRA_CONNECT_TIME
-      ? p->o.connect_timeout : EXTRA_CONNECT_TIME;
+    int64_t time = sooner (p->o.connect_timeout, EXTRA_CONNECT_TIME);
     struct upstream *u = upstream_connect (t, &p->o.upstream,
                                            p->o.export_name, simple,
-                                           clock_now () + time, why);
+                                           sooner (clock_now () + time,
+                                                   haste->deadline),
+                                           haste->ending, why);
     struct upstream_info info;
     const char *broken = NULL;
 
@@ -332,16 +349,16 @@ connect_more (struct pool *p, const struct upstream_target *t)
 }
 
 static int
-connect_set (struct pool *p, const struct upstream_target *t, bool again)
+connect_set (struct pool *p, const struct upstream_target *t, bool again,
+             const struct haste *haste)
 {
-  int64_t until = clock_now () + p->o.connect_timeout;
   char why[UPSTREAM_WHY];
   int err;
 
-  if (connect_first (p, t, again, until, why) == -1)
+  if (connect_first (p, t, again, haste, why) == -1)
     goto error;
-  connect_more (p, t);
-  if (again && send_log (p, why) == -1)
+  connect_more (p, t, haste);
+  if (again && send_log (p, haste, why) == -1)
     goto error;
   return 0;
 
@@ -361,8 +378,12 @@ pool_close_links (struct pool *p)
 }
 
 int
-pool_become_connector (struct pool *p)
+pool_become_connector (struct pool *p, int64_t deadline)
 {
+  const struct haste haste = {
+    .deadline = deadline ? deadline : NEVER,
+    .ending = deadline ? NULL : &p->o.ending,
+  };
   bool again = p->was_connected;
   int64_t outage = p->outage;
   char name[256];
@@ -375,7 +396,7 @@ pool_become_connector (struct pool *p)
   mutex_unlock (&p->lock);
   pool_close_links (p);
   for (i = 0; i < p->o.ntargets && r == -1; i++) {
-    r = connect_set (p, &p->o.target[i], again);
+    r = connect_set (p, &p->o.target[i], again, &haste);
     err = errno;
   }
   mutex_lock (&p->lock);

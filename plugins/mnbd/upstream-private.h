@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "clock.h"
 #include "crew.h"
 #include "upstream.h"
 
@@ -49,6 +50,30 @@ void over_socket_free (struct upstream *u);
 /* Through libnbd, which knows how to encrypt. */
 void over_libnbd_init (struct upstream *u);
 bool over_libnbd_goodbye (struct nbd_handle *nbd, int64_t until);
+
+/* How often a thread that waits for an answer asks whether the program is about
+ * to end, and one in a handshake.
+ */
+#define ENDING_TICK NS_PER_S
+#define HANDSHAKE_ENDING_TICK (200 * NS_PER_MS)
+
+static inline bool
+upstream_ends (const struct upstream_ending *e)
+{
+  return e && e->fn && e->fn (e->opaque);
+}
+
+/* `until`, or when to ask before that. */
+static inline int64_t
+ending_tick (const struct upstream_ending *e, int64_t tick, int64_t until)
+{
+  int64_t next;
+
+  if (e == NULL || e->fn == NULL)
+    return until;
+  next = clock_now () + tick;
+  return next < until ? next : until;
+}
 
 /* Make it lost; threads in a system call on the socket return. */
 void upstream_kill_locked (struct upstream *u) REQUIRES (&u->crew.lock);

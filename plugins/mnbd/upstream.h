@@ -85,6 +85,15 @@ struct upstream_options {
   bool override_export;         /* the export's name replaces that of a URI */
 };
 
+/* Is the program about to end?  Then a server that does not answer is waited
+ * for no longer.  Asked now and then by threads that wait, with no lock of
+ * a connection held.  fn may be NULL.
+ */
+struct upstream_ending {
+  bool (*fn) (void *opaque);
+  void *opaque;
+};
+
 /* Room for the text that says why something failed, in bytes. */
 #define UPSTREAM_WHY 512
 
@@ -129,6 +138,9 @@ struct upstream_waiter {
   unsigned settling;            /* of these, answered, but the sender's */
   bool busy;                    /* writes for others, cannot lead */
   struct upstream_waiter *next_done;
+
+  /* If it is set and says so, the connection is killed; set by the caller. */
+  const struct upstream_ending *ending;
 };
 
 struct upstream_command {
@@ -162,8 +174,9 @@ struct upstream_command {
 
 struct upstream;
 
-/* Connect, and negotiate the export.  Gives up at `until` (clock.h), except
- * in the look-up of a host name, which cannot be interrupted.
+/* Connect, and negotiate the export.  Gives up at `until` (clock.h), or at the
+ * program's end if `ending` is not NULL; except in the look-up of a host name,
+ * which cannot be interrupted.
  * simple: without structured replies, so without extents, but a read takes one
  * system call less in the server.
  * Returns NULL with errno, and says in why what happened.
@@ -171,7 +184,9 @@ struct upstream;
 struct upstream *upstream_connect (const struct upstream_target *target,
                                    const struct upstream_options *options,
                                    const char *export_name, bool simple,
-                                   int64_t until, char why[UPSTREAM_WHY]);
+                                   int64_t until,
+                                   const struct upstream_ending *ending,
+                                   char why[UPSTREAM_WHY]);
 
 /* Is the server on this machine (a Unix socket)? */
 bool upstream_is_local (const struct upstream *u);
@@ -199,7 +214,8 @@ void upstream_issue (struct upstream *u, struct upstream_command *c,
 
 /* Wait until all commands of the waiter, which were issued on this connection,
  * are complete.  At `until` the connection is killed, so the commands end with
- * ENOTCONN.  Returns false in that case.
+ * ENOTCONN.  Returns false in that case.  At the program's end it is killed,
+ * too (w->ending).
  */
 bool upstream_wait (struct upstream *u, struct upstream_waiter *w,
                     int64_t until);
@@ -223,11 +239,13 @@ typedef void (*upstream_list_fn) (void *opaque, const char *name,
 /* Ask for the list of exports.  Returns 0, or -1 with errno and why. */
 int upstream_list (const struct upstream_target *target,
                    const struct upstream_options *options, int64_t until,
-                   upstream_list_fn fn, void *opaque, char why[UPSTREAM_WHY]);
+                   const struct upstream_ending *ending, upstream_list_fn fn,
+                   void *opaque, char why[UPSTREAM_WHY]);
 
 /* What the server calls its default export, to be freed, or NULL. */
 char *upstream_default_export (const struct upstream_target *target,
                                const struct upstream_options *options,
-                               int64_t until);
+                               int64_t until,
+                               const struct upstream_ending *ending);
 
 #endif /* MNBD_UPSTREAM_H */

@@ -108,6 +108,7 @@ tests_unit_test_mirror_SOURCES = tests/unit/test-mirror.c \
 	tests/unit/memory-side.c tests/unit/memory-side.h
 tests_unit_test_mirror_CPPFLAGS = $(libmnbd_filter_engine_la_CPPFLAGS)
 tests_unit_test_mirror_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mirror_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 tests_unit_test_mirror_LDADD = libmnbd-filter-engine.la libmblock-common.la \
 	$(CMOCKA_LIBS)
 

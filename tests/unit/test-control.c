@@ -91,6 +91,39 @@ method_subscribe (struct jsonrpc_call *call)
   return json_pack ("{}");
 }
 
+/* Call n waits until the gate is open for n. */
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
+static uint32_t gates_open, gates_reached;
+
+static json_t *
+method_gate (struct jsonrpc_call *call)
+{
+  uint32_t gate = UINT32_C (1) << jsonrpc_integer (call, "n");
+
+  assert_null (call->client);
+  pthread_mutex_lock (&gate_lock);
+  gates_reached |= gate;
+  pthread_cond_broadcast (&gate_changed);
+  while (!(gates_open & gate))
+    pthread_cond_wait (&gate_changed, &gate_lock);
+  gates_open &= ~gate;
+  gates_reached &= ~gate;
+  pthread_mutex_unlock (&gate_lock);
+  return method_ping (call);
+}
+
+static void
+open_gate (unsigned n)
+{
+  pthread_mutex_lock (&gate_lock);
+  while (!(gates_reached & UINT32_C (1) << n))
+    pthread_cond_wait (&gate_changed, &gate_lock);
+  gates_open |= UINT32_C (1) << n;
+  pthread_cond_broadcast (&gate_changed);
+  pthread_mutex_unlock (&gate_lock);
+}
+
 static const struct jsonrpc_param n_params[] = {
   { .name = "n", .type = JSONRPC_INTEGER, .min = 0, .max = 1 << 30,
     .fallback = "0", .summary = "A number." },
@@ -101,6 +134,8 @@ static const struct jsonrpc_method methods[] = {
   { .name = "ping", .params = n_params, .changes = true, .fn = method_ping },
   { .name = "big", .params = n_params, .fn = method_big },
   { .name = "subscribe", .params = n_params, .fn = method_subscribe },
+  { .name = "gate", .params = n_params, .slow = true, .changes = true,
+    .fn = method_gate },
   { .name = NULL }
 };
 
@@ -321,6 +356,78 @@ test_bad_input_keeps_the_connection (void **state)
   expect (fd, "-32601");
   ping (fd);
   close (fd);
+}
+
+#define GATE(n) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"gate\"," \
+  "\"params\":{\"n\":" #n "}}\n"
+
+/* A slow method: its client's next requests wait for it, others do not; and
+ * several run at once.
+ */
+static void
+test_slow (void **state)
+{
+  int a = client (*state), b = client (*state), c = client (*state);
+
+  say (a, GATE (1) PING (7) "{\"jsonrpc\":\"2.0\",\"method\":\"ping\"}\n");
+  say (b, GATE (2) GATE (3));
+  ping (c);
+  open_gate (2);
+  expect (b, "\"pong\":2");
+  open_gate (1);
+  expect (a, "\"pong\":1");
+  expect (a, "\"pong\":7");
+  ping (c);
+  open_gate (3);
+  expect (b, "\"pong\":3");
+  ping (a);
+  wait_for_log ("gate {\"n\":3}: done");
+  /* What cannot be needs no thread. */
+  say (c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"gate\","
+       "\"params\":{\"n\":\"x\"}}\n");
+  expect (c, "-32602");
+  close (a);
+  close (b);
+  close (c);
+}
+
+static void *
+open_gate_4 (void *opaque)
+{
+  (void) opaque;
+  nanosleep (&(struct timespec) { .tv_nsec = 50000000 }, NULL);
+  open_gate (4);
+  return NULL;
+}
+
+/* Its client goes, or says no more; and the end waits for it. */
+static void
+test_slow_and_gone (void **state)
+{
+  struct fixture *f = *state;
+  int a = client (f), b = client (f), c = client (f);
+  pthread_t thread;
+
+  say (a, GATE (1));
+  close (a);
+  say (b, GATE (2));
+  assert_int_equal (0, shutdown (b, SHUT_WR));
+  ping (c);
+  open_gate (1);
+  wait_for_log ("gate {\"n\":1}: done");
+  open_gate (2);
+  expect (b, "\"pong\":2");
+  expect_end (b);
+  say (c, GATE (4));
+  pthread_mutex_lock (&gate_lock);
+  while (!(gates_reached & 16))
+    pthread_cond_wait (&gate_changed, &gate_lock);
+  pthread_mutex_unlock (&gate_lock);
+  pthread_create (&thread, NULL, open_gate_4, NULL);
+  control_stop (f->c);
+  pthread_join (thread, NULL);
+  expect (c, "\"pong\":4");
+  expect_end (c);
 }
 
 static void
@@ -789,6 +896,8 @@ main (void)
     TEST (test_a_byte_at_a_time),
     TEST (test_blank_lines),
     TEST (test_bad_input_keeps_the_connection),
+    TEST (test_slow),
+    TEST (test_slow_and_gone),
     TEST (test_longest_line),
     TEST (test_line_without_end),
     TEST (test_gone_in_mid_line),

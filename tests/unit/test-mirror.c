@@ -156,6 +156,25 @@ start_full (struct fixture *f, uint64_t size)
   start_synchronised (f);
 }
 
+/* How many large allocations of the mirror succeed; -1: all. */
+static atomic_int mallocs_left = -1;
+
+extern void *__real_malloc (size_t n);
+extern void *__wrap_malloc (size_t n);
+
+void *
+__wrap_malloc (size_t n)
+{
+  if (n < 100000 || atomic_load (&mallocs_left) < 0)
+    return __real_malloc (n);
+  if (atomic_load (&mallocs_left) == 0) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  atomic_fetch_sub (&mallocs_left, 1);
+  return __real_malloc (n);
+}
+
 /* ----------------------------------------------------------- first copy */
 
 static void
@@ -272,6 +291,27 @@ test_refused (void **state)
   f.primary->side.info.readonly = true;
   assert_null (mirror_new (&f.o));
   assert_non_null (strstr (last_error, "the primary is read-only"));
+  finish (&f);
+}
+
+/* What a mirror needs for its life it has from the start, or there is none. */
+static void
+test_no_memory (void **state)
+{
+  struct fixture f;
+  int n;
+
+  (void) state;
+  prepare (&f, ODD);
+  for (n = 0; n < 2; n++) {
+    atomic_store (&mallocs_left, n);
+    assert_null (mirror_new (&f.o));
+    assert_int_equal (ENOMEM, errno);
+    assert_string_equal (last_error,
+                         "mirror of export \"x\": Cannot allocate memory");
+  }
+  atomic_store (&mallocs_left, -1);
+  start_synchronised (&f);
   finish (&f);
 }
 
@@ -844,6 +884,7 @@ main (void)
     cmocka_unit_test (test_no_extents),
     cmocka_unit_test (test_sizes),
     cmocka_unit_test (test_refused),
+    cmocka_unit_test (test_no_memory),
     cmocka_unit_test (test_changes),
     cmocka_unit_test (test_blocks),
     cmocka_unit_test (test_lost),
