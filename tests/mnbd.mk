@@ -33,6 +33,7 @@ mnbd_tests = \
 	tests/test-mnbd-fault-handshake.sh \
 	tests/test-mnbd-fault-mid-reply.sh \
 	tests/test-mnbd-fault-never-answers.sh \
+	tests/test-mnbd-fault-shuts-down.sh \
 	tests/test-mnbd-fault-no-server.sh \
 	tests/test-mnbd-fault-out-of-order.sh \
 	tests/test-mnbd-fault-outage-too-long.sh \

@@ -46,6 +46,7 @@ struct pool {
   uint64_t losses GUARDED_BY (lock); /* outages that lost writes (M5) */
 
   bool progress GUARDED_BY (lock); /* a request succeeded since connecting */
+  unsigned shutdowns GUARDED_BY (lock); /* means_shutdown, since the last did */
   int64_t outage GUARDED_BY (lock); /* when it began; 0: none */
   int64_t next_try GUARDED_BY (lock);
   int64_t backoff GUARDED_BY (lock);

@@ -32,6 +32,9 @@
  */
 #define FULL_LINK 16
 
+/* How many servers in a row may say only that they shut down. */
+#define MOST_SHUTDOWNS 3
+
 /* What a thread has to do besides its request, once. */
 struct meanwhile {
   void (*fn) (void *opaque);    /* NULL: it was done */
@@ -208,6 +211,18 @@ do_meanwhile (struct meanwhile *m)
     fn (m->opaque);
 }
 
+/* The server answered that it shuts down.  If it does, it waits for us to go,
+ * and another may come; but one server after the other that says nothing else
+ * means it.
+ */
+static bool
+means_shutdown (struct pool *p, const struct request *r) REQUIRES (&p->lock)
+{
+  if (p->progress || r->incarnation != p->incarnation)
+    return false;
+  return p->shutdowns == MOST_SHUTDOWNS || ++p->shutdowns == MOST_SHUTDOWNS;
+}
+
 /* Send the request and wait for its end, without the lock.
  * Returns false if the connection was lost: it may have been done or not.
  */
@@ -243,16 +258,12 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
               until == r->deadline ? "the time there is at the end"
               : "request-timeout");
   }
-  /* A server that shuts down may say so before it goes; but one that says it
-   * from the start means it.
-   */
-  if (r->c.error != ENOTCONN &&
-      (r->c.error != ESHUTDOWN || (r->incarnation == p->incarnation &&
-                                   !p->progress))) {
-    if (r->c.error != ESHUTDOWN)
-      pool_progress (p, r->incarnation);
+  if (r->c.error != ENOTCONN && r->c.error != ESHUTDOWN) {
+    pool_progress (p, r->incarnation);
     return true;
   }
+  if (r->c.error == ESHUTDOWN && means_shutdown (p, r))
+    return true;
   pool_lose (p, r->incarnation);
   count_loss (r);
   p->figures.retries++;

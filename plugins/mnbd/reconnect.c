@@ -127,6 +127,7 @@ pool_progress (struct pool *p, uint64_t incarnation)
   if (p->progress || incarnation != p->incarnation)
     return;
   p->progress = true;
+  p->shutdowns = 0;
   p->outage = 0;
 }
 
