@@ -46,6 +46,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -110,7 +111,7 @@ static struct byte *shadow;
 static struct client clients[MAX_CONNECTIONS];
 static unsigned in_flight;
 static bool flush_wanted, barrier, failed;
-static volatile sig_atomic_t stop;
+static atomic_bool stop;        /* needs no lock */
 static unsigned complaints;
 static uint64_t budget = 10000;
 static uint64_t counts[5], bytes_checked, overflows, undecided;
