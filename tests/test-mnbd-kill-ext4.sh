@@ -6,7 +6,7 @@
 . "$(dirname "$0")/mnbd-functions.sh"
 only_mnbd
 requires mkfs.ext4 e2fsck
-. "$(dirname "$0")/nbdfuse-functions.sh"
+. "$testdir/nbdfuse-functions.sh"
 
 upstream ()
 {

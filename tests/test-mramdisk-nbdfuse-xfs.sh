@@ -3,7 +3,7 @@
 # A real xfs file system on a disk, through nbdfuse and a loop mount.
 
 . "$(dirname "$0")/functions.sh"
-. "$(dirname "$0")/nbdfuse-functions.sh"
+. "$testdir/nbdfuse-functions.sh"
 
 serve size=512M
 holds_file_system "mkfs.xfs -q -K" "xfs_repair -n -f"
