@@ -48,6 +48,15 @@ complete_is 'a\ b\:c ' -s "$tmp/s" destroy 'a\ '
 complete_is '' -s "$tmp/none" info ''
 complete_is 'disk_info ' -s "$tmp/s" call disk_inf
 complete_is '' -s "$tmp/s" create ''
+complete_is '--resume --repair ' mirror --re
+complete_is '--resume ' mirror start --re
+complete_is '--wait ' mirror start --w
+complete_is '' mirror start --f
+complete_is '--force ' mirror --quiet stop --f
+complete_is '' mirror stop --w
+complete_is '--repair ' mirror verify disk --re
+complete_is '--wait ' mirror status --w
+complete_is '' mirror status --re
 MBLOCK_SOCKET=$tmp/s complete_is 'idle ' map id
 
 # A person at a prompt: the name arrives whole, and runs nothing.

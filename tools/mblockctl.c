@@ -52,7 +52,7 @@ static const struct option_def global_options[] = {
     "the server's control socket (default: $MBLOCK_SOCKET)" },
   { 'j', "json", NULL, "print the server's result as one JSON document" },
   { 'b', "bytes", NULL, "print sizes in bytes, not as 10G" },
-  { 'q', "quiet", NULL, "do not say what was done" },
+  { 'q', "quiet", NULL, "do not say what was done, show no progress" },
   { 't', "timeout", "SECONDS",
     "give up after that long without an answer; 0: never\n(default: 60)" },
   { 0, "color", "WHEN", "auto, always or never (default: auto)" },
