@@ -23,8 +23,8 @@
  * With --lie a flush stores nothing, for the tests of the tests.
  *
  * Signals: USR1 loses the cache and drops all connections, as a power cut that
- * is over at once, and says "lost".  USR2 only drops the connections.  TERM ends it and loses
- * the cache too.
+ * is over at once, and says "lost".  USR2 only drops the connections.  TERM
+ * ends it and loses the cache too.
  *
  * Invariants
  *
@@ -490,8 +490,8 @@ usage (void)
 {
   fputs ("usage: nbd-volatile-server --unix=SOCKET --image=FILE"
          " [--size=BYTES]\n"
-         "  [--multi-conn] [--no-fua] [--lie] [--writeback=N] [--pidfile=FILE]\n",
-         stderr);
+         "  [--multi-conn] [--no-fua] [--lie] [--writeback=N]"
+         " [--pidfile=FILE]\n", stderr);
   exit (2);
 }
 
