@@ -141,6 +141,43 @@ set_control_mode (const char *key, const char *value)
   return 0;
 }
 
+/* The end of the bracket expression that begins at p, or NULL. */
+static const char *
+bracket_end (const char *p)
+{
+  const char *first = p + 1 + (p[1] == '!' || p[1] == '^'), *q;
+
+  for (q = first; *q; q++) {
+    if (*q == ']' && q > first)
+      return q;
+    if (*q == '[' && q[1] && strchr (":.=", q[1])) {
+      const char end[] = { q[1], ']', '\0' }, *e = strstr (q + 2, end);
+
+      if (e)
+        q = e + 1;
+    }
+    else if (*q == '\\' && q[1])
+      q++;
+  }
+  return NULL;
+}
+
+/* fnmatch(3) takes a bracket that nothing closes for itself. */
+static int
+set_exports (const char *key, const char *value)
+{
+  const char *p;
+
+  for (p = value; *p; p++) {
+    if (*p == '[' && (p = bracket_end (p)) == NULL)
+      return bad (key, value, "a ] after the [");
+    if (*p == '\\' && *++p == '\0')
+      return bad (key, value, "a character after the last \\");
+  }
+  filter_config.exports = value;
+  return 0;
+}
+
 /* A parameter of an engine.  Returns 1 if none knows it. */
 static int
 set_of_engine (const char *key, const char *value)
@@ -189,10 +226,8 @@ filter_config_set (const char *key, const char *value)
 
   if (strcmp (key, "mnbd-mode") == 0)
     return set_mode (key, value);
-  if (strcmp (key, "mnbd-exports") == 0) {
-    filter_config.exports = value;
-    return 0;
-  }
+  if (strcmp (key, "mnbd-exports") == 0)
+    return set_exports (key, value);
   if (strcmp (key, "mnbd-control") == 0)
     return set_control (key, value);
   if (strcmp (key, "mnbd-control-mode") == 0)
