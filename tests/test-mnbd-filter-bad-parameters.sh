@@ -88,6 +88,17 @@ for mode in mirror cache; do
     mnbd-hostname=host mnbd-mode=$mode
 done
 
+step "a folder of nbdkit's file plugin, which would crash"
+mkdir folder
+for mode in mirror cache; do
+  for key in dir directory; do
+    filter_refused "mnbd-mode=$mode: $key=folder: expected file=" file \
+      $key=folder "$u" mnbd-mode=$mode
+  done
+done
+nbdkit -U - --filter="$filter" file dir=folder "$u" $f --run true ||
+  fail "dir= is refused in the mode forward"
+
 step "what is another mode's"
 no 'mnbd-rate=1M: expected mnbd-mode=mirror with it' $f "$u" mnbd-rate=1M
 no 'mnbd-cache=writeback: expected mnbd-mode=cache with it' "$u" \

@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <fnmatch.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ static const char *control_mode_given;
 /* What a plugin beneath that forwards, too, was told. */
 static struct {
   const char *uri, *socket, *hostname, *port, *export_name;
+  const char *dir_key, *dir;    /* of nbdkit's file plugin */
 } plugin;
 
 const char filter_config_help[] =
@@ -251,6 +253,10 @@ filter_config_passed_on (const char *key, const char *value)
     plugin.port = value;
   else if (strcmp (key, "export") == 0)
     plugin.export_name = value;
+  else if (strcmp (key, "dir") == 0 || strcmp (key, "directory") == 0) {
+    plugin.dir_key = key;
+    plugin.dir = value;
+  }
 }
 
 static bool
@@ -297,6 +303,34 @@ check_two_disks (void)
       return -1;
     }
   return 0;
+}
+
+static int
+is_file_plugin (struct dl_phdr_info *info, size_t size, void *opaque)
+{
+  const char *slash = info->dlpi_name ? strrchr (info->dlpi_name, '/') : NULL;
+
+  (void) size;
+  (void) opaque;
+  return slash && strcmp (slash, "/nbdkit-file-plugin.so") == 0;
+}
+
+/* With a folder nbdkit's file plugin asks which export it is to open.  nbdkit
+ * 1.32 knows none for the context that a pair opens, and the plugin crashes.
+ */
+static int
+check_file_plugin (void)
+{
+  char shown[PRINTABLE_STRING];
+
+  if (filter_config.engine == NULL || plugin.dir == NULL ||
+      dl_iterate_phdr (is_file_plugin, NULL) == 0)
+    return 0;
+  nbdkit_error ("mnbd-mode=%s: %s=%s: expected file=, since nbdkit does not "
+                "tell the file plugin which export the filter opens",
+                filter_config.mode, plugin.dir_key,
+                printable (plugin.dir, shown));
+  return -1;
 }
 
 bool
@@ -351,7 +385,9 @@ filter_config_finish (void)
     /* A pair keeps one connection anyway, and makes others. */
     config.shared = false;
   }
-  return check_two_disks () == -1 ? -1 : check_exports ();
+  if (check_two_disks () == -1 || check_file_plugin () == -1)
+    return -1;
+  return check_exports ();
 }
 
 bool
