@@ -70,7 +70,8 @@ no 'mnbd-control-mode=999: expected an octal' $f "$u" mnbd-control=c \
   mnbd-control-mode=999
 no 'mnbd-control-mode=600: expected mnbd-control= with it' $f "$u" \
   mnbd-control-mode=600
-no 'mnbd-control=/nonexistent/c: there is no such folder' $f "$u" mnbd-control=/nonexistent/c
+no 'mnbd-control=/nonexistent/c: there is no such folder' $f "$u" \
+  mnbd-control=/nonexistent/c
 
 step "the filter twice"
 no '--filter=mnbd is given twice: expected once' --filter="$filter" $f "$u"
