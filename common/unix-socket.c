@@ -110,7 +110,9 @@ unix_socket_listen (struct unix_socket *s, const char *path, mode_t mode)
 
   folder = lock_folder (path);
   if (folder == -1)
-    return message ("cannot lock its folder: %m");
+    return errno == ENOENT || errno == ENOTDIR
+      ? message ("there is no such folder")
+      : message ("cannot lock its folder: %m");
   wrong = remove_stale (&addr);
   if (wrong)
     return wrong;

@@ -14,6 +14,7 @@ filter_tests = \
 	tests/test-mnbd-filter-as-plugin-crashes.sh \
 	tests/test-mnbd-filter-as-plugin-faults.sh \
 	tests/test-mnbd-filter-bad-parameters.sh \
+	tests/test-mnbd-filter-cache-away.sh \
 	tests/test-mnbd-filter-cache-block-size.sh \
 	tests/test-mnbd-filter-cache-evict.sh \
 	tests/test-mnbd-filter-cache-one-read.sh \

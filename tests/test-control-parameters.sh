@@ -8,8 +8,8 @@ refused_start "control=: expected the path of a socket" "$mramdisk" control=
 long=$tmp/$(printf 'x%.0s' {1..200})
 refused_start "control=$long: expected a path of at most 107 bytes; as an \
 absolute path this one has ${#long}" "$mramdisk" control="$long"
-refused_start "control=/no/such/folder/s: cannot lock its folder: No such file \
-or directory" "$mramdisk" control=/no/such/folder/s
+refused_start "control=/no/such/folder/s: there is no such folder" \
+  "$mramdisk" control=/no/such/folder/s
 refused_start "control-mode=600: expected control= with it"   "$mramdisk" control-mode=600
 for mode in 8 1000 -1 rw 0x1ff '' ' 600'; do
   refused_start "control-mode=$mode: expected an octal number from 0 to 777"     "$mramdisk" control=control control-mode="$mode"

@@ -54,3 +54,25 @@ done
 no "retry=x: expected" "$s" retry=x
 no "tls=perhaps: expected" "$s" tls=perhaps
 no "shared=maybe: expected" "$s" shared=maybe
+
+for value in '' /x.sock host:10809 nbd:host http://host; do
+  no "uri=$value: expected the URI of an NBD server" "uri=$value"
+done
+no "uri=x: expected the URI" uri=nbd://localhost uri=x
+no "tls-certificates=/nonexistent: expected a folder" "$s" \
+  tls-certificates=/nonexistent
+no "tls-certificates=/dev/null: expected a folder" "$s" \
+  tls-certificates=/dev/null
+no "tls-psk=/nonexistent: expected a file" "$s" tls-psk=/nonexistent
+no "tls-psk=/: expected a file" "$s" tls-psk=/
+no "socket-fd=99: expected an open socket" socket-fd=99
+no "socket-fd=0: expected an open socket" socket-fd=0
+
+# As the nbd plugin, which these would not concern.
+nbdkit -U - "$plugin" "$s" tls=off tls-psk=/nonexistent \
+  tls-certificates=/nonexistent --run true || fail "TLS is off"
+for value in nbd://host nbds://user@host:1/name 'nbd+unix:///a%20b?socket=/x' \
+             'nbds+unix:///?socket=/x&tls-psk-file=/x' nbd+vsock://1:2/ \
+             'nbd://[::1]/?a=b'; do
+  nbdkit -U - "$plugin" "uri=$value" --run true || fail "$value is refused"
+done

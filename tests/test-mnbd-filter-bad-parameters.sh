@@ -39,7 +39,27 @@ no 'mnbd-tls=perhaps: expected off, on or require' $f "$u" mnbd-tls=perhaps
 no 'mnbd-socket=: expected a path' $f mnbd-socket=
 no 'mnbd-socket=/' $f mnbd-socket="$(printf 'x%.0s' {1..120})"
 
+no 'mnbd=: expected the URI of an NBD server' $f mnbd=
+no 'mnbd=/x.sock: expected the URI' $f mnbd=/x.sock
+no 'mnbd=host:10809: expected the URI' $f "$u" mnbd=host:10809
+no 'mnbd-tls-certificates=/nonexistent: expected a folder' $f "$u" \
+  mnbd-tls-certificates=/nonexistent
+no 'mnbd-tls-psk=/nonexistent: expected a file' $f "$u" \
+  mnbd-tls-psk=/nonexistent
+no 'mnbd-socket-fd=99: expected an open socket' $f mnbd-socket-fd=99
+
 step "which exports"
+for glob in '[a' 'x[' '[]' '[!]a' '[[:alpha:]' 'a[b\]' '[a]['; do
+  no "mnbd-exports=$glob: expected a ] after the [" $f "$u" \
+    mnbd-dynamic-export=true "mnbd-exports=$glob"
+done
+no 'mnbd-exports=a\: expected a character after the last \' $f "$u" \
+  mnbd-dynamic-export=true 'mnbd-exports=a\'
+for glob in '[]]' '[!]]' '[[:alpha:]]' '[a\]]' '\[a' ']' '[[]' 'a\\'; do
+  nbdkit -U - --filter="$filter" "$mramdisk" size=1M $f "$u" \
+    mnbd-dynamic-export=true "mnbd-exports=$glob" --run true ||
+    fail "mnbd-exports=$glob is refused"
+done
 no 'mnbd-exports=a*: expected the name of one export, or *, or mnbd-dynamic' \
   $f "$u" 'mnbd-exports=a*'
 
@@ -50,7 +70,13 @@ no 'mnbd-control-mode=999: expected an octal' $f "$u" mnbd-control=c \
   mnbd-control-mode=999
 no 'mnbd-control-mode=600: expected mnbd-control= with it' $f "$u" \
   mnbd-control-mode=600
-no 'mnbd-control=/nonexistent/c: ' $f "$u" mnbd-control=/nonexistent/c
+no 'mnbd-control=/nonexistent/c: there is no such folder' $f "$u" \
+  mnbd-control=/nonexistent/c
+
+step "the filter twice"
+no '--filter=mnbd is given twice: expected once' --filter="$filter" $f "$u"
+no '--filter=mnbd is given several times: expected once' --filter="$filter" \
+  --filter="$filter" $f "$u"
 
 step "both sides are the same disk"
 for mode in mirror cache; do
@@ -62,6 +88,17 @@ for mode in mirror cache; do
   filter_refused "${same}host" "$builddir/mnbd.so" hostname=host port=10809 \
     mnbd-hostname=host mnbd-mode=$mode
 done
+
+step "a folder of nbdkit's file plugin, which would crash"
+mkdir folder
+for mode in mirror cache; do
+  for key in dir directory; do
+    filter_refused "mnbd-mode=$mode: $key=folder: expected file=" file \
+      $key=folder "$u" mnbd-mode=$mode
+  done
+done
+nbdkit -U - --filter="$filter" file dir=folder "$u" $f --run true ||
+  fail "dir= is refused in the mode forward"
 
 step "what is another mode's"
 no 'mnbd-rate=1M: expected mnbd-mode=mirror with it' $f "$u" mnbd-rate=1M

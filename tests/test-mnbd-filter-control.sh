@@ -24,6 +24,36 @@ check("the first", methods[:2], ["version", "help"])
 check("no method of the plugin's", "disk_list" in methods, False)
 END
 MBLOCK_SOCKET=$tmp/plugin.ctl "$builddir/mblockctl" list >out
+
+step "the wrong kind of socket"
+# wrong STATUS EXPECTED SOCKET COMMAND…: mblockctl says so, in one line.
+wrong ()
+{
+  local status=$1 expected=$2 rc=0
+  shift 2
+  timeout 20 "$builddir/mblockctl" -s "$@" >out 2>err </dev/null || rc=$?
+  check "status of $*: $(cat err)" $rc "$status"
+  grep -qF -e "$expected" err || fail "$*: got '$(cat err)'"
+  check "lines about $*" "$(wc -l <err)" 1
+}
+for command in list 'info a' 'create a 1M' 'destroy a' 'clone a b' stats \
+               'top --once' watch; do
+  # shellcheck disable=SC2086
+  wrong 1 'this server has no disks: expected the socket of mramdisk' \
+    "$tmp/control" $command
+done
+for command in 'mirror status' 'mirror stop' 'cache status'; do
+  # shellcheck disable=SC2086
+  wrong 1 'this server has no mirrors or caches: expected the socket of' \
+    "$tmp/plugin.ctl" $command
+done
+wrong 1 'there is no method "nosuch"' "$tmp/control" call nosuch
+for command in list 'mirror status' 'cache status' metrics 'wait-ready -t 5'
+do
+  # shellcheck disable=SC2086
+  wrong 3 'this is a socket for NBD clients: expected the server' \
+    "$sock" $command
+done
 stop_server s
 [ ! -e control ] || fail "the socket is still there"
 

@@ -76,14 +76,16 @@ has 'mblock_cache_misses_total{export=""} 1'
 has 'mblock_cache_writes_total{export=""} 1'
 has_not 'cache_limit_bytes{'
 has_not mblock_mirror
-# Whatever the status has more of, has a metric.
+has 'mblock_cache_outages_total{export=""} 0'
+has 'mblock_cache_upstream_away{export=""} 0'
+# Whatever the status has more of, has a metric; away is no number there.
 nbdsh -c '
 import json, subprocess
 status = json.loads(subprocess.check_output(["'"$ctl"'", "cache", "status",
                                              "--json"]))
 numbers = [k for k, v in status["caches"][0].items() if type(v) is int]
 samples = [x for x in open("out") if x.startswith("mblock_cache_")]
-assert len(samples) == len(numbers), (samples, numbers)
+assert len(samples) == len(numbers) + 1, (samples, numbers)
 ' || fail "a figure has no metric"
 stop_server s
 

@@ -45,17 +45,30 @@ cached (const json_t *c)
   return size_of (n, need_size (c, "size"), " in the upstream");
 }
 
+/* With -b all is exact. */
+static char *
+requests (uint64_t n)
+{
+  char *count = settings.bytes ? text_format ("%" PRIu64, n)
+    : text_count (n);
+  char *r = text_format ("%s request%s", count, n == 1 ? "" : "s");
+
+  free (count);
+  return r;
+}
+
 static char *
 reads (const json_t *c)
 {
   uint64_t hits = get_size (c, "hits"), all = hits + get_size (c, "misses");
   uint64_t hit_bytes = get_size (c, "hit_bytes");
   uint64_t bytes = hit_bytes + get_size (c, "miss_bytes");
-  char *count = text_count (all), *size = text_size (bytes);
+  char *count = requests (all), *size = text_size (bytes);
   char *of_count = text_percent (hits, all);
   char *of_size = text_percent (hit_bytes, bytes);
-  char *r = text_format ("%s of %s; the cache had %s of them, %s of the bytes",
-                         count, size, of_count, of_size);
+  char *r = all ? text_format ("%s, %s; the cache had %s of them, %s of the "
+                               "bytes", count, size, of_count, of_size)
+    : text_format ("none yet");
 
   free (count);
   free (size);
@@ -84,9 +97,11 @@ fetched (const json_t *c)
 static char *
 writes (const json_t *c)
 {
-  char *count = text_count (get_size (c, "writes"));
+  uint64_t n = get_size (c, "writes");
+  char *count = requests (n);
   char *size = text_size (get_size (c, "written_bytes"));
-  char *r = text_format ("%s of %s", count, size);
+  char *r = n ? text_format ("%s, %s", count, size)
+    : text_format ("none yet");
 
   free (count);
   free (size);
@@ -101,6 +116,23 @@ errors (const json_t *c)
                       get_size (c, "local_errors"));
 }
 
+static char *
+upstream (const json_t *c)
+{
+  const json_t *since = json_object_get (c, "away_since");
+  const json_t *error = json_object_get (c, "last_error");
+  char *time, *why, *r;
+
+  if (!json_is_string (since))
+    return text_format ("connected");
+  time = text_line (json_string_value (since));
+  why = text_line (json_is_string (error) ? json_string_value (error) : "");
+  r = text_format ("away since %s%s%s", time, *why ? ": " : "", why);
+  free (time);
+  free (why);
+  return r;
+}
+
 static void
 print_cache (const json_t *c)
 {
@@ -109,6 +141,7 @@ print_cache (const json_t *c)
   print_field ("Export", text_name (need_string (c, "export")));
   print_field ("Size", text_size (need_size (c, "size")));
   print_field ("Mode", text_line (mode));
+  print_field ("Upstream", upstream (c));
   print_field ("Cached", cached (c));
   print_field ("Reads", reads (c));
   print_field ("Fetched", fetched (c));

@@ -25,6 +25,9 @@
 
 #define READ_CHUNK 65536
 
+/* What an NBD server says first. */
+#define NBD_GREETING "NBDMAGIC"
+
 int64_t
 client_now (void)
 {
@@ -231,6 +234,10 @@ read_some (struct client *c)
   while (n == -1 && errno == EINTR);
   if (n > 0) {
     c->len += n;
+    if (c->len >= strlen (NBD_GREETING) &&
+        memcmp (c->buf, NBD_GREETING, strlen (NBD_GREETING)) == 0)
+      return broken (c, false, "this is a socket for NBD clients: expected the "
+                     "server's control socket");
     return 1;
   }
   if (n == -1 && errno == EAGAIN)

@@ -330,6 +330,8 @@ static const struct export_metric cache_metrics[] = {
     "Requests that the upstream failed." },
   { "local_errors", "mblock_cache_local_errors_total", "counter",
     "Requests that the plugin failed." },
+  { "outages", "mblock_cache_outages_total", "counter",
+    "How often the upstream was lost." },
   { NULL, NULL, NULL, NULL }
 };
 
@@ -395,6 +397,20 @@ print_differing (const json_t *mirrors)
   }
 }
 
+static void
+print_away (const json_t *caches)
+{
+  static const char name[] = "mblock_cache_upstream_away";
+  size_t i;
+  json_t *c;
+
+  head (name, "gauge", "1 while the upstream is away, else 0.");
+  json_array_foreach (caches, i, c) {
+    export_sample (name, c);
+    printf ("} %d\n", json_is_string (json_object_get (c, "away_since")));
+  }
+}
+
 static int
 run_filter_metrics (const json_t *version)
 {
@@ -417,8 +433,12 @@ run_filter_metrics (const json_t *version)
     print_exports (mirrors, mirror_metrics);
     print_differing (mirrors);
   }
-  if (cache)
-    print_exports (need_array (status, "caches"), cache_metrics);
+  if (cache) {
+    const json_t *caches = need_array (status, "caches");
+
+    print_exports (caches, cache_metrics);
+    print_away (caches);
+  }
   return DONE;
 }
 

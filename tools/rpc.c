@@ -3,7 +3,9 @@
 
 #include <config.h>
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "mblockctl.h"
 #include "progress.h"
@@ -18,6 +20,9 @@ const struct pages pages_extents =
   { "disk_extents", "extents", "offset", 10000, "extents" };
 const struct pages pages_diff =
   { "disk_diff", "extents", "offset", 10000, "extents" };
+
+/* JSON-RPC's code. */
+#define NO_METHOD -32601
 
 static struct client client = CLIENT_INIT;
 
@@ -56,6 +61,42 @@ rpc_client (void)
   return &client;
 }
 
+static bool
+begins_with (const char *s, const char *start)
+{
+  return strncmp (s, start, strlen (start)) == 0;
+}
+
+/* The server does not know the method: it may be of the other kind, as its
+ * version says.  Then say that in place of its error.
+ */
+static void
+explain_no_method (const char *method)
+{
+  bool of_filter = begins_with (method, "mirror_") ||
+    begins_with (method, "cache_");
+  bool of_disks = begins_with (method, "disk_") ||
+    strcmp (method, "stats") == 0 || strcmp (method, "subscribe") == 0;
+  json_auto_t *version = NULL;
+  char said[sizeof client.error];
+  const char *name = NULL;
+
+  if (!of_filter && !of_disks)
+    return;
+  memcpy (said, client.error, sizeof said);
+  if (client_call (&client, "version", NULL, rpc_deadline (), &version) == 0)
+    name = json_string_value (json_object_get (version, "name"));
+  memcpy (client.error, said, sizeof said);
+  client.refused = true;
+  if (name && of_filter && strcmp (name, "mramdisk") == 0)
+    snprintf (client.error, sizeof client.error, "this server has no mirrors "
+              "or caches: expected the socket of the mnbd filter's "
+              "mnbd-control=");
+  if (name && of_disks && strcmp (name, "mnbd") == 0)
+    snprintf (client.error, sizeof client.error, "this server has no disks: "
+              "expected the socket of mramdisk's control=");
+}
+
 json_t *
 rpc_try (const char *method, json_t *params)
 {
@@ -66,6 +107,8 @@ rpc_try (const char *method, json_t *params)
     return result;
   if (!client.refused)
     rpc_fail ();
+  if (client.code == NO_METHOD)
+    explain_no_method (method);
   return NULL;
 }
 

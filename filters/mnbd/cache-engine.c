@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "engine.h"
 #include "filter-parameters.h"
+#include "methods.h"
 #include "pairs.h"
 #include "printable.h"
 #include "side-upstream.h"
@@ -350,7 +351,8 @@ const struct engine cache_engine = {
 
 /* ------------------------------------------------------ control methods */
 
-#define NO_CACHE -32000
+/* As mblock-control(7) lists it. */
+#define NO_CACHE -32000, json_pack ("{s:s}", "errno", "ENOENT")
 
 const struct jsonrpc_param cache_status_params[] = {
   { .name = "export", .type = JSONRPC_STRING,
@@ -367,6 +369,8 @@ size_value (uint64_t n)
 static json_t *
 describe (const char *export_name, const struct cached *e)
 {
+  struct pool_outage outage;
+  uint64_t outages = side_upstream_outage (e->pair->upstream, &outage);
   struct cache_figures f;
   const struct { const char *name; const uint64_t *n; } figures[] = {
     { "cached_bytes", &f.cached_bytes },
@@ -385,6 +389,7 @@ describe (const char *export_name, const struct cached *e)
     { "uncached_bytes", &f.uncached_bytes },
     { "upstream_errors", &f.origin_errors },
     { "local_errors", &f.local_errors },
+    { "outages", &outages },
   };
   json_t *o = json_object ();
   size_t i;
@@ -399,6 +404,12 @@ describe (const char *export_name, const struct cached *e)
                        ? size_value (parameters.max) : json_null ());
   for (i = 0; i < sizeof figures / sizeof *figures; i++)
     json_object_set_new (o, figures[i].name, size_value (*figures[i].n));
+  json_object_set_new (o, "away_since", outage.away
+                       ? method_time (&outage.since) : json_null ());
+  /* What a server says may be no UTF-8. */
+  if (*outage.error == '\0' ||
+      json_object_set_new (o, "last_error", json_string (outage.error)) == -1)
+    json_object_set_new (o, "last_error", json_null ());
   return o;
 }
 
@@ -424,15 +435,15 @@ method_cache_status (struct jsonrpc_call *call)
 
   if (filter_config.engine != &cache_engine) {
     json_decref (s.list);
-    return jsonrpc_fail (call, NO_CACHE, NULL, "there is no cache: mnbd-mode is"
-                         " %s", filter_config.mode);
+    return jsonrpc_fail (call, NO_CACHE, "there is no cache: mnbd-mode is %s",
+                         filter_config.mode);
   }
   if (jsonrpc_given (call, "export"))
     s.only = jsonrpc_string (call, "export");
   pairs_each (add_status, &s);
   if (s.only && json_array_size (s.list) == 0) {
     json_decref (s.list);
-    return jsonrpc_fail (call, NO_CACHE, NULL, "export: there is no cache of "
+    return jsonrpc_fail (call, NO_CACHE, "export: there is no cache of "
                          "export \"%s\"", printable (s.only, shown));
   }
   return json_pack ("{s:o}", "caches", s.list);

@@ -21,7 +21,8 @@ json_t *method_cache_status (struct jsonrpc_call *call);
               "\"ahead_used_bytes\", \"writes\", \"written_bytes\", "   \
               "\"writeback_bytes\", \"evicted_bytes\", "                \
               "\"uncached_bytes\", \"upstream_errors\", "               \
-              "\"local_errors\"}]}",                                    \
+              "\"local_errors\", \"outages\", \"away_since\", "         \
+              "\"last_error\"}]}",                                      \
     .fn = method_cache_status }
 
 #endif /* MNBD_CACHE_ENGINE_H */

@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <fnmatch.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ static const char *control_mode_given;
 /* What a plugin beneath that forwards, too, was told. */
 static struct {
   const char *uri, *socket, *hostname, *port, *export_name;
+  const char *dir_key, *dir;    /* of nbdkit's file plugin */
 } plugin;
 
 const char filter_config_help[] =
@@ -141,6 +143,43 @@ set_control_mode (const char *key, const char *value)
   return 0;
 }
 
+/* The end of the bracket expression that begins at p, or NULL. */
+static const char *
+bracket_end (const char *p)
+{
+  const char *first = p + 1 + (p[1] == '!' || p[1] == '^'), *q;
+
+  for (q = first; *q; q++) {
+    if (*q == ']' && q > first)
+      return q;
+    if (*q == '[' && q[1] && strchr (":.=", q[1])) {
+      const char end[] = { q[1], ']', '\0' }, *e = strstr (q + 2, end);
+
+      if (e)
+        q = e + 1;
+    }
+    else if (*q == '\\' && q[1])
+      q++;
+  }
+  return NULL;
+}
+
+/* fnmatch(3) takes a bracket that nothing closes for itself. */
+static int
+set_exports (const char *key, const char *value)
+{
+  const char *p;
+
+  for (p = value; *p; p++) {
+    if (*p == '[' && (p = bracket_end (p)) == NULL)
+      return bad (key, value, "a ] after the [");
+    if (*p == '\\' && *++p == '\0')
+      return bad (key, value, "a character after the last \\");
+  }
+  filter_config.exports = value;
+  return 0;
+}
+
 /* A parameter of an engine.  Returns 1 if none knows it. */
 static int
 set_of_engine (const char *key, const char *value)
@@ -189,10 +228,8 @@ filter_config_set (const char *key, const char *value)
 
   if (strcmp (key, "mnbd-mode") == 0)
     return set_mode (key, value);
-  if (strcmp (key, "mnbd-exports") == 0) {
-    filter_config.exports = value;
-    return 0;
-  }
+  if (strcmp (key, "mnbd-exports") == 0)
+    return set_exports (key, value);
   if (strcmp (key, "mnbd-control") == 0)
     return set_control (key, value);
   if (strcmp (key, "mnbd-control-mode") == 0)
@@ -216,6 +253,10 @@ filter_config_passed_on (const char *key, const char *value)
     plugin.port = value;
   else if (strcmp (key, "export") == 0)
     plugin.export_name = value;
+  else if (strcmp (key, "dir") == 0 || strcmp (key, "directory") == 0) {
+    plugin.dir_key = key;
+    plugin.dir = value;
+  }
 }
 
 static bool
@@ -262,6 +303,34 @@ check_two_disks (void)
       return -1;
     }
   return 0;
+}
+
+static int
+is_file_plugin (struct dl_phdr_info *info, size_t size, void *opaque)
+{
+  const char *slash = info->dlpi_name ? strrchr (info->dlpi_name, '/') : NULL;
+
+  (void) size;
+  (void) opaque;
+  return slash && strcmp (slash, "/nbdkit-file-plugin.so") == 0;
+}
+
+/* With a folder nbdkit's file plugin asks which export it is to open.  nbdkit
+ * 1.32 knows none for the context that a pair opens, and the plugin crashes.
+ */
+static int
+check_file_plugin (void)
+{
+  char shown[PRINTABLE_STRING];
+
+  if (filter_config.engine == NULL || plugin.dir == NULL ||
+      dl_iterate_phdr (is_file_plugin, NULL) == 0)
+    return 0;
+  nbdkit_error ("mnbd-mode=%s: %s=%s: expected file=, since nbdkit does not "
+                "tell the file plugin which export the filter opens",
+                filter_config.mode, plugin.dir_key,
+                printable (plugin.dir, shown));
+  return -1;
 }
 
 bool
@@ -316,7 +385,9 @@ filter_config_finish (void)
     /* A pair keeps one connection anyway, and makes others. */
     config.shared = false;
   }
-  return check_two_disks () == -1 ? -1 : check_exports ();
+  if (check_two_disks () == -1 || check_file_plugin () == -1)
+    return -1;
+  return check_exports ();
 }
 
 bool

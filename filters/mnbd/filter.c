@@ -28,6 +28,11 @@
 
 static struct control *control;
 
+/* How often nbdkit has been told to use this filter.  The library is there
+ * only once, and so is all that it knows.
+ */
+static unsigned loaded;
+
 /* A client's connection. */
 struct handle {
   struct side *side;            /* what it is served from */
@@ -37,6 +42,12 @@ struct handle {
 };
 
 /* ------------------------------------------------------------- start-up */
+
+static void
+mnbd_load (void)
+{
+  loaded++;
+}
 
 static int
 mnbd_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
@@ -52,6 +63,11 @@ static int
 mnbd_config_complete (nbdkit_next_config_complete *next,
                       nbdkit_backend *nxdata)
 {
+  if (loaded > 1) {
+    nbdkit_error ("--filter=mnbd is given %s: expected once",
+                  loaded == 2 ? "twice" : "several times");
+    return -1;
+  }
   if (filter_config_finish () == -1)
     return -1;
   return next (nxdata);
@@ -576,6 +592,7 @@ static struct nbdkit_filter filter = {
   .longname           = "mblock NBD forward, mirror and cache",
   .description        = "puts the exports of another NBD server beside, behind "
                         "or in front of those of the plugin",
+  .load               = mnbd_load,
   .config_help        = filter_config_help,
   .config             = mnbd_config,
   .config_complete    = mnbd_config_complete,

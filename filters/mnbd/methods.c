@@ -3,10 +3,26 @@
 
 #include <config.h>
 
+#include <stdio.h>
+#include <time.h>
+
 #include "cache-engine.h"
 #include "filter-parameters.h"
 #include "methods.h"
 #include "mirror-methods.h"
+
+json_t *
+method_time (const struct timespec *time)
+{
+  char text[64];
+  struct tm tm;
+  size_t n;
+
+  gmtime_r (&time->tv_sec, &tm);
+  n = strftime (text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+  snprintf (text + n, sizeof text - n, ".%06ldZ", time->tv_nsec / 1000);
+  return json_string (text);
+}
 
 static json_t *
 method_version (struct jsonrpc_call *call)

@@ -9,10 +9,15 @@
 #ifndef MNBD_METHODS_H
 #define MNBD_METHODS_H
 
+#include <time.h>
+
 #include "jsonrpc.h"
 
 /* Goes up when a client that was right before may be wrong. */
 #define FILTER_PROTOCOL 1
+
+/* A moment of CLOCK_REALTIME, as all methods tell it. */
+json_t *method_time (const struct timespec *time);
 
 extern const struct jsonrpc_method filter_methods[];
 

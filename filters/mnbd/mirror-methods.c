@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
 #include "filter-parameters.h"
+#include "methods.h"
 #include "mirror.h"
 #include "mirror-methods.h"
 #include "pairs.h"
@@ -127,16 +127,9 @@ string_or_null (const char *s)
 static json_t *
 json_stopped (const struct mirror_stopped *stopped)
 {
-  char text[64];
-  struct tm tm;
-  size_t n;
-
-  gmtime_r (&stopped->time.tv_sec, &tm);
-  n = strftime (text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-  snprintf (text + n, sizeof text - n, ".%06ldZ",
-            stopped->time.tv_nsec / 1000);
-  return json_pack ("{s:b, s:s, s:I}", "consistent", stopped->consistent,
-                    "time", text, "writes", (json_int_t) stopped->writes);
+  return json_pack ("{s:b, s:o, s:I}", "consistent", stopped->consistent,
+                    "time", method_time (&stopped->time),
+                    "writes", (json_int_t) stopped->writes);
 }
 
 static json_t *

@@ -62,10 +62,10 @@ compare (struct verifier *v, uint64_t offset, uint64_t n)
 
 /* The window differs although it is in sync. */
 static void
-add_window (struct verifier *v, uint64_t offset, uint64_t end)
-  REQUIRES (&v->m->lock)
+add_window (struct mirror *m, const struct verifier *v, uint64_t offset,
+            uint64_t end) REQUIRES (&m->lock)
 {
-  struct mirror_verified *all = &v->m->verified;
+  struct mirror_verified *all = &m->verified;
   size_t i;
 
   all->bytes_differing += v->bytes;
@@ -74,7 +74,7 @@ add_window (struct verifier *v, uint64_t offset, uint64_t end)
                      v->extent[i].length))
       break;
   if (all->repair)
-    mirror_dirty (v->m, offset, end - offset);
+    mirror_dirty (m, offset, end - offset);
 }
 
 /* Do both sides say that all of that reads as zeros? */
@@ -153,7 +153,7 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
     if (dirty)
       m->verified.bytes_skipped += end - offset;
     else if (v->bytes)
-      add_window (v, offset, end);
+      add_window (m, v, offset, end);
   }
   if (r != COMPARED)
     snprintf (m->verified.error, MIRROR_WHY, "the %s cannot be read at %"

@@ -29,8 +29,8 @@ struct upstream_side {
   void (*log) (void *opaque, enum pool_log level, const char *message);
   char said[UPSTREAM_WHY + 512]; /* the last complaint while connecting */
 
-  /* For side_upstream_progress and side_upstream_give_up: the pool may be
-   * replaced meanwhile.
+  /* For side_upstream_progress, side_upstream_outage and side_upstream_give_up:
+   * the pool may be replaced meanwhile.
    */
   struct mutex lock;
   bool given_up GUARDED_BY (lock);
@@ -274,6 +274,22 @@ side_upstream_progress (struct side *s)
   for (i = 0; i < UPSTREAM_OPS; i++)
     n += f.requests[i];
   return n;
+}
+
+uint64_t
+side_upstream_outage (struct side *s, struct pool_outage *outage)
+{
+  struct upstream_side *u = side_of (s);
+  struct pool_figures f = { .outages = 0 };
+
+  *outage = (struct pool_outage) { .away = false };
+  mutex_lock (&u->lock);
+  if (u->pool) {
+    pool_figures (u->pool, &f);
+    pool_outage (u->pool, outage);
+  }
+  mutex_unlock (&u->lock);
+  return f.outages;
 }
 
 void

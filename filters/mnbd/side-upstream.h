@@ -34,6 +34,11 @@ struct side *side_upstream_share (struct side *s);
 uint64_t side_upstream_progress (struct side *s);
 void side_upstream_give_up (struct side *s);
 
+/* Of a pair's own way, from any thread: whether the upstream is there, and how
+ * often it was lost so far.
+ */
+uint64_t side_upstream_outage (struct side *s, struct pool_outage *outage);
+
 /* What the upstream says of the export, or NULL. */
 const char *side_upstream_description (struct side *s);
 

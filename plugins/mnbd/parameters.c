@@ -3,6 +3,7 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <strings.h>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <libnbd.h>
@@ -307,6 +309,61 @@ config_set (const char *key, const char *value)
   return 0;
 }
 
+/* libnbd knows best what a URI of its is.  With no transport allowed it parses
+ * one, and connects to nothing.
+ */
+static int
+check_uri (struct nbd_handle *nbd, const char *value)
+{
+  if (nbd_set_uri_allow_transports (nbd, 0) == -1 ||
+      nbd_aio_connect_uri (nbd, value) == 0 || nbd_get_errno () != EINVAL)
+    return 0;
+  return bad (typed ("uri"), value, "the URI of an NBD server, such as "
+              "nbd://HOST or nbd+unix:///?socket=PATH");
+}
+
+static int
+check_uris (struct nbd_handle *nbd)
+{
+  size_t i;
+
+  for (i = 0; i < nuris; i++)
+    if (check_uri (nbd, uri[i]) == -1)
+      return -1;
+  return 0;
+}
+
+/* Otherwise only a server that has TLS would make it known. */
+static int
+check_tls_files (void)
+{
+  struct stat st;
+
+  if (config.o.upstream.tls == LIBNBD_TLS_DISABLE)
+    return 0;
+  if (tls_certificates &&
+      (stat (tls_certificates, &st) == -1 || !S_ISDIR (st.st_mode)))
+    return bad (typed ("tls-certificates"), tls_certificates,
+                "a folder that exists");
+  if (tls_psk && (stat (tls_psk, &st) == -1 || S_ISDIR (st.st_mode)))
+    return bad (typed ("tls-psk"), tls_psk, "a file that exists");
+  return 0;
+}
+
+/* That it is one; what it is, libnbd finds out. */
+static int
+check_socket_fd (void)
+{
+  struct stat st;
+  char value[16];
+
+  if (socket_fd == -1 ||
+      (fstat (socket_fd, &st) == 0 && S_ISSOCK (st.st_mode)))
+    return 0;
+  snprintf (value, sizeof value, "%d", socket_fd);
+  return bad (typed ("socket-fd"), value, "an open socket");
+}
+
 /* Does libnbd have what is asked for? */
 static int
 check_libnbd (void)
@@ -324,7 +381,7 @@ check_libnbd (void)
     nbdkit_error ("%s=on: libnbd was compiled without support for TLS",
                   typed ("tls"));
   else
-    r = 0;
+    r = check_uris (nbd);
   nbd_close (nbd);
   return r;
 }
@@ -428,5 +485,7 @@ config_finish (void)
   u->override_export = config.dynamic_export;
   config.o.target = target;
   config.o.ntargets = ntargets;
+  if (check_tls_files () == -1 || check_socket_fd () == -1)
+    return -1;
   return check_libnbd ();
 }

@@ -54,7 +54,10 @@ struct pool {
   bool was_connected GUARDED_BY (lock);
   bool given_up GUARDED_BY (lock); /* pool_give_up */
   unsigned random GUARDED_BY (lock);
-  char said[UPSTREAM_WHY + 256]; /* the connector's last complaint */
+  char said[POOL_ERROR_SIZE] GUARDED_BY (lock); /* the connector's last
+                                                 * complaint */
+  struct timespec outage_time GUARDED_BY (lock); /* of outage, as a date */
+  char error[POOL_ERROR_SIZE] GUARDED_BY (lock); /* "": none yet */
 
   struct pool_figures figures GUARDED_BY (lock);
 };
@@ -62,6 +65,10 @@ struct pool {
 #define pool_note(p, ...) pool_say (p, POOL_NOTE, __VA_ARGS__)
 void pool_say (struct pool *p, enum pool_log level, const char *fmt, ...)
   __attribute__ ((format (printf, 3, 4)));
+
+/* Say an error of the connection, and remember it for pool_outage. */
+void pool_wrong (struct pool *p, const char *fmt, ...)
+  REQUIRES (&p->lock) __attribute__ ((format (printf, 2, 3)));
 
 /* Wait until something changes, or `until`. */
 void pool_wait_change (struct pool *p, int64_t until) REQUIRES (&p->lock);

@@ -72,6 +72,17 @@ pool_say (struct pool *p, enum pool_log level, const char *fmt, ...)
 }
 
 void
+pool_wrong (struct pool *p, const char *fmt, ...)
+{
+  va_list ap;
+
+  va_start (ap, fmt);
+  vsnprintf (p->error, sizeof p->error, fmt, ap);
+  va_end (ap);
+  pool_say (p, POOL_ERROR, "%s", p->error);
+}
+
+void
 pool_wait_change (struct pool *p, int64_t until)
 {
   struct timespec ts = clock_timespec (until);
@@ -254,9 +265,9 @@ send_once (struct pool *p, struct request *r) REQUIRES (&p->lock)
   let_out (p, r);
   if (!in_time) {
     p->figures.timeouts++;
-    pool_say (p, POOL_ERROR, "the upstream did not answer within %s",
-              until == r->deadline ? "the time there is at the end"
-              : "request-timeout");
+    pool_wrong (p, "the upstream did not answer within %s",
+                until == r->deadline ? "the time there is at the end"
+                : "request-timeout");
   }
   if (r->c.error != ENOTCONN && r->c.error != ESHUTDOWN) {
     pool_progress (p, r->incarnation);
@@ -343,9 +354,8 @@ flush_failed (struct pool *p, const struct request *r,
   if (r->incarnation != p->incarnation || !replay_dirty (p->log))
     return;
   if (p->o.replay_buffer && p->o.target->kind != UPSTREAM_SOCKET_FD) {
-    pool_say (p, POOL_ERROR, "the upstream could not flush: %s; connecting "
-              "again, to send what it may have dropped",
-              strerror (r->c.error));
+    pool_wrong (p, "the upstream could not flush: %s; connecting again, to "
+                "send what it may have dropped", strerror (r->c.error));
     pool_lose (p, r->incarnation);
     return;
   }
@@ -944,5 +954,16 @@ pool_figures (struct pool *p, struct pool_figures *figures)
     figures->log_entries = usage.entries;
     figures->log_bytes = usage.bytes;
   }
+  mutex_unlock (&p->lock);
+}
+
+void
+pool_outage (struct pool *p, struct pool_outage *outage)
+{
+  mutex_lock (&p->lock);
+  outage->away = p->outage &&
+    (p->state == POOL_DOWN || p->state == POOL_CONNECTING);
+  outage->since = p->outage_time;
+  memcpy (outage->error, p->error, sizeof outage->error);
   mutex_unlock (&p->lock);
 }

@@ -92,6 +92,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "upstream.h"
 
@@ -143,6 +144,16 @@ struct pool_figures {
   uint64_t waited;              /* ns that requests waited in outages */
   uint64_t log_entries, log_bytes; /* now */
   unsigned connections;         /* now */
+};
+
+/* How long a description of what went wrong may be. */
+#define POOL_ERROR_SIZE (UPSTREAM_WHY + 256)
+
+/* Whether there is a server.  Without requests nobody looks. */
+struct pool_outage {
+  bool away;
+  struct timespec since;        /* if it is: CLOCK_REALTIME */
+  char error[POOL_ERROR_SIZE];  /* what went wrong with it last, or "" */
 };
 
 /* What a client has been told (M5). */
@@ -210,5 +221,6 @@ int pool_extents (struct pool *p, uint32_t count, uint64_t offset,
                   uint32_t flags, pool_extent_fn fn, void *opaque);
 
 void pool_figures (struct pool *p, struct pool_figures *figures);
+void pool_outage (struct pool *p, struct pool_outage *outage);
 
 #endif /* MNBD_POOL_H */

@@ -56,13 +56,15 @@ target_name (const struct upstream_target *t, char buf[256])
 static void
 complain (struct pool *p, const struct upstream_target *t, const char *why)
 {
-  char name[256], text[sizeof p->said];
+  char name[256], text[POOL_ERROR_SIZE];
 
   snprintf (text, sizeof text, "upstream %s: %s", target_name (t, name), why);
-  if (strcmp (text, p->said) == 0)
-    return;
-  memcpy (p->said, text, sizeof text);
-  pool_say (p, POOL_ERROR, "%s", text);
+  mutex_lock (&p->lock);
+  if (strcmp (text, p->said) != 0) {
+    memcpy (p->said, text, sizeof text);
+    pool_wrong (p, "%s", text);
+  }
+  mutex_unlock (&p->lock);
 }
 
 /* -------------------------------------------------------------- losing */
@@ -100,11 +102,12 @@ pool_lose (struct pool *p, uint64_t incarnation)
     const char *wrong = upstream_wrong (p->link[i].upstream);
 
     if (wrong)
-      pool_say (p, POOL_ERROR, "the upstream does not keep to the protocol: "
-                "%s", wrong);
+      pool_wrong (p, "the upstream does not keep to the protocol: %s",
+                  wrong);
     upstream_kill (p->link[i].upstream);
   }
   if (p->outage == 0) {
+    clock_gettime (CLOCK_REALTIME, &p->outage_time);
     p->outage = p->next_try = clock_now ();
     p->backoff = FIRST_BACKOFF;
   }

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# A cache says whether its upstream is away, since when and why, on the control
+# socket and in mblockctl cache status, and what mblockctl makes of the figures.
+
+. "$(dirname "$0")/cache-functions.sh"
+
+ctl=$builddir/mblockctl
+export MBLOCK_SOCKET=$tmp/control
+
+# has LINE: mblockctl cache status has this line, as an extended expression.
+has ()
+{
+  "$ctl" cache status "${@:2}" >out || fail "status $?"
+  grep -qxE -e "$1" out || fail "expected '$1' in: $(cat out)"
+}
+
+fault_server u
+start_cache mnbd-reconnect=2
+
+step "nothing yet"
+has 'Upstream +connected'
+has 'Reads +none yet'
+has 'Writes +none yet'
+check away_since "$(figure away_since)" None
+check last_error "$(figure last_error)" None
+check outages "$(figure outages)" 0
+
+step "requests"
+python <<'END'
+h = connect()
+for i in range(1100):
+    h.pread(4096, 0)
+h.pwrite(b"w" * 5000, 8192)
+END
+has 'Reads +1\.1k requests, ~4\.3M; the cache had >?[0-9]+% of them, .*'
+has 'Reads +1100 requests, 4505600; .*' -b
+has 'Writes +1 request, 5000' -b
+
+step "away"
+tell u down
+before=$(date -u +%Y-%m-%dT%H:%M:%S)
+python <<'END'
+h = connect()
+refused("a read of what is not there", None, h.pread, 4096, 1 << 20)
+END
+after=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+since=$(figure away_since)
+[[ ! $since < $before && ! $since > $after ]] ||
+  fail "away since $since, not between $before and $after"
+[[ $(figure last_error) = "upstream "*"$tmp/u.sock"* ]] ||
+  fail "last error: $(figure last_error)"
+check outages "$(figure outages)" 1
+has "Upstream +away since ${since//./\\.}: upstream .*u\.sock.*"
+"$ctl" metrics >out
+grep -qxF 'mblock_cache_upstream_away{export=""} 1' out || fail "$(cat out)"
+check "away since, later" "$(figure away_since)" "$since"
+
+step "back again"
+tell u up
+python <<'END'
+check("a read", len(connect().pread(4096, 1 << 20)), 4096)
+END
+has 'Upstream +connected'
+check away_since "$(figure away_since)" None
+[[ $(figure last_error) != None ]] || fail "the last error is forgotten"
+stop_server s
+
+step "there is none of that name"
+start_cache
+rc=0
+"$ctl" cache status nosuch >out 2>&1 || rc=$?
+check "status" $rc 1
+grep -qF 'there is no cache of export "nosuch" (ENOENT)' out ||
+  fail "$(cat out)"
+stop_server s
