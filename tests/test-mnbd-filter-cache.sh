@@ -67,7 +67,7 @@ for line in '^Export        ""$' '^Mode          writethrough$' \
 done
 refused "$builddir/mblockctl" cache status other
 check "message" "$(cat refused)" "mblockctl: cache: export: there is no cache\
- of export \"other\""
+ of export \"other\" (ENOENT)"
 refused "$builddir/mblockctl" cache stop
 check "message" "$(cat refused)" "mblockctl: cache: stop: expected status"
 stop_server s
@@ -77,7 +77,7 @@ start_server s --filter="$filter" "$mramdisk" size=16M mnbd-mode=forward \
   mnbd="$(sock_of u)" mnbd-control="$tmp/control"
 refused "$builddir/mblockctl" cache status
 check "message" "$(cat refused)" "mblockctl: cache: there is no cache:\
- mnbd-mode is forward"
+ mnbd-mode is forward (ENOENT)"
 stop_server s
 stop_server u
 
