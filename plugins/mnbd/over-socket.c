@@ -58,6 +58,7 @@
 
 struct socket_way {
   struct wire wire;             /* the leader's */
+  bool ticks;                   /* receiving ends after ENDING_TICK */
 
   /* Guarded by the crew's lock. */
   uint64_t cookie;              /* of the last command */
@@ -318,7 +319,9 @@ receive (struct upstream *u, const struct upstream_waiter *w, int64_t until)
   bool all;
 
   m.msg_iovlen = wire_room (wire, piece, &all);
-  if (until != NEVER) {
+  /* Until shortly before that the socket's own limit does. */
+  if (until != NEVER &&
+      !(u->own->ticks && until - clock_now () > ENDING_TICK)) {
     struct pollfd p = { .fd = u->fd, .events = POLLIN };
 
     flags = MSG_DONTWAIT;
@@ -431,12 +434,13 @@ over_socket_init (struct upstream *u, bool structured)
 {
   const struct timeval tick = { .tv_sec = ENDING_TICK / NS_PER_S };
 
-  /* Should the socket not have it, then it waits as long as it takes. */
-  setsockopt (u->fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick);
-  setsockopt (u->fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick);
   u->own = calloc (1, sizeof *u->own);
   if (u->own == NULL)
     return -1;
+  /* Should the socket not have it, then it waits as long as it takes. */
+  u->own->ticks = setsockopt (u->fd, SOL_SOCKET, SO_RCVTIMEO, &tick,
+                              sizeof tick) == 0;
+  setsockopt (u->fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick);
   wire_init (&u->own->wire, structured, &owner, u);
   if (pthread_cond_init (&u->own->sent, NULL))
     abort ();
