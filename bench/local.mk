@@ -80,6 +80,7 @@ EXTRA_DIST += \
 	bench/results/2026-11-22-clone.txt \
 	bench/results/2026-11-22-control.txt \
 	bench/results/2026-11-22-engine.txt \
+	bench/results/2026-11-22-filter-writes.txt \
 	bench/results/2026-11-22-filter.txt \
 	bench/results/2026-11-22-mnbd.txt \
 	bench/results/2026-11-22-server-empty.txt \
