@@ -196,7 +196,8 @@ def header(report, options, title):
     say()
     say("date       " +
         datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"))
-    say("command    " + " ".join(sys.argv))
+    say("command    bench/" + " ".join([os.path.basename(sys.argv[0])] +
+                                      sys.argv[1:]))
     say("machine    %s, %d cores, %.1f GiB" % (cpu_model(), os.cpu_count(),
                                                memory / GiB))
     say("kernel     %s %s %s" % (platform.system(), platform.release(),
