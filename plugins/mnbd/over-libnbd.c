@@ -232,38 +232,17 @@ help_write (struct upstream *u, struct upstream_waiter *w, int64_t until)
 }
 
 static bool
-wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
+work (struct upstream *u, struct upstream_waiter *w, int64_t until)
+  REQUIRES (&u->crew.lock)
 {
-  bool in_time = true, ends;
-
-  crew_lock (&u->crew);
-  while (w->pending) {
-    if (until != NEVER && clock_now () >= until) {
-      upstream_kill_locked (u);
-      until = NEVER;
-      in_time = false;
-    }
-    if (u->crew.leader == NULL)
-      lead (u, w, until);
-    else if (!u->writing && !atomic_load (&u->lost) &&
-             (nbd_aio_get_direction (u->nbd) & LIBNBD_AIO_DIRECTION_WRITE))
-      help_write (u, w, until);
-    else {
-      crew_unlock (&u->crew);
-      if (crew_follow (w, until, &ends))
-        return in_time;
-      crew_lock (&u->crew);
-      if (u->crew.asked == w)
-        u->crew.asked = NULL;
-      if (ends)
-        upstream_kill_locked (u);
-    }
-  }
-  crew_unlock (&u->crew);
-  /* Who completed our command may not have stored DONE yet. */
-  while (!crew_sleep (w, NEVER))
-    ;
-  return in_time;
+  if (u->crew.leader == NULL)
+    lead (u, w, until);
+  else if (!u->writing && !atomic_load (&u->lost) &&
+           (nbd_aio_get_direction (u->nbd) & LIBNBD_AIO_DIRECTION_WRITE))
+    help_write (u, w, until);
+  else
+    return false;
+  return true;
 }
 
 bool
@@ -285,7 +264,7 @@ goodbye (struct upstream *u, int64_t until)
 }
 
 static const struct upstream_way way = {
-  .issue = issue, .wait = wait_for, .goodbye = goodbye,
+  .issue = issue, .work = work, .goodbye = goodbye,
 };
 
 void

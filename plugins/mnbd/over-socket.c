@@ -367,37 +367,16 @@ lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
 }
 
 static bool
-wait_for (struct upstream *u, struct upstream_waiter *w, int64_t until)
+work (struct upstream *u, struct upstream_waiter *w, int64_t until)
+  REQUIRES (&u->crew.lock)
 {
-  bool in_time = true, ends;
-
-  crew_lock (&u->crew);
-  while (w->pending) {
-    if (until != NEVER && clock_now () >= until) {
-      upstream_kill_locked (u);
-      until = NEVER;
-      in_time = false;
-    }
-    if (u->own->unsent && !u->own->sending && !atomic_load (&u->lost))
-      send_queued (u, w, until);
-    else if (u->crew.leader == NULL && w->pending > w->settling)
-      lead (u, w, until);
-    else {
-      crew_unlock (&u->crew);
-      if (crew_follow (w, until, &ends))
-        return in_time;
-      crew_lock (&u->crew);
-      if (u->crew.asked == w)
-        u->crew.asked = NULL;
-      if (ends)
-        upstream_kill_locked (u);
-    }
-  }
-  crew_unlock (&u->crew);
-  /* Who completed our command may not have stored DONE yet. */
-  while (!crew_sleep (w, NEVER))
-    ;
-  return in_time;
+  if (u->own->unsent && !u->own->sending && !atomic_load (&u->lost))
+    send_queued (u, w, until);
+  else if (u->crew.leader == NULL && w->pending > w->settling)
+    lead (u, w, until);
+  else
+    return false;
+  return true;
 }
 
 static bool
@@ -426,7 +405,7 @@ goodbye (struct upstream *u, int64_t until)
 static const struct wire_owner owner = { .find = find, .answered = answered };
 
 static const struct upstream_way way = {
-  .issue = issue, .wait = wait_for, .goodbye = goodbye,
+  .issue = issue, .work = work, .goodbye = goodbye,
 };
 
 int

@@ -17,7 +17,10 @@ struct nbd_handle;
 struct upstream_way {
   void (*issue) (struct upstream *u, struct upstream_command *c,
                  struct upstream_waiter *w, int64_t until);
-  bool (*wait) (struct upstream *u, struct upstream_waiter *w, int64_t until);
+  /* With the lock held, which is given up meanwhile: lead, or send, if that is
+   * to be done by the thread of this waiter now.  Returns false if not.
+   */
+  bool (*work) (struct upstream *u, struct upstream_waiter *w, int64_t until);
   /* Say goodbye and wait for the server to close its end, but not for longer
    * than `until`.  Returns whether it has.  Wants to be alone.
    */

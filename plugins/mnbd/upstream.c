@@ -19,7 +19,31 @@ upstream_issue (struct upstream *u, struct upstream_command *c,
 bool
 upstream_wait (struct upstream *u, struct upstream_waiter *w, int64_t until)
 {
-  return u->way->wait (u, w, until);
+  bool in_time = true, ends;
+
+  crew_lock (&u->crew);
+  while (w->pending) {
+    if (until != NEVER && clock_now () >= until) {
+      upstream_kill_locked (u);
+      until = NEVER;
+      in_time = false;
+    }
+    if (u->way->work (u, w, until))
+      continue;
+    crew_unlock (&u->crew);
+    if (crew_follow (w, until, &ends))
+      return in_time;
+    crew_lock (&u->crew);
+    if (u->crew.asked == w)
+      u->crew.asked = NULL;
+    if (ends)
+      upstream_kill_locked (u);
+  }
+  crew_unlock (&u->crew);
+  /* Who completed our command may not have stored DONE yet. */
+  while (!crew_sleep (w, NEVER))
+    ;
+  return in_time;
 }
 
 void
