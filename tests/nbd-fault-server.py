@@ -18,6 +18,8 @@ Faults
           garbage   send bytes=N (256) that mean nothing; then=close|stay
           error     errno=NAME (EIO); for an option: an error reply
           slow      answer ms=N (100) later; the order may change
+          late      carry out the request ms=N (100) later, and only then the
+                    connection's next one
           never     carry out the request but never answer it
           ignore    do not even carry it out, and never answer
           reorder   hold the answers until depth=N (4) are held or nothing
@@ -228,7 +230,7 @@ class Export:
 class Fault:
     EVENTS = {'connect', 'greeting', 'option', 'done', 'any', 'read',
               'write', 'zero', 'trim', 'flush', 'cache', 'extents'}
-    ACTIONS = {'close', 'garbage', 'error', 'slow', 'never', 'ignore',
+    ACTIONS = {'close', 'garbage', 'error', 'slow', 'late', 'never', 'ignore',
                'reorder', 'partial', 'cookie', 'magic', 'down', 'die'}
     NUMBERS = {'nth', 'every', 'after', 'times', 'ms', 'bytes', 'depth',
                'conn'}
@@ -708,6 +710,8 @@ class Connection(threading.Thread):
             server.log('request', **record)
             raise Gone
         fault = server.find_fault(name, self.number, flags=flags)
+        if fault and fault.do == 'late':
+            time.sleep((fault.ms or 100) / 1000)
         if fault and fault.do == 'error':
             error, body = ERRORS[fault.errno or 'EIO'], None
         elif fault and fault.do in ('ignore', 'close', 'down', 'die'):

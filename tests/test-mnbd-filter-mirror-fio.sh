@@ -31,9 +31,11 @@ fault_server u --set size=67108864,multi_conn=1 \
   --fault on=write,do=error,errno=EIO,every=7001 \
   --fault on=write,do=close,every=9007 \
   --fault on=flush,do=error,errno=EIO,every=53 \
-  --fault on=read,do=partial,bytes=7,every=997 \
+  --fault on=read,do=partial,bytes=7,every=197 \
   --fault on=write,do=magic,every=11003 \
   --fault on=any,do=slow,ms=30,every=53
 start_mirror "$mramdisk" size=64M mnbd-connections=2
 run_fio :
+# Else one of them may be for the client that compares the sides.
+tell u clear
 mirrored_all

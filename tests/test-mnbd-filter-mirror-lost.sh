@@ -127,3 +127,25 @@ mirror_is degraded || fail "it says $(mirror_state)"
 stop_server u
 start_server u "$mramdisk" size=64M
 synchronised_and_same
+stop_server s
+stop_server u
+
+step "a connection is closed while a write is late on another"
+fault_server u --set size=67108864
+start_mirror "$mramdisk" size=64M mnbd-connections=2
+mirror <<'END'
+from mnbdtest import tell
+
+late = 1.5
+synchronised()
+h = connect()
+tell("fault on=write,do=late,ms=%d,times=1" % (late * 1000))
+tell("fault on=read,do=close,times=1")     # the next look if it is there
+h.pwrite(b"old." * 1024, 0)
+check("outages", status()["outages"], 1)
+synchronised()
+h.pwrite(b"new!" * 1024, 0)
+time.sleep(2 * late)
+synchronised()
+same()
+END

@@ -34,7 +34,9 @@
 /* The most that libnbd takes, in bytes. */
 #define LIBNBD_MOST_PAYLOAD (UINT32_C (64) << 20)
 
-/* How long a server may take to answer our goodbye. */
+/* How long a server with which nothing is wrong may take to answer our
+ * goodbye.
+ */
 #define GOODBYE_TIME (500 * NS_PER_MS)
 
 /* The kernel gives a Unix socket room for 208 KiB: a sender of 256 KiB has to
@@ -95,9 +97,8 @@ drive (struct nbd_handle *nbd, struct patience patience, enum loop *loop,
     if (direction & LIBNBD_AIO_DIRECTION_WRITE)
       p.events |= POLLOUT;
     r = poll (&p, 1,
-              clock_poll_timeout (ending_tick (patience.ending,
-                                               HANDSHAKE_ENDING_TICK,
-                                               patience.until)));
+              clock_poll_timeout (next_tick (HANDSHAKE_ENDING_TICK,
+                                             patience.until)));
     if (r == -1 && errno != EINTR) {
       snprintf (why, UPSTREAM_WHY, "poll: %s", strerror (errno));
       return -1;
@@ -369,6 +370,7 @@ upstream_connect (const struct upstream_target *target,
     goto error2;
   }
   set_socket_options (u->fd);
+  u->ending = ending;
   if (choose_way (u) == -1) {
     snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
     goto error3;
@@ -391,14 +393,29 @@ upstream_connect (const struct upstream_target *target,
   return NULL;
 }
 
+/* Returns whether the server has closed its end. */
+static bool
+part (struct upstream *u)
+{
+  /* What we have sent would else be sent again and again, and arrive when the
+   * network works again.
+   */
+  static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+  if (!upstream_is_lost (u))
+    return u->way->goodbye (u, clock_now () + GOODBYE_TIME);
+  if (!upstream_await_end (u, u->ending, atomic_load (&u->cut_off)))
+    setsockopt (u->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  return false;
+}
+
 void
 upstream_close (struct upstream *u)
 {
   if (u == NULL)
     return;
   /* A command that has answered the goodbye may take its time to end. */
-  if (!upstream_is_lost (u) &&
-      u->way->goodbye (u, clock_now () + GOODBYE_TIME))
+  if (part (u))
     nbd_close (u->nbd);
   else
     close_now (u->nbd);

@@ -82,7 +82,7 @@ crew_sleep (struct upstream_waiter *w, int64_t until)
 bool
 crew_follow (struct upstream_waiter *w, int64_t until, bool *ends)
 {
-  int64_t tick = ending_tick (w->ending, ENDING_TICK, until);
+  int64_t tick = next_tick (ENDING_TICK, until);
 
   *ends = false;
   if (crew_sleep (w, tick))

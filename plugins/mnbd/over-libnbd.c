@@ -80,9 +80,8 @@ notice_loss (struct upstream *u) REQUIRES (&u->crew.lock)
 {
   if (!atomic_load (&u->lost) &&
       (nbd_aio_is_dead (u->nbd) || nbd_aio_is_closed (u->nbd))) {
-    atomic_store (&u->lost, true);
     /* Our descriptor keeps the socket open: let the server know. */
-    shutdown (u->fd, SHUT_RDWR);
+    upstream_cut_locked (u);
   }
 }
 
@@ -176,12 +175,11 @@ wait_for_socket (struct upstream *u, const struct upstream_waiter *w,
   int r;
 
   crew_unlock (&u->crew);
-  r = poll (&p, 1, clock_poll_timeout (ending_tick (w->ending, ENDING_TICK,
-                                                    until)));
-  ends = r == 0 && upstream_ends (w->ending);
+  r = poll (&p, 1, clock_poll_timeout (next_tick (ENDING_TICK, until)));
+  ends = r == 0 && (upstream_cut_off (u) || upstream_ends (w->ending));
   crew_lock (&u->crew);
   if (ends)
-    upstream_kill_locked (u);
+    upstream_cut_locked (u);
   return r > 0 ? p.revents : 0;
 }
 
@@ -270,5 +268,6 @@ static const struct upstream_way way = {
 void
 over_libnbd_init (struct upstream *u)
 {
+  atomic_init (&u->cut_off, NEVER);
   u->way = &way;
 }

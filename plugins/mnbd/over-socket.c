@@ -11,7 +11,7 @@
  *
  * A request that is alone costs two system calls, a sendmsg and a recvmsg.
  * Those that block return after ENDING_TICK, by an option of the socket, so
- * that their threads can ask whether the program is about to end.
+ * that their threads can ask whether it is time to leave.
  *
  * Why sending may block: the server may be waiting for us to receive.  Its
  * replies are to commands that were sent as a whole.  The thread of such
@@ -28,7 +28,8 @@
  *   S3  If commands are in the queue, somebody sends, or a thread that does not
  *       lead has been asked to.
  *   S4  After a loss the leader completes all commands, when the sender has
- *       ended.  Before that shutdown(2) wakes both.
+ *       ended, whom shutdown(2) wakes.  The leader wakes up when the server
+ *       closes its end in answer to it, or by himself.
  */
 
 #include <config.h>
@@ -58,7 +59,6 @@
 
 struct socket_way {
   struct wire wire;             /* the leader's */
-  bool ticks;                   /* receiving ends after ENDING_TICK */
 
   /* Guarded by the crew's lock. */
   uint64_t cookie;              /* of the last command */
@@ -182,17 +182,25 @@ gather (struct socket_way *own, struct batch *b)
   own->unsent = c;
 }
 
-static int
-wait_for_room (int fd, const struct upstream_waiter *w, int64_t until)
+/* Nothing happens on the socket: is it time to leave? */
+static bool
+time_to_leave (struct upstream *u, const struct upstream_waiter *w)
 {
-  struct pollfd p = { .fd = fd, .events = POLLOUT };
+  if (upstream_ends (w->ending))
+    atomic_store (&u->cut_off, 0);
+  return upstream_cut_off (u);
+}
+
+static int
+wait_for_room (struct upstream *u, const struct upstream_waiter *w,
+               int64_t until)
+{
+  struct pollfd p = { .fd = u->fd, .events = POLLOUT };
 
   while (clock_now () < until) {
-    int64_t tick = ending_tick (w->ending, ENDING_TICK, until);
-
-    if (poll (&p, 1, clock_poll_timeout (tick)) > 0)
+    if (poll (&p, 1, clock_poll_timeout (next_tick (ENDING_TICK, until))) > 0)
       return 0;
-    if (upstream_ends (w->ending))
+    if (time_to_leave (u, w))
       break;
   }
   errno = ETIMEDOUT;
@@ -203,18 +211,18 @@ wait_for_room (int fd, const struct upstream_waiter *w, int64_t until)
  * of no more use.
  */
 static int
-send_all (int fd, struct iovec *piece, unsigned n,
+send_all (struct upstream *u, struct iovec *piece, unsigned n,
           const struct upstream_waiter *w, int64_t until)
 {
   int flags = MSG_NOSIGNAL | (until == NEVER ? 0 : MSG_DONTWAIT);
 
   while (n) {
     struct msghdr m = { .msg_iov = piece, .msg_iovlen = n };
-    ssize_t r = sendmsg (fd, &m, flags);
+    ssize_t r = sendmsg (u->fd, &m, flags);
 
     if (r == -1) {
       if (errno != EINTR &&
-          (errno != EAGAIN || wait_for_room (fd, w, until) == -1))
+          (errno != EAGAIN || wait_for_room (u, w, until) == -1))
         return -1;
       continue;
     }
@@ -262,7 +270,7 @@ send_queued (struct upstream *u, struct upstream_waiter *w, int64_t until)
          (bytes < TURN_BYTES || next_sender (u) == NULL)) {
     gather (own, &b);
     crew_unlock (&u->crew);
-    r = send_all (u->fd, b.piece, b.pieces, w, until);
+    r = send_all (u, b.piece, b.pieces, w, until);
     crew_lock (&u->crew);
     if (r == -1)
       upstream_kill_locked (u);
@@ -320,14 +328,12 @@ receive (struct upstream *u, const struct upstream_waiter *w, int64_t until)
 
   m.msg_iovlen = wire_room (wire, piece, &all);
   /* Until shortly before that the socket's own limit does. */
-  if (until != NEVER &&
-      !(u->own->ticks && until - clock_now () > ENDING_TICK)) {
+  if (until != NEVER && until - clock_now () <= ENDING_TICK) {
     struct pollfd p = { .fd = u->fd, .events = POLLIN };
 
     flags = MSG_DONTWAIT;
-    if (poll (&p, 1, clock_poll_timeout (ending_tick (w->ending, ENDING_TICK,
-                                                      until))) <= 0)
-      return upstream_ends (w->ending) ? -1 : 0;
+    if (poll (&p, 1, clock_poll_timeout (until)) <= 0)
+      return time_to_leave (u, w) ? -1 : 0;
   }
   else if (all)
     flags = MSG_WAITALL;
@@ -335,7 +341,7 @@ receive (struct upstream *u, const struct upstream_waiter *w, int64_t until)
   if (r > 0)
     return wire_took (wire, r);
   if (r == -1 && errno == EAGAIN)
-    return upstream_ends (w->ending) ? -1 : 0;
+    return time_to_leave (u, w) ? -1 : 0;
   return r == -1 && errno == EINTR ? 0 : -1;
 }
 
@@ -360,6 +366,8 @@ lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
         u->wrong = u->own->wire.wrong;
       upstream_kill_locked (u);
     }
+    else if (upstream_cut_off (u))
+      upstream_cut_locked (u);
     else if (until != NEVER && clock_now () >= until)
       break;
   }
@@ -382,22 +390,11 @@ work (struct upstream *u, struct upstream_waiter *w, int64_t until)
 static bool
 goodbye (struct upstream *u, int64_t until)
 {
-  unsigned char header[WIRE_REQUEST], rest[256];
-  struct pollfd p = { .fd = u->fd, .events = POLLIN };
-  ssize_t r;
+  unsigned char header[WIRE_REQUEST];
 
   wire_disconnect (header);
-  if (send (u->fd, header, sizeof header, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-      sizeof header)
-    return false;
-  while (clock_now () < until) {
-    if (poll (&p, 1, clock_poll_timeout (until)) <= 0)
-      continue;
-    r = recv (u->fd, rest, sizeof rest, MSG_DONTWAIT);
-    if (r == 0 || (r == -1 && errno != EINTR && errno != EAGAIN))
-      return true;
-  }
-  return false;
+  return send (u->fd, header, sizeof header, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+    sizeof header && upstream_await_end (u, NULL, until);
 }
 
 /* -------------------------------------------------------------- making */
@@ -413,13 +410,13 @@ over_socket_init (struct upstream *u, bool structured)
 {
   const struct timeval tick = { .tv_sec = ENDING_TICK / NS_PER_S };
 
+  if (setsockopt (u->fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick) == -1 ||
+      setsockopt (u->fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick) == -1)
+    return -1;
   u->own = calloc (1, sizeof *u->own);
   if (u->own == NULL)
     return -1;
-  /* Should the socket not have it, then it waits as long as it takes. */
-  u->own->ticks = setsockopt (u->fd, SOL_SOCKET, SO_RCVTIMEO, &tick,
-                              sizeof tick) == 0;
-  setsockopt (u->fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick);
+  atomic_init (&u->cut_off, NEVER);
   wire_init (&u->own->wire, structured, &owner, u);
   if (pthread_cond_init (&u->own->sent, NULL))
     abort ();

@@ -53,6 +53,7 @@ struct pool {
   uint64_t failures GUARDED_BY (lock); /* attempts that came to nothing */
   bool was_connected GUARDED_BY (lock);
   bool given_up GUARDED_BY (lock); /* pool_give_up */
+  bool settling GUARDED_BY (lock); /* pool_settle: there is little time */
   unsigned random GUARDED_BY (lock);
   char said[POOL_ERROR_SIZE] GUARDED_BY (lock); /* the connector's last
                                                  * complaint */

@@ -684,8 +684,10 @@ pool_settle (struct pool *p)
   int r, err;
 
   mutex_lock (&p->lock);
+  p->settling = true;
   r = flush_locked (p, NULL, clock_now () + LAST_FLUSH_TIME);
   err = errno;
+  p->settling = false;
   if (r == -1)
     pool_say (p, POOL_ERROR, "the last acknowledged writes could not be "
               "flushed: %s", err == ESHUTDOWN ? "the upstream is away"

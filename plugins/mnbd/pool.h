@@ -12,9 +12,11 @@
  *
  * The loss of one connection ends all of them.  That begins a new incarnation:
  * the server may be another process now, which knows nothing of what the old
- * one had not flushed.  The threads of the requests that were in flight, and of
- * those that come, wait; the first of them to find the old connections unused
- * becomes the connector and makes new ones.  There is no thread in the
+ * one had not flushed.  On the connections that seem to be well, what is in
+ * flight is still answered (upstream_retire).  The threads of the requests that
+ * were interrupted, and of those that come, wait; the first of them to find the
+ * old connections unused becomes the connector, waits for the server to close
+ * them (upstream_close), and makes new ones.  There is no thread in the
  * background: without requests there is nobody to reconnect for.
  *
  *               pool_open       (1) nothing was interrupted
@@ -62,9 +64,10 @@
  *       it, the log is sent again before another one; without a log each client
  *       is told, as in M5.
  *
- * What is assumed: nobody else writes to the export; a server ends the
- * requests of a connection that is lost before it takes new ones for the same
- * bytes; multi-conn means what the protocol says.
+ * What is assumed: nobody else writes to the export; multi-conn means what the
+ * protocol says; a server that neither answers nor closes a connection in time
+ * (upstream.h: PARTING_TIME, or request-timeout, or half of reconnect) does not
+ * carry out that connection's requests later.
  *
  * A server that offers no flush gives no promise to keep: there is no log for
  * it, and nothing to fail (M5).

@@ -87,9 +87,28 @@ back_off (struct pool *p) REQUIRES (&p->lock)
   p->backoff = p->backoff * 2 < LAST_BACKOFF ? p->backoff * 2 : LAST_BACKOFF;
 }
 
+/* Until when may the server end what is in flight?  Clients wait meanwhile, so
+ * not for longer than they would for an answer, and there must be time left to
+ * connect again.
+ */
+static int64_t
+parting_ends (const struct pool *p) REQUIRES (&p->lock)
+{
+  int64_t time = PARTING_TIME;
+
+  if (p->given_up || p->settling)
+    return 0;
+  if (p->o.request_timeout && p->o.request_timeout < time)
+    time = p->o.request_timeout;
+  if (!p->o.fail_fast && p->o.reconnect / 2 < time)
+    time = p->o.reconnect / 2;
+  return clock_now () + time;
+}
+
 void
 pool_lose (struct pool *p, uint64_t incarnation)
 {
+  int64_t until = parting_ends (p);
   unsigned i;
 
   if (incarnation != p->incarnation ||
@@ -104,7 +123,7 @@ pool_lose (struct pool *p, uint64_t incarnation)
     if (wrong)
       pool_wrong (p, "the upstream does not keep to the protocol: %s",
                   wrong);
-    upstream_kill (p->link[i].upstream);
+    upstream_retire (p->link[i].upstream, until);
   }
   if (p->outage == 0) {
     clock_gettime (CLOCK_REALTIME, &p->outage_time);

@@ -21,8 +21,8 @@ struct upstream_way {
    * to be done by the thread of this waiter now.  Returns false if not.
    */
   bool (*work) (struct upstream *u, struct upstream_waiter *w, int64_t until);
-  /* Say goodbye and wait for the server to close its end, but not for longer
-   * than `until`.  Returns whether it has.  Wants to be alone.
+  /* Say goodbye and wait for the server to close its end (upstream_await_end).
+   * Returns whether it has.  Wants to be alone.
    */
   bool (*goodbye) (struct upstream *u, int64_t until);
 };
@@ -32,7 +32,9 @@ struct upstream {
   struct upstream_info info;    /* does not change */
   int fd;                       /* the socket, a descriptor of our own */
   struct nbd_handle *nbd;       /* over libnbd: guarded by the lock */
+  const struct upstream_ending *ending; /* for upstream_close, or NULL */
   _Atomic bool lost;
+  _Atomic int64_t cut_off;      /* when to, whatever is in flight, or NEVER */
 
   struct crew crew;
   bool killed GUARDED_BY (crew.lock);
@@ -66,19 +68,38 @@ upstream_ends (const struct upstream_ending *e)
   return e && e->fn && e->fn (e->opaque);
 }
 
-/* `until`, or when to ask before that. */
+/* `until`, or when to look around before that. */
 static inline int64_t
-ending_tick (const struct upstream_ending *e, int64_t tick, int64_t until)
+next_tick (int64_t tick, int64_t until)
 {
-  int64_t next;
+  int64_t next = clock_now () + tick;
 
-  if (e == NULL || e->fn == NULL)
-    return until;
-  next = clock_now () + tick;
   return next < until ? next : until;
 }
 
-/* Make it lost; threads in a system call on the socket return. */
+/* Wait for the server to close its end, but not for longer than `until`;
+ * whatever it sends before is thrown away.  Returns whether it has.  Wants to be
+ * alone.
+ */
+bool upstream_await_end (struct upstream *u, const struct upstream_ending *e,
+                         int64_t until);
+
+/* Make it lost.  Nothing more is sent; threads in a system call on the socket
+ * return as soon as the server closes its end, but without TLS they look every
+ * ENDING_TICK, too.
+ */
 void upstream_kill_locked (struct upstream *u) REQUIRES (&u->crew.lock);
+
+/* The same, but they return at once, and the server's end is not waited for. */
+void upstream_cut_locked (struct upstream *u) REQUIRES (&u->crew.lock);
+
+/* Has the time come? */
+static inline bool
+upstream_cut_off (const struct upstream *u)
+{
+  int64_t t = atomic_load (&u->cut_off);
+
+  return t != NEVER && clock_now () >= t;
+}
 
 #endif /* MNBD_UPSTREAM_PRIVATE_H */

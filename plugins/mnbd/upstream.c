@@ -3,6 +3,9 @@
 
 #include <config.h>
 
+#include <errno.h>
+#include <poll.h>
+
 #include <sys/socket.h>
 
 #include "upstream.h"
@@ -37,7 +40,7 @@ upstream_wait (struct upstream *u, struct upstream_waiter *w, int64_t until)
     if (u->crew.asked == w)
       u->crew.asked = NULL;
     if (ends)
-      upstream_kill_locked (u);
+      upstream_cut_locked (u);
   }
   crew_unlock (&u->crew);
   /* Who completed our command may not have stored DONE yet. */
@@ -46,22 +49,64 @@ upstream_wait (struct upstream *u, struct upstream_waiter *w, int64_t until)
   return in_time;
 }
 
+static void
+cut_off_at (struct upstream *u, int64_t until) REQUIRES (&u->crew.lock)
+{
+  if (until < atomic_load (&u->cut_off))
+    atomic_store (&u->cut_off, until);
+}
+
 void
 upstream_kill_locked (struct upstream *u)
 {
   if (u->killed)
     return;
+  if (u->own == NULL) {
+    /* libnbd completes no command before it sees the end. */
+    upstream_cut_locked (u);
+    return;
+  }
   u->killed = true;
   atomic_store (&u->lost, true);
+  cut_off_at (u, clock_now () + PARTING_TIME);
+  shutdown (u->fd, SHUT_WR);
+}
+
+void
+upstream_cut_locked (struct upstream *u)
+{
+  u->killed = true;
+  atomic_store (&u->lost, true);
+  cut_off_at (u, 0);
   shutdown (u->fd, SHUT_RDWR);
 }
 
 void
-upstream_kill (struct upstream *u)
+upstream_retire (struct upstream *u, int64_t until)
 {
   crew_lock (&u->crew);
-  upstream_kill_locked (u);
+  cut_off_at (u, until);
+  if (upstream_cut_off (u))
+    upstream_cut_locked (u);
   crew_unlock (&u->crew);
+}
+
+bool
+upstream_await_end (struct upstream *u, const struct upstream_ending *e,
+                    int64_t until)
+{
+  unsigned char rest[4096];
+
+  while (clock_now () < until && !upstream_ends (e)) {
+    struct pollfd p = { .fd = u->fd, .events = POLLIN };
+    ssize_t r;
+
+    poll (&p, 1, clock_poll_timeout (next_tick (ENDING_TICK, until)));
+    r = recv (u->fd, rest, sizeof rest, MSG_DONTWAIT);
+    if (r == 0 || (r == -1 && errno != EINTR && errno != EAGAIN))
+      return true;
+  }
+  return false;
 }
 
 bool

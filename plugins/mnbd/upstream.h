@@ -36,6 +36,12 @@
  *       buffer then.
  *   U3  A lost connection stays lost.
  *
+ * The end.  A server may carry out a request after its connection was lost, and
+ * so undo what is written later on another one.  So nothing is torn down that
+ * may still be waited for: on a connection that is well, for the answers
+ * (upstream_retire); on one that is not, for the server to close it, which most
+ * do when they have ended its requests (upstream_close).
+ *
  * Locking and lifetime.  Each connection has one lock, never held while waiting
  * for the network.  A waiter lies on its thread's stack: the last that anybody
  * else does to it is to store DONE (crew.h).  Whoever frees a connection knows
@@ -55,6 +61,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "clock.h"
 
 /* ------------------------------------------------- where the server is */
 
@@ -96,6 +104,11 @@ struct upstream_ending {
 
 /* Room for the text that says why something failed, in bytes. */
 #define UPSTREAM_WHY 512
+
+/* How long a server may take to end the requests of a connection that is to go,
+ * in nanoseconds.
+ */
+#define PARTING_TIME (5 * NS_PER_S)
 
 /* --------------------------------------------- what the server offers */
 
@@ -193,6 +206,11 @@ bool upstream_is_local (const struct upstream *u);
 
 /* Say goodbye, if there is somebody to say it to, and free the connection.
  * A command's process is ended.
+ * If commands were interrupted, this first waits for the server to close its
+ * end: it has then done what it will ever do of them.  A server that does not
+ * is waited for until PARTING_TIME after the loss, or what upstream_retire said,
+ * or the program's end; then the connection is reset, so that nothing of it
+ * reaches the server later.
  */
 void upstream_close (struct upstream *u);
 
@@ -220,8 +238,11 @@ void upstream_issue (struct upstream *u, struct upstream_command *c,
 bool upstream_wait (struct upstream *u, struct upstream_waiter *w,
                     int64_t until);
 
-/* Make the connection lost.  Threads that wait notice at once. */
-void upstream_kill (struct upstream *u);
+/* Send nothing new on this connection; what is in flight may still be answered
+ * until `until`, then it is cut off, which is at once if that is past.  The
+ * earliest of several calls counts.
+ */
+void upstream_retire (struct upstream *u, int64_t until);
 
 /* Is it known to be lost? */
 bool upstream_is_lost (const struct upstream *u);

@@ -163,7 +163,7 @@ static void
 stop (struct server *s, struct upstream *u)
 {
   atomic_store (&s->stop, true);
-  upstream_kill (u);
+  upstream_retire (u, 0);
   assert_true (upstream_is_lost (u));
   pthread_join (s->thread, NULL);
   close (u->fd);
@@ -238,9 +238,12 @@ work (void *opaque)
   return NULL;
 }
 
+/* Returns how many commands were lost.  retire_after: in microseconds, 0:
+ * never; then the server has `patience` left, in nanoseconds.
+ */
 static unsigned
 run (struct upstream *u, enum manner manner, unsigned threads, bool hurried,
-     int kill_after)
+     int retire_after, int64_t patience)
 {
   struct client k[THREADS];
   unsigned i, lost = 0;
@@ -252,9 +255,9 @@ run (struct upstream *u, enum manner manner, unsigned threads, bool hurried,
     k[i].hurried = hurried;
     assert_int_equal (0, pthread_create (&k[i].thread, NULL, work, &k[i]));
   }
-  if (kill_after) {
-    usleep (kill_after);
-    upstream_kill (u);
+  if (retire_after) {
+    usleep (retire_after);
+    upstream_retire (u, clock_now () + patience);
   }
   for (i = 0; i < threads; i++) {
     pthread_join (k[i].thread, NULL);
@@ -278,8 +281,8 @@ test_data (void **state)
       struct server s;
       struct upstream *u = start (&s, manner);
 
-      assert_int_equal (0, run (u, manner, THREADS, hurried, 0));
-      assert_int_equal (0, run (u, manner, 1, hurried, 0));
+      assert_int_equal (0, run (u, manner, THREADS, hurried, 0, 0));
+      assert_int_equal (0, run (u, manner, 1, hurried, 0, 0));
       stop (&s, u);
     }
 }
@@ -294,8 +297,26 @@ test_killed (void **state)
     struct server s;
     struct upstream *u = start (&s, i % 3 ? HONEST : REORDERS);
 
-    run (u, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150);
+    run (u, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150, 0);
     assert_null (upstream_wrong (u));
+    stop (&s, u);
+  }
+}
+
+/* A server that is well gets the time to answer. */
+static void
+test_retired (void **state)
+{
+  int i;
+
+  (void) state;
+  for (i = 0; i < 20; i++) {
+    struct server s;
+    struct upstream *u = start (&s, i % 3 ? HONEST : REORDERS);
+
+    assert_int_equal (0, run (u, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150,
+                              60 * NS_PER_S));
+    assert_false (upstream_is_lost (u));
     stop (&s, u);
   }
 }
@@ -313,7 +334,7 @@ test_server_goes_wrong (void **state)
       struct server s;
       struct upstream *u = start (&s, manner);
 
-      assert_true (run (u, manner, THREADS, hurried, 0) > 0);
+      assert_true (run (u, manner, THREADS, hurried, 0, 0) > 0);
       assert_true (upstream_is_lost (u));
       if (manner == DIES)
         assert_null (upstream_wrong (u));
@@ -334,7 +355,7 @@ test_hasty (void **state)
     struct server s;
     struct upstream *u = start (&s, HASTY);
 
-    run (u, HASTY, THREADS, hurried, 0);
+    run (u, HASTY, THREADS, hurried, 0, 0);
     stop (&s, u);
   }
 }
@@ -376,7 +397,8 @@ test_deaf (void **state)
     { 50 * NS_PER_MS, NEVER },
     { NEVER, 50 * NS_PER_MS },
     { 50 * NS_PER_MS, 100 * NS_PER_MS },
-    { NEVER, NEVER },
+    { NEVER, NEVER },           /* retired, at once … */
+    { NEVER, NEVER },           /* … or soon */
   };
   size_t i;
 
@@ -390,9 +412,9 @@ test_deaf (void **state)
     pthread_create (&a.thread, NULL, write_much, &a);
     usleep (10000);
     pthread_create (&b.thread, NULL, write_much, &b);
-    if (i == 3) {
+    if (i >= 3) {
       usleep (20000);
-      upstream_kill (u);
+      upstream_retire (u, i == 3 ? 0 : clock_now () + 50 * NS_PER_MS);
     }
     pthread_join (a.thread, NULL);
     pthread_join (b.thread, NULL);
@@ -461,6 +483,7 @@ main (void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_data),
     cmocka_unit_test (test_killed),
+    cmocka_unit_test (test_retired),
     cmocka_unit_test (test_server_goes_wrong),
     cmocka_unit_test (test_hasty),
     cmocka_unit_test (test_deaf),
