@@ -809,15 +809,15 @@ const struct jsonrpc_method mramdisk_methods[] = {
   { .name = "disk_info", .params = name_params,
     .summary = "Describe a disk, and count what it shares.",
     .result = "{" DISK_RESULT ", \"exclusive\", \"shared\", \"owned\"}",
-    .fn = method_info },
+    .slow = true, .fn = method_info },
   { .name = "disk_extents", .params = extents_params,
     .summary = "List where a disk has data, zeros and holes.",
     .result = "{\"extents\": [{\"offset\", \"length\", \"type\", "
-    "\"shared\"}], \"next\"}", .fn = method_extents },
+    "\"shared\"}], \"next\"}", .slow = true, .fn = method_extents },
   { .name = "disk_diff", .params = diff_params,
     .summary = "List where two disks differ.",
     .result = "{\"extents\": [{\"offset\", \"length\"}], \"next\"}",
-    .fn = method_diff },
+    .slow = true, .fn = method_diff },
   { .name = "stats", .params = stats_params,
     .summary = "Report the figures of the server and of disks.",
     .result = "{\"arena\", \"total\", \"latency_sample\", \"disks\", "

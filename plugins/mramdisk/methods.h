@@ -2,7 +2,8 @@
 /* The methods of mramdisk's control socket, for which mblock-control(7) is the
  * reference.  Knows nothing of nbdkit.
  *
- * Thread-safety: the control socket's thread calls them, one at a time.
+ * Thread-safety: the control socket's thread calls them, one at a time; but
+ * those that are slow have threads of their own.
  */
 
 #ifndef MRAMDISK_METHODS_H
