@@ -38,6 +38,8 @@ no 'dynamic-export' "$s" export=a dynamic-export=true
 no 'dynamic-export' "$s" shared=true dynamic-export=true
 no 'dynamic-export' command=x dynamic-export=true
 [ "$plugin" != nbd ] || exit 0
+no 'request-timeout=1.x0a2: expected a time' "$s" request-timeout=$'1\n2'
+no 'uri=nbd.x0a: expected the URI' uri=$'nbd\n'
 
 for value in '' 0 -1 x 1.5 100000; do
   no "connections=$value: expected" "$s" connections=$value

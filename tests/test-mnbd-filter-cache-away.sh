@@ -66,6 +66,23 @@ check away_since "$(figure away_since)" None
 [[ $(figure last_error) != None ]] || fail "the last error is forgotten"
 stop_server s
 
+step "its path is no UTF-8"
+path=$tmp/w$'\xff'.sock
+ln -s u.sock "$path"
+start_server s --filter="$filter" "${beneath[@]}" mnbd-mode=cache \
+  mnbd-socket="$path" mnbd-control="$tmp/control" mnbd-reconnect=0.1
+python <<'END'
+h = connect()
+END
+tell u down
+python <<'END'
+refused("a read of what is not there", None, connect().pread, 4096, 1 << 20)
+END
+[[ $(figure last_error) = "upstream $tmp/w?.sock: "* ]] ||
+  fail "last error: $(figure last_error)"
+stop_server s
+tell u up
+
 step "there is none of that name"
 start_cache
 rc=0

@@ -395,7 +395,7 @@ describe (const char *export_name, const struct cached *e)
   size_t i;
 
   cache_figures (e->cache, &f);
-  json_object_set_new (o, "export", json_string (export_name));
+  json_object_set_new (o, "export", method_text (export_name));
   json_object_set_new (o, "mode", json_string (parameters.writeback
                                                ? "writeback"
                                                : "writethrough"));
@@ -406,10 +406,8 @@ describe (const char *export_name, const struct cached *e)
     json_object_set_new (o, figures[i].name, size_value (*figures[i].n));
   json_object_set_new (o, "away_since", outage.away
                        ? method_time (&outage.since) : json_null ());
-  /* What a server says may be no UTF-8. */
-  if (*outage.error == '\0' ||
-      json_object_set_new (o, "last_error", json_string (outage.error)) == -1)
-    json_object_set_new (o, "last_error", json_null ());
+  json_object_set_new (o, "last_error", *outage.error
+                       ? method_text (outage.error) : json_null ());
   return o;
 }
 

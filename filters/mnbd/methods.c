@@ -4,6 +4,8 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cache-engine.h"
@@ -22,6 +24,25 @@ method_time (const struct timespec *time)
   n = strftime (text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
   snprintf (text + n, sizeof text - n, ".%06ldZ", time->tv_nsec / 1000);
   return json_string (text);
+}
+
+json_t *
+method_text (const char *text)
+{
+  json_t *r = json_string (text);
+  char *ascii, *c;
+
+  if (r)
+    return r;
+  ascii = strdup (text);
+  if (ascii == NULL)
+    return NULL;
+  for (c = ascii; *c; c++)
+    if ((unsigned char) *c >= 0x80)
+      *c = '?';
+  r = json_string (ascii);
+  free (ascii);
+  return r;
 }
 
 static json_t *

@@ -19,6 +19,11 @@
 /* A moment of CLOCK_REALTIME, as all methods tell it. */
 json_t *method_time (const struct timespec *time);
 
+/* Text that others chose, a name or a message with a path in it: where it is no
+ * UTF-8, "?" stands for each byte that is not ASCII.
+ */
+json_t *method_text (const char *text);
+
 extern const struct jsonrpc_method filter_methods[];
 
 #endif /* MNBD_METHODS_H */

@@ -121,7 +121,7 @@ mirror_of (struct jsonrpc_call *call, char **name)
 static json_t *
 string_or_null (const char *s)
 {
-  return *s ? json_string (s) : json_null ();
+  return *s ? method_text (s) : json_null ();
 }
 
 static json_t *
@@ -171,9 +171,9 @@ json_mirror (const char *name, struct mirror *m)
   struct mirror_status s;
 
   mirror_status (m, &s);
-  return json_pack ("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
+  return json_pack ("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
                     "s:i, s:I, s:I, s:s, s:o, s:o, s:o}",
-                    "export", name, "state", mirror_state_names[s.state],
+                    "export", method_text (name), "state", mirror_state_names[s.state],
                     "size", (json_int_t) s.size,
                     "bytes_total", (json_int_t) s.bytes_total,
                     "bytes_done", (json_int_t) s.bytes_done,
@@ -259,7 +259,7 @@ method_mirror_stop (struct jsonrpc_call *call)
     r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
   else {
     r = json_stopped (&stopped);
-    json_object_set_new (r, "export", json_string (name));
+    json_object_set_new (r, "export", method_text (name));
   }
   free (name);
   return r;

@@ -20,6 +20,7 @@
 #include "exports.h"
 #include "mutex.h"
 #include "parameters.h"
+#include "printable.h"
 
 /* -D mnbd.figures=1: log the figures even without -v. */
 NBDKIT_DLL_PUBLIC int mnbd_debug_figures = 0;
@@ -99,7 +100,7 @@ exports_log_figures (const char *name, struct pool *pool)
     [UPSTREAM_EXTENTS] = "extents",
   };
   struct pool_figures f;
-  char text[1024];
+  char text[1024], shown[PRINTABLE_STRING];
   int n = 0;
   unsigned i;
 
@@ -118,9 +119,11 @@ exports_log_figures (const char *name, struct pool *pool)
             f.flushes, (double) f.waited / NS_PER_S, f.connections,
             f.log_bytes);
   if (mnbd_debug_figures)
-    nbdkit_error ("figures of export \"%s\": %s", name, text);
+    nbdkit_error ("figures of export \"%s\": %s", printable (name, shown),
+                  text);
   else
-    nbdkit_debug ("figures of export \"%s\": %s", name, text);
+    nbdkit_debug ("figures of export \"%s\": %s", printable (name, shown),
+                  text);
 }
 
 struct pool_options
@@ -183,6 +186,7 @@ entry_put (struct entry *e)
 struct entry *
 entry_get (const char *name)
 {
+  char shown[PRINTABLE_STRING];
   struct entry *e;
 
   mutex_lock (&entries_lock);
@@ -192,7 +196,7 @@ entry_get (const char *name)
     e = new_entry (name);
     if (e == NULL) {
       mutex_unlock (&entries_lock);
-      nbdkit_error ("export \"%s\": %m", name);
+      nbdkit_error ("export \"%s\": %m", printable (name, shown));
       return NULL;
     }
     e->next = entries;

@@ -24,7 +24,7 @@ libmnbd_engine_la_SOURCES = \
 	plugins/mnbd/wire.h
 libmnbd_engine_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/plugins/mnbd
 libmnbd_engine_la_CFLAGS = $(AM_CFLAGS) $(LIBNBD_CFLAGS)
-libmnbd_engine_la_LIBADD = $(LIBNBD_LIBS)
+libmnbd_engine_la_LIBADD = libmblock-common.la $(LIBNBD_LIBS)
 
 # What the plugin and the filter (filters/mnbd) use, with nbdkit.
 noinst_LTLIBRARIES += libmnbd-glue.la
@@ -35,7 +35,7 @@ libmnbd_glue_la_SOURCES = \
 	plugins/mnbd/parameters.h
 libmnbd_glue_la_CPPFLAGS = $(libmnbd_engine_la_CPPFLAGS)
 libmnbd_glue_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS) $(LIBNBD_CFLAGS)
-libmnbd_glue_la_LIBADD = libmnbd-engine.la libmblock-common.la
+libmnbd_glue_la_LIBADD = libmnbd-engine.la
 
 plugin_LTLIBRARIES += nbdkit-mnbd-plugin.la
 nbdkit_mnbd_plugin_la_SOURCES = plugins/mnbd/plugin.c

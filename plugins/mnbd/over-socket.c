@@ -187,7 +187,7 @@ static bool
 time_to_leave (struct upstream *u, const struct upstream_waiter *w)
 {
   if (upstream_ends (w->ending))
-    atomic_store (&u->cut_off, 0);
+    upstream_cut_off_at (u, 0);
   return upstream_cut_off (u);
 }
 

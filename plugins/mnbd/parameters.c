@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "boolean.h"
 #include "clock.h"
 #include "parameters.h"
+#include "printable.h"
 #include "size.h"
 
 struct config config = {
@@ -45,10 +47,17 @@ static char *sockname, *tls_certificates, *tls_psk;
 static const char *hostname, *port, *cid;
 static int socket_fd = -1;
 
-static int
-bad (const char *key, const char *value, const char *expected)
+/* Say what was expected instead. */
+static int __attribute__ ((format (printf, 3, 4)))
+bad (const char *key, const char *value, const char *expected, ...)
 {
-  nbdkit_error ("%s=%s: expected %s", key, value, expected);
+  char shown[PRINTABLE_STRING], text[512];
+  va_list ap;
+
+  va_start (ap, expected);
+  vsnprintf (text, sizeof text, expected, ap);
+  va_end (ap);
+  nbdkit_error ("%s=%s: expected %s", key, printable (value, shown), text);
   return -1;
 }
 
@@ -91,11 +100,9 @@ parse_number (const char *key, const char *value, uint64_t least,
     *r = strtoull (value, &end, 0);
   else
     end = (char *) value;
-  if (end == value || *end || *r < least || *r > most || strlen (value) > 10) {
-    nbdkit_error ("%s=%s: expected a number from %" PRIu64 " to %" PRIu64,
-                  key, value, least, most);
-    return -1;
-  }
+  if (end == value || *end || *r < least || *r > most || strlen (value) > 10)
+    return bad (key, value, "a number from %" PRIu64 " to %" PRIu64, least,
+                most);
   return 0;
 }
 
@@ -114,12 +121,9 @@ parse_time (const char *key, const char *value, bool zero, int64_t *r)
   else if (*end && strcmp (end, "s") != 0)
     t = -1;
   t *= factor;
-  if (!(t >= 0) || t > 1e6 * NS_PER_S || (!zero && t < NS_PER_MS)) {
-    nbdkit_error ("%s=%s: expected a time in seconds, such as 10, 0.5 or "
-                  "200ms, %s1000000", key, value,
-                  zero ? "up to " : "from 1ms to ");
-    return -1;
-  }
+  if (!(t >= 0) || t > 1e6 * NS_PER_S || (!zero && t < NS_PER_MS))
+    return bad (key, value, "a time in seconds, such as 10, 0.5 or 200ms, "
+                "%s1000000", zero ? "up to " : "from 1ms to ");
   *r = t;
   return 0;
 }
@@ -252,12 +256,10 @@ config_set (const char *key, const char *value)
   else if (strcmp (name, "command") == 0 || strcmp (name, "arg") == 0) {
     bool is_command = *name == 'c';
 
-    if (is_command == (ncommand > 0)) {
-      nbdkit_error ("%s=%s: expected %s%scommand= before the first %sarg=",
-                    key, value, is_command ? "only one " : "",
-                    config_names.prefix, config_names.prefix);
-      return -1;
-    }
+    if (is_command == (ncommand > 0))
+      return bad (key, value, "%s%scommand= before the first %sarg=",
+                  is_command ? "only one " : "", config_names.prefix,
+                  config_names.prefix);
     return add_argument (key, value);
   }
   else if (strcmp (name, "socket-fd") == 0) {
@@ -400,22 +402,16 @@ check_one_way (void)
                   ways ? "several" : "none", config_names.uri, p, p, p, p, p);
     return -1;
   }
-  if (port && !hostname && !cid) {
-    nbdkit_error ("%sport=%s: expected %shostname= or %svsock= with it",
-                  p, port, p, p);
-    return -1;
-  }
-  if (config.dynamic_export && config.export_name) {
-    nbdkit_error ("%sexport=%s: expected no %sdynamic-export=true with it",
-                  p, config.export_name, p);
-    return -1;
-  }
+  if (port && !hostname && !cid)
+    return bad (typed ("port"), port, "%shostname= or %svsock= with it", p, p);
+  if (config.dynamic_export && config.export_name)
+    return bad (typed ("export"), config.export_name,
+                "no %sdynamic-export=true with it", p);
   if (config.dynamic_export &&
-      (config.shared || ncommand || socket_fd >= 0)) {
-    nbdkit_error ("%sdynamic-export=true: expected no %sshared=true, "
-                  "%scommand= or %ssocket-fd= with it", p, p, p, p);
-    return -1;
-  }
+      (config.shared || ncommand || socket_fd >= 0))
+    return bad (typed ("dynamic-export"), "true",
+                "no %sshared=true, %scommand= or %ssocket-fd= with it", p, p,
+                p);
   return 0;
 }
 

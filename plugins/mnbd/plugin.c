@@ -21,6 +21,7 @@
 #include "exports.h"
 #include "parameters.h"
 #include "pool.h"
+#include "printable.h"
 
 const struct config_names config_names = { .prefix = "", .uri = "uri" };
 
@@ -36,10 +37,12 @@ struct handle {
 static int
 mnbd_config (const char *key, const char *value)
 {
+  char shown_key[PRINTABLE_STRING], shown_value[PRINTABLE_STRING];
   int r = config_set (key, value);
 
   if (r == 1)
-    nbdkit_error ("unknown parameter %s=%s: expected %s", key, value,
+    nbdkit_error ("unknown parameter %s=%s: expected %s",
+                  printable (key, shown_key), printable (value, shown_value),
                   config_keys);
   return r ? -1 : 0;
 }
@@ -138,6 +141,7 @@ static void *
 mnbd_open (int readonly)
 {
   const char *name = config.export_name;
+  char shown[PRINTABLE_STRING];
   struct handle *h;
 
   (void) readonly;              /* nbdkit sees to it */
@@ -149,7 +153,7 @@ mnbd_open (int readonly)
     return NULL;
   h = calloc (1, sizeof *h);
   if (h == NULL) {
-    nbdkit_error ("export \"%s\": %m", name);
+    nbdkit_error ("export \"%s\": %m", printable (name, shown));
     return NULL;
   }
   h->entry = entry_get (name);

@@ -150,7 +150,7 @@ struct pool_figures {
 };
 
 /* How long a description of what went wrong may be. */
-#define POOL_ERROR_SIZE (UPSTREAM_WHY + 256)
+#define POOL_ERROR_SIZE (UPSTREAM_WHY + 384)
 
 /* Whether there is a server.  Without requests nobody looks. */
 struct pool_outage {

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "pool.h"
 #include "pool-private.h"
+#include "printable.h"
 
 /* The time between attempts to connect; doubled each time, and half of it is
  * random.  Short at first, for a server that is only restarted; the longest is
@@ -38,17 +39,24 @@
 
 /* ------------------------------------------------------------ messages */
 
+/* Room for what a target is called: its name, and a port. */
+#define TARGET_NAME (PRINTABLE_STRING + 64)
+
 static const char *
-target_name (const struct upstream_target *t, char buf[256])
+target_name (const struct upstream_target *t, char buf[TARGET_NAME])
 {
+  char name[PRINTABLE_STRING], port[PRINTABLE_STRING];
+
   if (t->kind == UPSTREAM_TCP)
-    snprintf (buf, 256, "%s port %s", t->name, t->port);
+    snprintf (buf, TARGET_NAME, "%s port %.48s", printable (t->name, name),
+              printable (t->port, port));
   else if (t->kind == UPSTREAM_VSOCK)
-    snprintf (buf, 256, "vsock %" PRIu32 " port %" PRIu32, t->cid, t->vport);
+    snprintf (buf, TARGET_NAME, "vsock %" PRIu32 " port %" PRIu32, t->cid,
+              t->vport);
   else if (t->kind == UPSTREAM_SOCKET_FD)
-    snprintf (buf, 256, "socket-fd %d", t->fd);
+    snprintf (buf, TARGET_NAME, "socket-fd %d", t->fd);
   else
-    snprintf (buf, 256, "%s", t->name);
+    snprintf (buf, TARGET_NAME, "%s", printable (t->name, name));
   return buf;
 }
 
@@ -56,7 +64,7 @@ target_name (const struct upstream_target *t, char buf[256])
 static void
 complain (struct pool *p, const struct upstream_target *t, const char *why)
 {
-  char name[256], text[POOL_ERROR_SIZE];
+  char name[TARGET_NAME], text[POOL_ERROR_SIZE];
 
   snprintf (text, sizeof text, "upstream %s: %s", target_name (t, name), why);
   mutex_lock (&p->lock);
@@ -409,7 +417,7 @@ pool_become_connector (struct pool *p, int64_t deadline)
   };
   bool again = p->was_connected;
   int64_t outage = p->outage;
-  char name[256];
+  char name[TARGET_NAME];
   int r = -1, err = 0;
   size_t i;
 

@@ -93,6 +93,9 @@ void upstream_kill_locked (struct upstream *u) REQUIRES (&u->crew.lock);
 /* The same, but they return at once, and the server's end is not waited for. */
 void upstream_cut_locked (struct upstream *u) REQUIRES (&u->crew.lock);
 
+/* Cut it off then, unless that is to be earlier.  From any thread. */
+void upstream_cut_off_at (struct upstream *u, int64_t until);
+
 /* Has the time come? */
 static inline bool
 upstream_cut_off (const struct upstream *u)

@@ -49,11 +49,14 @@ upstream_wait (struct upstream *u, struct upstream_waiter *w, int64_t until)
   return in_time;
 }
 
-static void
-cut_off_at (struct upstream *u, int64_t until) REQUIRES (&u->crew.lock)
+void
+upstream_cut_off_at (struct upstream *u, int64_t until)
 {
-  if (until < atomic_load (&u->cut_off))
-    atomic_store (&u->cut_off, until);
+  int64_t old = atomic_load (&u->cut_off);
+
+  while (until < old &&
+         !atomic_compare_exchange_weak (&u->cut_off, &old, until))
+    ;
 }
 
 void
@@ -68,7 +71,7 @@ upstream_kill_locked (struct upstream *u)
   }
   u->killed = true;
   atomic_store (&u->lost, true);
-  cut_off_at (u, clock_now () + PARTING_TIME);
+  upstream_cut_off_at (u, clock_now () + PARTING_TIME);
   shutdown (u->fd, SHUT_WR);
 }
 
@@ -77,15 +80,15 @@ upstream_cut_locked (struct upstream *u)
 {
   u->killed = true;
   atomic_store (&u->lost, true);
-  cut_off_at (u, 0);
+  upstream_cut_off_at (u, 0);
   shutdown (u->fd, SHUT_RDWR);
 }
 
 void
 upstream_retire (struct upstream *u, int64_t until)
 {
+  upstream_cut_off_at (u, until);
   crew_lock (&u->crew);
-  cut_off_at (u, until);
   if (upstream_cut_off (u))
     upstream_cut_locked (u);
   crew_unlock (&u->crew);
