@@ -142,7 +142,8 @@ h = connect()
 tell("fault on=write,do=late,ms=%d,times=1" % (late * 1000))
 tell("fault on=read,do=close,times=1")     # the next look if it is there
 h.pwrite(b"old." * 1024, 0)
-check("outages", status()["outages"], 1)
+while status()["outages"] < 1:
+    time.sleep(0.02)
 synchronised()
 h.pwrite(b"new!" * 1024, 0)
 time.sleep(2 * late)
