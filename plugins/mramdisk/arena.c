@@ -1121,6 +1121,8 @@ arena_check (struct arena *a, uint64_t in_use)
   uint32_t c;
   unsigned i;
 
+  /* Our own thread may just be giving a chunk back. */
+  mutex_lock (&p->reclaim_lock);
   mutex_lock (&p->lock);
   for (c = 0; c < p->top; c++) {
     struct chunk *ch = &p->chunk[c];
@@ -1160,4 +1162,5 @@ arena_check (struct arena *a, uint64_t in_use)
          "credit %" PRId64 ", in use %" PRIu64 ", limit %" PRIu64,
          p->credit, in_use, p->limit);
   mutex_unlock (&p->lock);
+  mutex_unlock (&p->reclaim_lock);
 }
