@@ -20,6 +20,7 @@ Faults
           slow      answer ms=N (100) later; the order may change
           late      carry out the request ms=N (100) later, and only then the
                     connection's next one
+          sip       from now on read bytes=N (1024) at a time, ms=N (100) apart
           never     carry out the request but never answer it
           ignore    do not even carry it out, and never answer
           reorder   hold the answers until depth=N (4) are held or nothing
@@ -231,7 +232,7 @@ class Fault:
     EVENTS = {'connect', 'greeting', 'option', 'done', 'any', 'read',
               'write', 'zero', 'trim', 'flush', 'cache', 'extents'}
     ACTIONS = {'close', 'garbage', 'error', 'slow', 'late', 'never', 'ignore',
-               'reorder', 'partial', 'cookie', 'magic', 'down', 'die'}
+               'reorder', 'partial', 'cookie', 'magic', 'down', 'die', 'sip'}
     NUMBERS = {'nth', 'every', 'after', 'times', 'ms', 'bytes', 'depth',
                'conn'}
     WORDS = {'on', 'do', 'errno', 'opt', 'flag', 'then'}
@@ -470,6 +471,7 @@ class Connection(threading.Thread):
         self.held_timer = None
         self.export = None
         self.dropped = False
+        self.sip = None
 
     def hang_up(self):
         self.dropped = True
@@ -496,7 +498,10 @@ class Connection(threading.Thread):
         out = bytearray(n)
         view = memoryview(out)
         while view:
-            got = self.sock.recv_into(view)
+            if self.sip:
+                time.sleep(self.sip[1])
+            most = self.sip[0] if self.sip else len(view)
+            got = self.sock.recv_into(view, min(most, len(view)))
             if not got:
                 raise Gone
             view = view[got:]
@@ -521,6 +526,8 @@ class Connection(threading.Thread):
         """Do what needs no request; True if the fault was of that kind."""
         if fault.do == 'close':
             raise Gone
+        if fault.do == 'sip':
+            self.sip = fault.bytes or 1024, (fault.ms or 100) / 1000
         if fault.do == 'garbage':
             rng = random.Random(fault.fired)
             self.send(rng.randbytes(fault.bytes or 256))

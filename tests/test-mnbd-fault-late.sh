@@ -25,7 +25,6 @@ def ended(h, *cookies):
     time.sleep(2 * '$late' / 1000)
     for offset in 0, 4096:
         check("what was written last", h.pread(4096, offset)[:4], new[:4])
-    h.flush()
 '
 
 step "another connection is closed"
@@ -64,3 +63,51 @@ ended(h, *cookies)
 END
 grep -q 'does not keep to the protocol: it sent something that is no' s.log ||
   fail "$(cat s.log)"
+stop_server s
+end_fault_server u
+
+step "the connection takes a write in slowly"
+# Ten seconds at the least, and in pieces that keep the sender in its system
+# call; that is not to be waited for.
+fault_server u --set size=64M,max=64M \
+  --fault on=done,do=sip,conn=1,bytes=1048576,ms=200
+start_forwarder socket="$tmp/u.sock" connections=2 reconnect=30
+python <<END
+$ended
+h = connect()
+c = h.aio_pwrite(nbd.Buffer(64 << 20), 0)
+while h.aio_get_direction() & nbd.AIO_DIRECTION_WRITE:
+    h.poll(100)
+tell("fault on=read,do=close,times=1")
+connect().pread(4096, 0)
+ended(h, c)
+END
+! grep -q '"event": "request", "conn": 1, "cmd": "write"' u.jsonl ||
+  fail "all of the write was waited for"
+stop_server s
+end_fault_server u
+
+step "with TLS: no answer within request-timeout"
+if nbdkit --dump-config | grep -q ^tls=yes && type -P psktool >/dev/null; then
+  psktool -u alice -p keys.psk >out 2>&1
+  truncate -s 1M disk
+  # The script gets the number of bytes as $3, and where they go as $4.
+  # shellcheck disable=SC2016
+  start_server u --tls=require --tls-psk="$tmp/keys.psk" eval \
+    get_size='echo 1M' can_write='exit 0' thread_model='echo parallel' \
+    pread="dd if='$tmp/disk' skip=\$4 count=\$3 iflag=skip_bytes,count_bytes" \
+    pwrite="cd '$tmp'
+            if rm slow; then cat >old; sleep 5; cat old; else cat; fi 2>/dev/null |
+            dd of=disk seek=\$4 oflag=seek_bytes conv=notrunc"
+  start_forwarder socket="$tmp/u.sock" tls=require tls-psk="$tmp/keys.psk" \
+    tls-username=alice request-timeout=4 reconnect=30
+  : >slow
+  python <<END
+$ended
+h = connect()
+ended(h, h.aio_pwrite(old, 0))
+END
+  grep -q 'did not answer within request-timeout' s.log || fail "$(cat s.log)"
+else
+  echo "without: nbdkit has no TLS, or there is no psktool"
+fi

@@ -54,9 +54,10 @@
  *   Y5  Only who holds the range of a whole granule makes it clean.
  *   Y6  "Synchronised" is said only when no granule is dirty and a flush has
  *       succeeded since the last was copied.
- *   Y7  A client waits for the secondary only while it is connected, and it is
- *       lost with the first request that fails: side_connect is not called
- *       while a request uses it (users is 0).
+ *   Y7  No request begins to wait for the secondary when it is not connected,
+ *       and it is lost with the first that fails.  side_connect is not called
+ *       while a request uses it (users is 0), which may be for as long as the
+ *       pool waits for answers (pool.h, POOL_PARTING_TIME).
  *
  * Locking and lifetime.  First the range lock, then m->lock, which is held for
  * bookkeeping only, never during a request.  The sides and the options stay

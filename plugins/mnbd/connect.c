@@ -205,7 +205,7 @@ connected_handle (const struct upstream_target *t,
       nbd_set_opt_mode (nbd, opt_mode) == -1 ||
       nbd_set_request_structured_replies (nbd, !simple) == -1 ||
       /* Our callers' buffers are initialized, and a reply that does not fill
-       * one is an error (upstream.c).
+       * one is an error (wire.c, over-libnbd.c).
        */
       nbd_set_pread_initialize (nbd, false) == -1 ||
       nbd_set_tls (nbd, o->tls) == -1 ||
@@ -370,7 +370,8 @@ upstream_connect (const struct upstream_target *target,
     goto error2;
   }
   set_socket_options (u->fd);
-  u->ending = ending;
+  u->parting_time = options->parting_time;
+  u->ending = options->ending;
   if (choose_way (u) == -1) {
     snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
     goto error3;

@@ -81,7 +81,7 @@ notice_loss (struct upstream *u) REQUIRES (&u->crew.lock)
   if (!atomic_load (&u->lost) &&
       (nbd_aio_is_dead (u->nbd) || nbd_aio_is_closed (u->nbd))) {
     /* Our descriptor keeps the socket open: let the server know. */
-    upstream_cut_locked (u);
+    upstream_kill_locked (u);
   }
 }
 
@@ -171,14 +171,15 @@ wait_for_socket (struct upstream *u, const struct upstream_waiter *w,
   REQUIRES (&u->crew.lock)
 {
   struct pollfd p = { .fd = u->fd, .events = events };
-  bool ends;
+  bool time_to_leave;
   int r;
 
   crew_unlock (&u->crew);
   r = poll (&p, 1, clock_poll_timeout (next_tick (ENDING_TICK, until)));
-  ends = r == 0 && (upstream_cut_off (u) || upstream_ends (w->ending));
+  time_to_leave = upstream_cut_off (u) ||
+    (r == 0 && upstream_ends (w->ending));
   crew_lock (&u->crew);
-  if (ends)
+  if (time_to_leave)
     upstream_cut_locked (u);
   return r > 0 ? p.revents : 0;
 }

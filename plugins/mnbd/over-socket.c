@@ -10,8 +10,8 @@
  * asks one of them to go on.
  *
  * A request that is alone costs two system calls, a sendmsg and a recvmsg.
- * Those that block return after ENDING_TICK, by an option of the socket, so
- * that their threads can ask whether it is time to leave.
+ * Those that block return after ENDING_TICK, by an option of the socket, if
+ * nothing happens, so that their threads can ask whether it is time to leave.
  *
  * Why sending may block: the server may be waiting for us to receive.  Its
  * replies are to commands that were sent as a whole.  The thread of such
@@ -28,8 +28,11 @@
  *   S3  If commands are in the queue, somebody sends, or a thread that does not
  *       lead has been asked to.
  *   S4  After a loss the leader completes all commands, when the sender has
- *       ended, whom shutdown(2) wakes.  The leader wakes up when the server
- *       closes its end in answer to it, or by himself.
+ *       ended.  shutdown(2) ends the sender's system call, unless it is
+ *       a poll(2); the leader's ends when the server closes its end in answer.
+ *       Both also look by themselves, every ENDING_TICK; but a server that
+ *       reads slowly may keep a sender in one system call, which pool_cut_off
+ *       ends.
  */
 
 #include <config.h>
@@ -200,7 +203,7 @@ wait_for_room (struct upstream *u, const struct upstream_waiter *w,
   while (clock_now () < until) {
     if (poll (&p, 1, clock_poll_timeout (next_tick (ENDING_TICK, until))) > 0)
       return 0;
-    if (time_to_leave (u, w))
+    if (atomic_load (&u->lost) || time_to_leave (u, w))
       break;
   }
   errno = ETIMEDOUT;
@@ -234,6 +237,8 @@ send_all (struct upstream *u, struct iovec *piece, unsigned n,
     if (n) {
       piece->iov_base = (char *) piece->iov_base + r;
       piece->iov_len -= r;
+      if (upstream_cut_off (u))
+        return -1;
     }
   }
   return 0;

@@ -48,6 +48,8 @@ struct pool {
   bool progress GUARDED_BY (lock); /* a request succeeded since connecting */
   unsigned shutdowns GUARDED_BY (lock); /* means_shutdown, since the last did */
   int64_t outage GUARDED_BY (lock); /* when it began; 0: none */
+  int64_t parting GUARDED_BY (lock); /* in DOWN: when connections are cut */
+  uint64_t told GUARDED_BY (lock); /* of losses in this incarnation */
   int64_t next_try GUARDED_BY (lock);
   int64_t backoff GUARDED_BY (lock);
   uint64_t failures GUARDED_BY (lock); /* attempts that came to nothing */
@@ -78,6 +80,15 @@ void pool_wait_change (struct pool *p, int64_t until) REQUIRES (&p->lock);
 
 /* A connection of this incarnation is lost. */
 void pool_lose (struct pool *p, uint64_t incarnation) REQUIRES (&p->lock);
+
+/* There is no log, and what was acknowledged but not flushed may be lost: M5.
+ */
+void pool_lost_writes (struct pool *p) REQUIRES (&p->lock);
+
+/* In DOWN, while requests still use connections: cut these off if it is time
+ * to.  A thread that sends to a server which takes it in slowly does not look.
+ */
+void pool_cut_off (struct pool *p) REQUIRES (&p->lock);
 
 /* A request has succeeded in this incarnation. */
 void pool_progress (struct pool *p, uint64_t incarnation)

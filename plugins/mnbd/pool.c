@@ -141,6 +141,8 @@ wait_for_upstream (struct pool *p, const struct request *r)
       break;
     }
     until = now + TICK;
+    if (p->state == POOL_DOWN && p->in_flight)
+      pool_cut_off (p);
     if (p->state == POOL_DOWN && p->in_flight == 0) {
       if (now >= p->next_try) {
         pool_become_connector (p, r->deadline);
@@ -526,10 +528,8 @@ end_write (struct pool *p, struct request *r, bool ok) REQUIRES (&p->lock)
     replay_end (p->log, &r->op, ok);
   /* It was acknowledged by a server that has gone since then (M5). */
   if (r->begun && ok && p->o.replay_buffer == 0 && p->info.can_flush &&
-      r->incarnation != p->incarnation && replay_dirty (p->log)) {
-    p->losses++;
-    replay_forget (p->log);
-  }
+      r->incarnation != p->incarnation && replay_dirty (p->log))
+    pool_lost_writes (p);
   if (r->resend && --p->interrupted == 0 && p->state == POOL_RESEND) {
     p->state = POOL_UP;
     pthread_cond_broadcast (&p->changed);
@@ -605,6 +605,21 @@ run_write (struct pool *p, struct request *r)
 
 /* -------------------------------------------------------------- the API */
 
+/* Clients wait meanwhile, so not for longer than they would for an answer, and
+ * there must be time left to connect again.
+ */
+static int64_t
+parting_time (const struct pool_options *o)
+{
+  int64_t time = POOL_PARTING_TIME;
+
+  if (o->request_timeout && o->request_timeout < time)
+    time = o->request_timeout;
+  if (!o->fail_fast && o->reconnect / 2 < time)
+    time = o->reconnect / 2;
+  return time;
+}
+
 struct pool *
 pool_new (const struct pool_options *options)
 {
@@ -614,6 +629,8 @@ pool_new (const struct pool_options *options)
   if (p == NULL)
     return NULL;
   p->o = *options;
+  p->o.upstream.parting_time = parting_time (&p->o);
+  p->o.upstream.ending = &p->o.ending;
   p->random = clock_now ();
   mutex_init (&p->lock);
   pthread_condattr_init (&attr);
@@ -703,6 +720,9 @@ pool_give_up (struct pool *p)
   mutex_lock (&p->lock);
   p->given_up = true;
   pool_lose (p, p->incarnation);
+  p->parting = 0;
+  if (p->state == POOL_DOWN)
+    pool_cut_off (p);
   pthread_cond_broadcast (&p->changed);
   mutex_unlock (&p->lock);
 }

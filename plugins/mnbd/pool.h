@@ -66,8 +66,8 @@
  *
  * What is assumed: nobody else writes to the export; multi-conn means what the
  * protocol says; a server that neither answers nor closes a connection in time
- * (upstream.h: PARTING_TIME, or request-timeout, or half of reconnect) does not
- * carry out that connection's requests later.
+ * (POOL_PARTING_TIME, or request-timeout, or half of reconnect) does not carry
+ * out that connection's requests later.
  *
  * A server that offers no flush gives no promise to keep: there is no log for
  * it, and nothing to fail (M5).
@@ -100,6 +100,11 @@
 #include "upstream.h"
 
 #define POOL_MOST_CONNECTIONS 64
+
+/* How long a server may take, after the loss of a connection, to end the
+ * requests that it has, in nanoseconds.
+ */
+#define POOL_PARTING_TIME (5 * INT64_C (1000000000))
 
 enum pool_log { POOL_ERROR, POOL_NOTE };
 

@@ -95,44 +95,63 @@ back_off (struct pool *p) REQUIRES (&p->lock)
   p->backoff = p->backoff * 2 < LAST_BACKOFF ? p->backoff * 2 : LAST_BACKOFF;
 }
 
-/* Until when may the server end what is in flight?  Clients wait meanwhile, so
- * not for longer than they would for an answer, and there must be time left to
- * connect again.
- */
-static int64_t
-parting_ends (const struct pool *p) REQUIRES (&p->lock)
+static void
+retire_links (struct pool *p, int64_t until)
 {
-  int64_t time = PARTING_TIME;
+  unsigned i;
 
-  if (p->given_up || p->settling)
-    return 0;
-  if (p->o.request_timeout && p->o.request_timeout < time)
-    time = p->o.request_timeout;
-  if (!p->o.fail_fast && p->o.reconnect / 2 < time)
-    time = p->o.reconnect / 2;
-  return clock_now () + time;
+  for (i = 0; i < p->nlinks; i++)
+    upstream_retire (p->link[i].upstream, until);
+}
+
+void
+pool_cut_off (struct pool *p)
+{
+  if (clock_now () >= p->parting)
+    retire_links (p, p->parting);
+}
+
+/* Once for each connection. */
+static void
+say_what_is_wrong (struct pool *p) REQUIRES (&p->lock)
+{
+  const char *wrong;
+  unsigned i;
+
+  for (i = 0; i < p->nlinks; i++) {
+    wrong = upstream_take_wrong (p->link[i].upstream);
+    if (wrong)
+      pool_wrong (p, "the upstream does not keep to the protocol: %s",
+                  wrong);
+  }
+}
+
+void
+pool_lost_writes (struct pool *p)
+{
+  p->losses++;
+  replay_forget (p->log);
+  /* If it fails fast, all fail, and whoever uses it knows. */
+  if (p->o.fail_fast || p->told == p->incarnation)
+    return;
+  p->told = p->incarnation;
+  pool_say (p, POOL_ERROR, "the upstream connection was lost with writes that "
+            "were not flushed: the next flush will fail");
 }
 
 void
 pool_lose (struct pool *p, uint64_t incarnation)
 {
-  int64_t until = parting_ends (p);
-  unsigned i;
-
   if (incarnation != p->incarnation ||
       (p->state != POOL_UP && p->state != POOL_RESEND))
     return;
   p->state = POOL_DOWN;
   p->incarnation++;
   p->figures.outages++;
-  for (i = 0; i < p->nlinks; i++) {
-    const char *wrong = upstream_wrong (p->link[i].upstream);
-
-    if (wrong)
-      pool_wrong (p, "the upstream does not keep to the protocol: %s",
-                  wrong);
-    upstream_retire (p->link[i].upstream, until);
-  }
+  p->parting = p->given_up || p->settling ? 0
+    : clock_now () + p->o.upstream.parting_time;
+  say_what_is_wrong (p);
+  retire_links (p, p->parting);
   if (p->outage == 0) {
     clock_gettime (CLOCK_REALTIME, &p->outage_time);
     p->outage = p->next_try = clock_now ();
@@ -140,13 +159,8 @@ pool_lose (struct pool *p, uint64_t incarnation)
   }
   else
     back_off (p);
-  if (p->info.can_flush && p->o.replay_buffer == 0 && replay_dirty (p->log)) {
-    p->losses++;
-    replay_forget (p->log);
-    if (!p->o.fail_fast)        /* else all fail, and whoever uses it knows */
-      pool_say (p, POOL_ERROR, "the upstream connection was lost with writes "
-                "that were not flushed: the next flush will fail");
-  }
+  if (p->info.can_flush && p->o.replay_buffer == 0 && replay_dirty (p->log))
+    pool_lost_writes (p);
   pool_note (p, "the upstream connection was lost");
   pthread_cond_broadcast (&p->changed);
 }
@@ -396,6 +410,7 @@ connect_set (struct pool *p, const struct upstream_target *t, bool again,
  error:
   err = errno;
   complain (p, t, why);
+  retire_links (p, haste->deadline);
   pool_close_links (p);
   errno = err;
   return -1;
@@ -422,6 +437,7 @@ pool_become_connector (struct pool *p, int64_t deadline)
   size_t i;
 
   p->state = POOL_CONNECTING;
+  say_what_is_wrong (p);        /* since the loss */
   if (again)
     p->figures.attempts++;
   mutex_unlock (&p->lock);

@@ -32,7 +32,8 @@ struct upstream {
   struct upstream_info info;    /* does not change */
   int fd;                       /* the socket, a descriptor of our own */
   struct nbd_handle *nbd;       /* over libnbd: guarded by the lock */
-  const struct upstream_ending *ending; /* for upstream_close, or NULL */
+  int64_t parting_time;         /* struct upstream_options */
+  const struct upstream_ending *ending;
   _Atomic bool lost;
   _Atomic int64_t cut_off;      /* when to, whatever is in flight, or NEVER */
 
@@ -78,15 +79,15 @@ next_tick (int64_t tick, int64_t until)
 }
 
 /* Wait for the server to close its end, but not for longer than `until`;
- * whatever it sends before is thrown away.  Returns whether it has.  Wants to be
- * alone.
+ * whatever it sends before is thrown away.  Returns whether it has.  Wants to
+ * be alone.
  */
 bool upstream_await_end (struct upstream *u, const struct upstream_ending *e,
                          int64_t until);
 
 /* Make it lost.  Nothing more is sent; threads in a system call on the socket
- * return as soon as the server closes its end, but without TLS they look every
- * ENDING_TICK, too.
+ * return as soon as the server closes its end.  Without TLS they look every
+ * ENDING_TICK, too; libnbd completes no command before it sees an end.
  */
 void upstream_kill_locked (struct upstream *u) REQUIRES (&u->crew.lock);
 

@@ -64,14 +64,9 @@ upstream_kill_locked (struct upstream *u)
 {
   if (u->killed)
     return;
-  if (u->own == NULL) {
-    /* libnbd completes no command before it sees the end. */
-    upstream_cut_locked (u);
-    return;
-  }
   u->killed = true;
   atomic_store (&u->lost, true);
-  upstream_cut_off_at (u, clock_now () + PARTING_TIME);
+  upstream_cut_off_at (u, clock_now () + u->parting_time);
   shutdown (u->fd, SHUT_WR);
 }
 
@@ -119,12 +114,13 @@ upstream_is_lost (const struct upstream *u)
 }
 
 const char *
-upstream_wrong (struct upstream *u)
+upstream_take_wrong (struct upstream *u)
 {
   const char *wrong;
 
   crew_lock (&u->crew);
   wrong = u->wrong;
+  u->wrong = NULL;
   crew_unlock (&u->crew);
   return wrong;
 }

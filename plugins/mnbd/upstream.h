@@ -47,9 +47,9 @@
  * else does to it is to store DONE (crew.h).  Whoever frees a connection knows
  * that nobody uses it (pool.h).
  *
- * Thread-safety: upstream_issue, upstream_wait, upstream_kill,
- * upstream_is_lost and upstream_wrong may be called from any thread, and take
- * the lock inside; the rest wants to be alone.
+ * Thread-safety: upstream_issue, upstream_wait, upstream_retire,
+ * upstream_is_lost and upstream_take_wrong may be called from any thread, and
+ * take the lock inside; the rest wants to be alone.
  *
  * Knows nothing of nbdkit.
  */
@@ -61,8 +61,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "clock.h"
 
 /* ------------------------------------------------- where the server is */
 
@@ -84,15 +82,6 @@ struct upstream_target {
   int fd;                       /* socket; stays the caller's */
 };
 
-struct upstream_options {
-  int tls;                      /* LIBNBD_TLS_* */
-  const char *tls_certificates; /* each NULL if not given */
-  const char *tls_username;
-  const char *tls_psk;
-  int tls_verify;               /* -1: not given */
-  bool override_export;         /* the export's name replaces that of a URI */
-};
-
 /* Is the program about to end?  Then a server that does not answer is waited
  * for no longer.  Asked now and then by threads that wait, with no lock of
  * a connection held.  fn may be NULL.
@@ -102,13 +91,24 @@ struct upstream_ending {
   void *opaque;
 };
 
+struct upstream_options {
+  int tls;                      /* LIBNBD_TLS_* */
+  const char *tls_certificates; /* each NULL if not given */
+  const char *tls_username;
+  const char *tls_psk;
+  int tls_verify;               /* -1: not given */
+  bool override_export;         /* the export's name replaces that of a URI */
+
+  /* For upstream_close: how long a server may take to end the requests of
+   * a connection that is lost, in nanoseconds; and the program's end, or NULL.
+   */
+  int64_t parting_time;
+  const struct upstream_ending *ending;
+};
+
 /* Room for the text that says why something failed, in bytes. */
 #define UPSTREAM_WHY 512
 
-/* How long a server may take to end the requests of a connection that is to go,
- * in nanoseconds.
- */
-#define PARTING_TIME (5 * NS_PER_S)
 
 /* --------------------------------------------- what the server offers */
 
@@ -208,9 +208,9 @@ bool upstream_is_local (const struct upstream *u);
  * A command's process is ended.
  * If commands were interrupted, this first waits for the server to close its
  * end: it has then done what it will ever do of them.  A server that does not
- * is waited for until PARTING_TIME after the loss, or what upstream_retire said,
- * or the program's end; then the connection is reset, so that nothing of it
- * reaches the server later.
+ * is waited for until parting_time after the loss, or what upstream_retire
+ * said, or the program's end.  Then a TCP connection is reset, so that nothing
+ * is sent to the server any more; what its kernel has got it may still read.
  */
 void upstream_close (struct upstream *u);
 
@@ -248,9 +248,9 @@ void upstream_retire (struct upstream *u, int64_t until);
 bool upstream_is_lost (const struct upstream *u);
 
 /* What the server did, against the protocol, for which the connection was
- * given up; or NULL.
+ * given up; or NULL.  It is told once.
  */
-const char *upstream_wrong (struct upstream *u);
+const char *upstream_take_wrong (struct upstream *u);
 
 /* ------------------------------------------- without opening an export */
 

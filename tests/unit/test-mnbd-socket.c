@@ -154,6 +154,7 @@ start (struct server *s, enum manner manner)
   s->disk = calloc (THREADS, REGION);
   assert_int_equal (0, pthread_create (&s->thread, NULL, serve, s));
   u->fd = fd[0];
+  u->parting_time = 60 * NS_PER_S;
   crew_init (&u->crew);
   assert_int_equal (0, over_socket_init (u, false));
   return u;
@@ -298,7 +299,7 @@ test_killed (void **state)
     struct upstream *u = start (&s, i % 3 ? HONEST : REORDERS);
 
     run (u, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150, 0);
-    assert_null (upstream_wrong (u));
+    assert_null (upstream_take_wrong (u));
     stop (&s, u);
   }
 }
@@ -337,9 +338,9 @@ test_server_goes_wrong (void **state)
       assert_true (run (u, manner, THREADS, hurried, 0, 0) > 0);
       assert_true (upstream_is_lost (u));
       if (manner == DIES)
-        assert_null (upstream_wrong (u));
+        assert_null (upstream_take_wrong (u));
       else
-        assert_non_null (upstream_wrong (u));
+        assert_non_null (upstream_take_wrong (u));
       stop (&s, u);
     }
 }
