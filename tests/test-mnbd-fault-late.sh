@@ -97,10 +97,10 @@ if nbdkit --dump-config | grep -q ^tls=yes && type -P psktool >/dev/null; then
     get_size='echo 1M' can_write='exit 0' thread_model='echo parallel' \
     pread="dd if='$tmp/disk' skip=\$4 count=\$3 iflag=skip_bytes,count_bytes" \
     pwrite="cd '$tmp'
-            if rm slow; then cat >old; sleep 5; cat old; else cat; fi 2>/dev/null |
+            if rm slow; then cat >old; sleep 7; cat old; else cat; fi 2>/dev/null |
             dd of=disk seek=\$4 oflag=seek_bytes conv=notrunc"
   start_forwarder socket="$tmp/u.sock" tls=require tls-psk="$tmp/keys.psk" \
-    tls-username=alice request-timeout=4 reconnect=30
+    tls-username=alice request-timeout=5 reconnect=30
   : >slow
   python <<END
 $ended

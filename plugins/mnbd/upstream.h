@@ -109,7 +109,6 @@ struct upstream_options {
 /* Room for the text that says why something failed, in bytes. */
 #define UPSTREAM_WHY 512
 
-
 /* --------------------------------------------- what the server offers */
 
 struct upstream_info {
