@@ -101,17 +101,27 @@ def turns(rounds, peers):
         yield from peers[first:] + peers[:first]
 
 
+def listening():
+    """The Unix sockets on which somebody listens.  A server makes the file
+    first, and who connects in between is refused."""
+    with open("/proc/net/unix", errors="surrogateescape",
+              encoding="utf-8") as f:
+        lines = [line.rstrip("\n").split(maxsplit=7) for line in f]
+    return {line[7] for line in lines[1:]
+            if len(line) == 8 and int(line[3], 16) & 0x10000}
+
+
 def start_server(command, *sockets):
-    """Start one, and wait until it has made its sockets."""
+    """Start one, and wait until it listens on its sockets."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + START_TIMEOUT
-    while not all(os.path.exists(path) for path in sockets):
+    while not set(sockets) <= listening():
         if process.poll() is not None:
             raise Failure("this ended at once: %s" % " ".join(command))
         if time.monotonic() > deadline:
             process.terminate()
             process.wait()
-            raise Failure("this made no socket within %d s: %s" % (
+            raise Failure("this did not listen within %d s: %s" % (
                 START_TIMEOUT, " ".join(command)))
         time.sleep(0.005)
     return process

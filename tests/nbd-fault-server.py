@@ -437,13 +437,10 @@ class Server:
         return 'ok'
 
     def control_loop(self, path):
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
         sock = socket.socket(socket.AF_UNIX)
-        sock.bind(path)
+        sock.bind(path + '.new')
         sock.listen(8)
+        os.rename(path + '.new', path)  # who sees it can connect
         while True:
             peer, _ = sock.accept()
             with peer, peer.makefile('rw') as stream:
