@@ -31,6 +31,7 @@ mnbd_tests = \
 	tests/test-mnbd-fault-errors.sh \
 	tests/test-mnbd-fault-handshake-hangs.sh \
 	tests/test-mnbd-fault-handshake.sh \
+	tests/test-mnbd-fault-late-tls.sh \
 	tests/test-mnbd-fault-late.sh \
 	tests/test-mnbd-fault-mid-reply.sh \
 	tests/test-mnbd-fault-never-answers.sh \

@@ -36,6 +36,24 @@ def until_back(fn):
     raise SystemExit("FAIL: it does not work again")
 
 
+OLD = nbd.Buffer.from_bytearray(bytearray(b"old." * 1024))
+
+
+def overwritten(h, *cookies):
+    """These writes of OLD, or of zeros, were in flight when the server lost
+    a connection.  What is written after them must stay, even if the server
+    still has one in hand, for up to three seconds."""
+    for c in cookies:
+        while not h.aio_command_completed(c):
+            h.poll(-1)
+    new = b"new!" * 1024
+    for offset in 0, 4096:
+        h.pwrite(new, offset)
+    time.sleep(3)
+    for offset in 0, 4096:
+        check("what was written last", h.pread(4096, offset)[:4], new[:4])
+
+
 class Log:
     """The fault server's log: each call of new() gives what has come since
     the one before, as (cmd, offset, length), or whole records."""

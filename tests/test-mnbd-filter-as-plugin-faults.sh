@@ -6,5 +6,6 @@
 . "$(dirname "$0")/plugin-tests.sh"
 
 with_filter failover fault-changed fault-changed-harmlessly fault-errors \
-  fault-handshake fault-handshake-hangs fault-late fault-mid-reply \
-  fault-never-answers fault-no-server fault-out-of-order fault-outage-too-long flush-error
+  fault-handshake fault-handshake-hangs fault-late fault-late-tls \
+  fault-mid-reply fault-never-answers fault-no-server fault-out-of-order \
+  fault-outage-too-long flush-error

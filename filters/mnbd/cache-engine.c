@@ -406,8 +406,7 @@ describe (const char *export_name, const struct cached *e)
     json_object_set_new (o, figures[i].name, size_value (*figures[i].n));
   json_object_set_new (o, "away_since", outage.away
                        ? method_time (&outage.since) : json_null ());
-  json_object_set_new (o, "last_error", *outage.error
-                       ? method_text (outage.error) : json_null ());
+  json_object_set_new (o, "last_error", method_text_or_null (outage.error));
   return o;
 }
 

@@ -45,6 +45,12 @@ method_text (const char *text)
   return r;
 }
 
+json_t *
+method_text_or_null (const char *text)
+{
+  return *text ? method_text (text) : json_null ();
+}
+
 static json_t *
 method_version (struct jsonrpc_call *call)
 {

@@ -24,6 +24,9 @@ json_t *method_time (const struct timespec *time);
  */
 json_t *method_text (const char *text);
 
+/* The same; null if it is empty, as the text of an error that did not happen. */
+json_t *method_text_or_null (const char *text);
+
 extern const struct jsonrpc_method filter_methods[];
 
 #endif /* MNBD_METHODS_H */

@@ -119,12 +119,6 @@ mirror_of (struct jsonrpc_call *call, char **name)
 /* -------------------------------------------------------------- status */
 
 static json_t *
-string_or_null (const char *s)
-{
-  return *s ? method_text (s) : json_null ();
-}
-
-static json_t *
 json_stopped (const struct mirror_stopped *stopped)
 {
   return json_pack ("{s:b, s:o, s:I}", "consistent", stopped->consistent,
@@ -158,7 +152,7 @@ json_verified (struct mirror *m)
                  "bytes_total", (json_int_t) v->bytes_total,
                  "bytes_skipped", (json_int_t) v->bytes_skipped,
                  "bytes_differing", (json_int_t) v->bytes_differing,
-                 "extents", extents, "error", string_or_null (v->error));
+                 "extents", extents, "error", method_text_or_null (v->error));
  out:
   json_decref (extents);
   free (v);
@@ -173,7 +167,8 @@ json_mirror (const char *name, struct mirror *m)
   mirror_status (m, &s);
   return json_pack ("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
                     "s:i, s:I, s:I, s:s, s:o, s:o, s:o}",
-                    "export", method_text (name), "state", mirror_state_names[s.state],
+                    "export", method_text (name),
+                    "state", mirror_state_names[s.state],
                     "size", (json_int_t) s.size,
                     "bytes_total", (json_int_t) s.bytes_total,
                     "bytes_done", (json_int_t) s.bytes_done,
@@ -189,7 +184,7 @@ json_mirror (const char *name, struct mirror *m)
                     "writes", (json_int_t) s.writes,
                     "outages", (json_int_t) s.outages,
                     "on_error", s.fail ? "fail" : "continue",
-                    "last_error", string_or_null (s.error),
+                    "last_error", method_text_or_null (s.error),
                     "stopped", s.ever_stopped ? json_stopped (&s.stopped)
                     : json_null (),
                     "verify", json_verified (m));
