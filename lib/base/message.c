@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Messages that are made now and said by somebody else. */
+/* Messages that are reported by other code than the one that makes them. */
 
 #include <config.h>
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "message.h"
+#include "base/message.h"
 
 char *
 message (const char *fmt, ...)

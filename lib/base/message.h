@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Messages that are made now and said by somebody else.  Thread-safe. */
+/* Messages that are reported by other code than the one that makes them.
+ * Thread-safe.
+ */
 
 #ifndef MBLOCK_MESSAGE_H
 #define MBLOCK_MESSAGE_H
 
-/* A string for the caller to free; NULL if there is no memory for it. */
+/* Format a string, which the caller frees.  NULL: no memory. */
 char *message (const char *fmt, ...) __attribute__ ((format (printf, 1, 2)));
 
 #endif /* MBLOCK_MESSAGE_H */
