@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Cleanup attributes for local variables: what a function acquires for its
- * own use is given back on every way out of it.
+/* Cleanup attributes for local variables: what a function acquires for its own
+ * use is released on every return.
  */
 
 #ifndef MBLOCK_CLEANUP_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Time that never jumps, in nanoseconds. */
+/* Monotonic time, in nanoseconds. */
 
 #ifndef MNBD_CLOCK_H
 #define MNBD_CLOCK_H
@@ -8,9 +8,10 @@
 #include <time.h>
 
 #define NS_PER_S INT64_C (1000000000)
+#define NS_PER_US INT64_C (1000)
 #define NS_PER_MS INT64_C (1000000)
 
-/* A moment that is never reached. */
+/* A time that never comes. */
 #define NEVER INT64_MAX
 
 static inline int64_t
@@ -22,14 +23,21 @@ clock_now (void)
   return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
+/* The same in milliseconds. */
+static inline uint64_t
+clock_now_ms (void)
+{
+  return clock_now () / NS_PER_MS;
+}
+
 static inline struct timespec
 clock_timespec (int64_t t)
 {
   return (struct timespec) { .tv_sec = t / NS_PER_S, .tv_nsec = t % NS_PER_S };
 }
 
-/* How long poll(2) may wait for a moment: milliseconds, rounded up, -1 for
- * ever.
+/* The timeout that makes poll(2) wait until a given time: milliseconds, rounded
+ * up; -1 for ever.
  */
 static inline int
 clock_poll_timeout (int64_t until)

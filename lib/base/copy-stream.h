@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Large copies around the caches: else what is probably not read again soon
- * would drive out the sockets' buffers and the client's, which are needed next.
+/* Large copies that bypass the processor's caches.  Otherwise data that is
+ * probably not read again soon would displace the sockets' and the client's
+ * buffers, which are needed next.
  */
 
 #ifndef MBLOCK_COPY_STREAM_H
@@ -14,8 +15,8 @@
 #include <emmintrin.h>
 #endif
 
-/* From this size on it is worth it, in bytes.  256 KiB writes through mramdisk
- * gain 15 %; with 64 KiB it makes no difference (bench/server-bench).
+/* The size from which this pays off, in bytes.  Writes of 256 KiB through
+ * mramdisk gain 15 %; writes of 64 KiB gain nothing (bench/server-bench).
  */
 #define COPY_STREAM (128u << 10)
 
@@ -40,7 +41,9 @@ copy_stream (char *dst, const char *src, size_t len)
     _mm_stream_si128 (d + 3, e);
   }
   memcpy (dst + i, src + i, len - i);
-  /* Such stores do not wait for each other, nor for what publishes them. */
+  /* These stores are not ordered, neither among themselves nor before the store
+   * that publishes them.
+   */
   _mm_sfence ();
 }
 #else
