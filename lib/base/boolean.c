@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Yes and no, in the words that nbdkit takes. */
+/* Booleans, in the words that nbdkit accepts. */
 
 #include <config.h>
 
 #include <strings.h>
 
-#include "boolean.h"
+#include "base/boolean.h"
 
 int
 boolean_parse (const char *s, bool *r)

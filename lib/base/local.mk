@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# What more than one part of the project uses.
+# What every part uses: text, sizes, time, locks, copies.  Needs only libc.
 
-noinst_HEADERS += \
-	common/cleanup.h \
-	common/copy-stream.h \
-	common/mutex.h
-
-noinst_LTLIBRARIES += libmblock-common.la
-libmblock_common_la_SOURCES = \
-	common/control.c \
-	common/control.h \
-	common/jsonrpc.c \
-	common/jsonrpc.h \
-	common/printable.c \
-	common/printable.h \
-	common/export-name.c \
-	common/export-name.h \
-	common/boolean.c \
-	common/boolean.h \
-	common/message.c \
-	common/message.h \
-	common/size.c \
-	common/size.h \
-	common/unix-socket.c \
-	common/unix-socket.h
-libmblock_common_la_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-libmblock_common_la_LIBADD = $(JANSSON_LIBS)
+noinst_LTLIBRARIES += libmblock-base.la
+libmblock_base_la_SOURCES = \
+	lib/base/boolean.c \
+	lib/base/boolean.h \
+	lib/base/cleanup.h \
+	lib/base/clock.h \
+	lib/base/cond.h \
+	lib/base/copy-stream.h \
+	lib/base/list.h \
+	lib/base/message.c \
+	lib/base/message.h \
+	lib/base/mutex.h \
+	lib/base/pattern.c \
+	lib/base/pattern.h \
+	lib/base/printable.c \
+	lib/base/printable.h \
+	lib/base/size.c \
+	lib/base/size.h \
+	lib/base/thread-local.h \
+	lib/base/thread.c \
+	lib/base/thread.h \
+	lib/base/utf8.c \
+	lib/base/utf8.h \
+	lib/base/uuid.c \
+	lib/base/uuid.h
