@@ -8,9 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "jsonrpc.h"
-#include "printable.h"
+#include "base/cleanup.h"
+#include "base/printable.h"
+#include "base/utf8.h"
+#include "rpc/jsonrpc.h"
 
 /* Integers up to here are exact in a double. */
 #define EXACT_DOUBLE 9007199254740992.0
@@ -26,7 +29,7 @@ cleanup_json (json_t **p)
 
 /* ---------------------------------------------------------------- output */
 
-/* A value as JSON text, cut off where the buffer ends. */
+/* A value as JSON text, truncated to the buffer. */
 struct excerpt {
   char *buf;
   size_t size, n;
@@ -52,32 +55,13 @@ excerpt (const json_t *value, char *buf, size_t size)
   if (size <= sizeof "…")
     return "";
   e.size -= sizeof "…" - 1;
-  /* ASCII, so that it may be cut anywhere. */
+  /* ASCII, so that it can be truncated anywhere. */
   if (json_dump_callback (value, excerpt_add, &e,
                           WRITE_FLAGS | JSON_ENSURE_ASCII) == -1)
     strcpy (buf + e.n, "…");
   else
     buf[e.n] = '\0';
   return buf;
-}
-
-/* Where text was cut in the middle of a character put "?" for the rest of it.
- * What was not cut is valid: it came from jansson or from us.
- */
-static void
-mend_utf8 (char *s)
-{
-  unsigned char *p = (unsigned char *) s;
-
-  while (*p) {
-    unsigned n = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : *p >= 0xc0 ? 2 : 1, i;
-
-    for (i = 1; i < n && (p[i] & 0xc0) == 0x80; i++)
-      ;
-    if (i < n || (*p & 0xc0) == 0x80)
-      memset (p, '?', i);
-    p += i;
-  }
 }
 
 static char *
@@ -142,7 +126,8 @@ jsonrpc_fail (struct jsonrpc_call *call, int code, json_t *data,
   va_start (args, fmt);
   vsnprintf (call->message, sizeof call->message, fmt, args);
   va_end (args);
-  mend_utf8 (call->message);
+  /* The message may have been truncated inside a character. */
+  utf8_mend (call->message);
   return NULL;
 }
 
@@ -186,7 +171,7 @@ jsonrpc_boolean (const struct jsonrpc_call *call, const char *name)
   return json_is_true (param (call, name));
 }
 
-/* What the table wants of a parameter, in words. */
+/* What the table expects of a parameter, in words. */
 static const char *
 expected (const struct jsonrpc_param *p, char *buf, size_t size)
 {
@@ -274,7 +259,9 @@ find_param (const struct jsonrpc_method *m, const char *name)
   return NULL;
 }
 
-/* Check what was given, and add what was not.  false: see call->message. */
+/* Check the given parameters, and add defaults for the others. false: the error
+ * is in call->message.
+ */
 static bool
 check_params (struct jsonrpc_call *call, json_t *params)
 {
@@ -289,7 +276,7 @@ check_params (struct jsonrpc_call *call, json_t *params)
     if (p == NULL) {
       jsonrpc_fail (call, JSONRPC_BAD_PARAMS, NULL,
                     "unknown parameter \"%s\": see help of %s",
-                    printable (key, shown), m->name);
+                    printable_name (key, shown), m->name);
       return false;
     }
     if (!fits (p, value)) {
@@ -320,35 +307,26 @@ check_params (struct jsonrpc_call *call, json_t *params)
 /* --------------------------------------------------------------- requests */
 
 /* Turn reals that stand for small integers into integers. */
-static json_t *
-exact (json_t *value)
-{
-  double r = json_real_value (value);
-
-  if (json_is_real (value) && r > -EXACT_DOUBLE && r < EXACT_DOUBLE &&
-      r == (double) (json_int_t) r)
-    return json_integer ((json_int_t) r);
-  return NULL;
-}
-
 static void
 restore_integers (json_t *object)
 {
   const char *key;
-  json_t *value, *integer;
+  json_t *value;
+  double r;
 
   json_object_foreach (object, key, value) {
-    integer = exact (value);
-    if (integer)
-      json_object_set_new (object, key, integer);
-    else if (json_is_object (value) && strcmp (key, "params") == 0)
+    r = json_real_value (value);
+    if (json_is_object (value))
       restore_integers (value);
+    else if (json_is_real (value) && r > -EXACT_DOUBLE && r < EXACT_DOUBLE &&
+             r == (double) (json_int_t) r)
+      json_object_set_new (object, key, json_integer ((json_int_t) r));
   }
 }
 
 /* Parse a line.  An integer of more than 64 bits is valid JSON, but jansson
- * gives up on it without telling the rest of the request; then read them all as
- * reals, so that the parameter can be named.
+ * rejects the whole line.  The line is then parsed again with all integers as
+ * reals, so that the error can name the parameter.
  */
 static json_t *
 parse (const char *line, size_t len, json_error_t *error)
@@ -372,7 +350,7 @@ is_id (const json_t *id)
   return json_is_string (id) || json_is_number (id) || json_is_null (id);
 }
 
-/* What is wrong with a request, or NULL. */
+/* Returns what is wrong with a request, or NULL. */
 static const char *
 check_request (const json_t *request, char *buf, size_t size)
 {
@@ -407,15 +385,15 @@ check_request (const json_t *request, char *buf, size_t size)
         break;
     if (i == sizeof members / sizeof members[0]) {
       snprintf (buf, size, "unknown member \"%s\": expected jsonrpc, "
-                "method, params and id", printable (key, shown));
+                "method, params and id", printable_name (key, shown));
       return buf;
     }
   }
   return NULL;
 }
 
-/* Run the method.  Returns the result, or NULL with the error in call; or with
- * *later if it is slow, which must not be.
+/* Run the method.  Returns the result, or NULL with the error in call.  Sets
+ * *later and does not run it if it may block and must not.
  */
 static json_t *
 run (struct jsonrpc_call *call, json_t *request,
@@ -449,7 +427,9 @@ run (struct jsonrpc_call *call, json_t *request,
   }
   call->params = params;
   if (check_params (call, params)) {
-    *later = m->slow && !may_be_slow;
+    *later = !may_be_slow &&
+      (m->blocking || (m->blocking_with &&
+                       json_object_get (params, m->blocking_with)));
     if (!*later)
       result = m->fn (call);
   }
@@ -547,7 +527,7 @@ jsonrpc_handle_soon (const struct jsonrpc_method *table, void *service,
 
 const struct jsonrpc_param jsonrpc_help_params[] = {
   { .name = "method", .type = JSONRPC_STRING,
-    .summary = "Describe only this one." },
+    .summary = "Describe only this method." },
   { .name = NULL }
 };
 
@@ -601,7 +581,36 @@ jsonrpc_help (struct jsonrpc_call *call)
     json_decref (methods);
     return jsonrpc_fail (call, JSONRPC_BAD_PARAMS, NULL,
                          "method: there is no method \"%s\"",
-                         printable (only, shown));
+                         printable_name (only, shown));
   }
   return json_pack ("{s:o}", "methods", methods);
+}
+
+/* ---------------------------------------------- values of results */
+
+json_t *
+jsonrpc_time (const struct timespec *time)
+{
+  char text[64];
+  struct tm tm;
+  size_t n;
+
+  gmtime_r (&time->tv_sec, &tm);
+  n = strftime (text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+  snprintf (text + n, sizeof text - n, ".%06ldZ", time->tv_nsec / 1000);
+  return json_string (text);
+}
+
+json_t *
+jsonrpc_text (const char *text)
+{
+  CLEANUP_FREE char *mended = strdup (text);
+
+  return mended ? json_string (utf8_mend (mended)) : NULL;
+}
+
+json_t *
+jsonrpc_text_or_null (const char *text)
+{
+  return *text ? jsonrpc_text (text) : json_null ();
 }
