@@ -10,10 +10,12 @@
 
 #include <sys/mman.h>
 
-#include "bitmap.h"
+#include "bdev/bitmap.h"
 
 #define WORD_BITS 64
-/* Words whose state is remembered together: those of a page of memory. */
+/* The number of words whose state is stored in one bit: those of a page of
+ * memory.
+ */
 #define BLOCK_WORDS 512
 #define BLOCK_BITS (BLOCK_WORDS * (uint64_t) WORD_BITS)
 
@@ -56,7 +58,7 @@ bitmap_free (struct bitmap *b)
   b->used = NULL;
 }
 
-/* The bits of the word of `from` that lie from there to before `to`. */
+/* The bits, from `from` to before `to`, of the word that contains `from`. */
 static uint64_t
 mask (uint64_t from, uint64_t to)
 {
@@ -66,7 +68,7 @@ mask (uint64_t from, uint64_t to)
   return m << low;
 }
 
-/* Where the next word begins, but not after `to`. */
+/* The first bit of the next word, at most `to`. */
 static uint64_t
 next_word (uint64_t from, uint64_t to)
 {

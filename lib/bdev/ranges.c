@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The range lock; ranges.h says what it promises. */
+/* The range lock; ranges.h has the invariants. */
 
 #include <config.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ranges.h"
+#include "bdev/ranges.h"
 
 void
 ranges_init (struct ranges *r)
@@ -108,7 +108,7 @@ ranges_unlock (struct ranges *r, struct range *range)
   mutex_lock (&r->lock);
   for (q = range->next; q; q = q->next)
     if (conflict (range, q) && --q->blockers == 0 && q->sleeps)
-      /* With the lock held: q lies on its thread's stack. */
+      /* With the lock held: q is on its thread's stack. */
       pthread_cond_signal (&q->granted);
   if (range->prev)
     range->prev->next = range->next;
