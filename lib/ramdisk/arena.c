@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The arena: all the memory of all disks.  arena.h has the design. */
+/* The arena: pages, and how they are allocated. arena.h has the design;
+ * reclaim.c has the way back.
+ */
 
 #include <config.h>
 
@@ -10,147 +12,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-#include "arena.h"
-#include "mutex.h"
-#include "node.h"
-#include "rcu.h"
+#include "base/mutex.h"
+#include "ramdisk/arena-file.h"
+#include "ramdisk/arena-parts.h"
+#include "ramdisk/arena.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n) ASAN_POISON_MEMORY_REGION (p, n)
-#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION (p, n)
-#else
-#define POISON(p, n) ((void) (p), (void) (n))
-#define UNPOISON(p, n) ((void) (p), (void) (n))
-#endif
-
-#ifndef MADV_POPULATE_WRITE     /* Linux 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MADV_DONTNEED_LOCKED    /* Linux 5.18 */
-#define MADV_DONTNEED_LOCKED 24
-#endif
-
-/* One huge page of x86-64 and of arm64 with 4 KiB pages. */
-#define CHUNK_BYTES (UINT64_C (2) << 20)
-#define CHUNK_PAGES ((unsigned) (CHUNK_BYTES / PAGE_BYTES))
-#define CHUNK_WORDS (CHUNK_PAGES / 64)
-static_assert (CHUNK_PAGES % 64 == 0, "bitmaps are of 64-bit words");
-
-/* A cache holds the free pages of one bitmap word. */
-#define CACHE_PAGES 64
-
-/* Room for 1024 threads with a full cache each (A5); later ones take single
- * pages.  Only address space, 256 MiB.
+/* Room for 1024 threads with a full cache each (A5); further threads take
+ * single pages.  This is only address space, 256 MiB.
  */
 #define SLACK_PAGES (1024 * CACHE_PAGES)
 
-/* Below this many chunks in use (128 MiB) memory is touched page by page, so
- * that a small disk takes no more than it needs; above it the rest of a huge
- * page is less than 2 % of the whole.
+/* With fewer chunks in use (128 MiB), memory is touched page by page, so that a
+ * small disk takes no more than it needs.  Beyond, the rest of a huge page is
+ * less than 2 % of the total.
  */
 #define HUGE_AFTER_CHUNKS 64
 
-/* How many threads may populate a chunk at the same time.  More would have
- * more memory in hand than anyone asked for.
+/* How many threads may populate a chunk at a time.  More would take more memory
+ * than anyone asked for.
  */
 #define MOST_POPULATING 2
 
-/* How many retired references may wait (512 KiB of ring).  Who finds it full
- * waits for the grace period himself.
- */
-#define LIMBO_ENTRIES (UINT64_C (64) << 10)
-
-/* How many pages are put on the bitmaps with the lock taken once. */
-#define FREE_BATCH 256
-
-/* The reclaimer lets references gather this long before it starts a grace
- * period, and looks this often whether free memory is still wanted.
- */
-#define GATHER_NS (1000 * 1000)
-#define TICK_NS (100 * 1000 * 1000)
-
-/* Free memory that is always kept: 1 MiB. */
-#define KEEP_PAGES 256
-
-#define NIL UINT32_MAX
-
-/* The lists a chunk may be on.  A chunk without free pages is on none. */
-enum list {
-  DIRTY,                        /* has free pages that are dirty */
-  CLEAN,                        /* has free pages, all of them clean */
-  COLD,                         /* all pages are free and clean */
-  NLISTS,
-  NONE = NLISTS
-};
-
-struct chunk {
-  uint64_t free[CHUNK_WORDS];
-  uint64_t dirty[CHUNK_WORDS];  /* says something about free pages only */
-  uint32_t prev, next;
-  uint16_t nfree;
-  uint16_t ndirty;              /* pages both free and dirty */
-  uint8_t list;                 /* enum list */
-};
-
-/* Free pages that one thread holds; only that thread looks inside. */
-struct cache {
-  struct arena_private *arena;
-  page_t base;                  /* page of bit 0 */
-  uint64_t free;
-  uint64_t dirty;
-  bool granted;                 /* counted in arena_private.granted */
-  struct cache *prev, *next;    /* in arena_private.caches, under its lock */
-};
-
-struct arena_private {
-  struct arena a;
-  uint64_t limit;               /* pages */
-  _Atomic int64_t credit;       /* pages; < 0 while overdrawn */
-
-  struct mutex lock;
-  struct chunk *chunk;          /* nchunks of them, mapped on demand */
-  uint32_t nchunks;
-  uint32_t top GUARDED_BY (lock);         /* chunks below it have been used */
-  uint32_t head[NLISTS] GUARDED_BY (lock);
-  uint32_t tail[NLISTS] GUARDED_BY (lock);
-  uint32_t warm GUARDED_BY (lock);        /* chunks that are not cold */
-  uint64_t free_dirty GUARDED_BY (lock);  /* pages */
-  uint64_t reused GUARDED_BY (lock);      /* dirty pages taken since the tick */
-  uint64_t keep GUARDED_BY (lock);        /* pages, see tidy_up */
-  uint64_t granted GUARDED_BY (lock);     /* CACHE_PAGES for each full cache */
-  unsigned populating GUARDED_BY (lock);  /* threads in warm_up */
-  unsigned moving GUARDED_BY (lock);      /* of these and in give_back_chunk */
-  pthread_cond_t moved;                   /* one of them is done */
-  struct cache *caches GUARDED_BY (lock);
-  pthread_key_t cache_key;
-
-  struct mutex limbo_lock;
-  pthread_cond_t limbo_cond;
-  uint64_t *limbo;                              /* ring */
-  uint64_t limbo_head GUARDED_BY (limbo_lock);  /* next to be filled */
-  uint64_t limbo_tail GUARDED_BY (limbo_lock);  /* next to be freed */
-  bool stop GUARDED_BY (limbo_lock);
-  bool tidy GUARDED_BY (limbo_lock);            /* perhaps too much is free */
-
-  /* Held while references are counted down and memory is given back: who gets
-   * it knows that nothing is half way.
-   */
-  struct mutex reclaim_lock;
-  _Atomic uint64_t grace_periods;
-  bool started;
-  pthread_t thread;
-};
-
 /* ---------------------------------------------------------------- chunks */
-
-static size_t
-range_len (const struct arena_private *p)
-{
-  return p->nchunks * CHUNK_BYTES;
-}
 
 static void
 list_remove (struct arena_private *p, uint32_t c) REQUIRES (p->lock)
@@ -189,9 +73,8 @@ list_insert (struct arena_private *p, uint32_t c, enum list list, bool at_end)
     p->tail[list] = c;
 }
 
-/* Put a chunk on the list where its counts say it belongs.  Chunks that are
- * free as a whole go to the end, where the reclaimer takes them and allocation
- * comes last.
+/* Put a chunk on the list for its counts.  Chunks that are completely free go
+ * to the end, where the reclaimer takes them and allocation comes last.
  */
 static void
 chunk_file (struct arena_private *p, uint32_t c) REQUIRES (p->lock)
@@ -210,10 +93,9 @@ chunk_file (struct arena_private *p, uint32_t c) REQUIRES (p->lock)
     p->warm--;
 }
 
-/* Take the pages mask of word w out of a chunk.  Returns which were dirty. */
-static uint64_t
-chunk_take (struct arena_private *p, uint32_t c, unsigned w, uint64_t mask)
-  REQUIRES (p->lock)
+uint64_t
+arena_chunk_take (struct arena_private *p, uint32_t c, unsigned w,
+                  uint64_t mask)
 {
   struct chunk *ch = &p->chunk[c];
   uint64_t dirty = ch->dirty[w] & mask;
@@ -229,9 +111,9 @@ chunk_take (struct arena_private *p, uint32_t c, unsigned w, uint64_t mask)
   return dirty;
 }
 
-static void
-chunk_put (struct arena_private *p, uint32_t c, unsigned w, uint64_t mask,
-           uint64_t dirty) REQUIRES (p->lock)
+void
+arena_chunk_put (struct arena_private *p, uint32_t c, unsigned w, uint64_t mask,
+                 uint64_t dirty)
 {
   struct chunk *ch = &p->chunk[c];
   unsigned n = __builtin_popcountll (dirty);
@@ -245,26 +127,12 @@ chunk_put (struct arena_private *p, uint32_t c, unsigned w, uint64_t mask,
   chunk_file (p, c);
 }
 
-static void
-put_pages (struct arena_private *p, page_t base, uint64_t mask, uint64_t dirty)
-  REQUIRES (p->lock)
-{
-  if (mask)
-    chunk_put (p, base / CHUNK_PAGES, base % CHUNK_PAGES / 64, mask, dirty);
-}
-
-static char *
-chunk_addr (struct arena_private *p, uint32_t c)
-{
-  return p->a.base + c * CHUNK_BYTES;
-}
-
 /* Populate a chunk with one huge page, if the system has one.
  *
- * The arena as a whole is MADV_NOHUGEPAGE: else khugepaged would some day make
- * huge pages again of chunks whose free pages were given back, and the memory
- * would grow behind our back.  The flag only matters at the fault.  The two
- * changes split the mapping and join it again.
+ * The arena as a whole is MADV_NOHUGEPAGE.  Otherwise khugepaged would later
+ * turn chunks whose free pages were returned into huge pages again, and the
+ * memory in use would grow unnoticed.  The flag matters only at the fault.  The
+ * two changes split the mapping and join it again.
  */
 static void
 chunk_populate_huge (struct arena_private *p, uint32_t c)
@@ -272,31 +140,14 @@ chunk_populate_huge (struct arena_private *p, uint32_t c)
   char *addr = chunk_addr (p, c);
 
   if (madvise (addr, CHUNK_BYTES, MADV_HUGEPAGE) == 0) {
-    /* An error only means that the pages come one by one, when touched. */
+    /* After an error, the pages are faulted in one by one. */
     (void) madvise (addr, CHUNK_BYTES, MADV_POPULATE_WRITE);
     (void) madvise (addr, CHUNK_BYTES, MADV_NOHUGEPAGE);
   }
 }
 
-/* A chunk is out of everybody's reach, or back.  Who finds no free page in the
- * meantime waits, so that A5 holds: while there is credit there is one.
- */
-static void
-move_begins (struct arena_private *p) REQUIRES (p->lock)
-{
-  p->moving++;
-}
-
-static void
-move_ends (struct arena_private *p) REQUIRES (p->lock)
-{
-  p->moving--;
-  pthread_cond_broadcast (&p->moved);
-}
-
-/* A chunk that was never used. */
-static uint32_t
-new_chunk (struct arena_private *p) REQUIRES (p->lock)
+uint32_t
+arena_new_chunk (struct arena_private *p)
 {
   uint32_t c = p->top++;
   struct chunk *ch = &p->chunk[c];
@@ -304,16 +155,14 @@ new_chunk (struct arena_private *p) REQUIRES (p->lock)
   memset (ch->free, 0xff, sizeof ch->free);
   ch->nfree = CHUNK_PAGES;
   ch->list = NONE;
-  if (c == 0) {                 /* PAGE_HOLE and PAGE_ZERO are no pages */
-    ch->free[0] &= ~UINT64_C (3);
-    ch->nfree -= PAGE_FIRST;
-  }
+  ch->free[0] &= UINT64_MAX << fixed_pages (p, c);
+  ch->nfree -= fixed_pages (p, c);
   return c;
 }
 
-/* Make one more chunk available, or wait until another thread has; the caller
- * looks again.  Drops the lock meanwhile.  Returns false if the whole range is
- * in use.
+/* Make one more chunk available, or wait until another thread has done so; the
+ * caller looks again.  Releases the lock in between.  Returns false if the
+ * whole range is in use.
  */
 static bool
 warm_up (struct arena_private *p) REQUIRES (p->lock)
@@ -321,6 +170,8 @@ warm_up (struct arena_private *p) REQUIRES (p->lock)
   bool left = p->head[COLD] != NIL || p->top < p->nchunks;
   uint32_t c;
 
+  if (p->file)                  /* only space that was taken counts: A7 */
+    left = false;
   if (left ? p->populating >= MOST_POPULATING : p->moving > 0) {
     pthread_cond_wait (&p->moved, &p->lock.m);
     return true;
@@ -332,7 +183,7 @@ warm_up (struct arena_private *p) REQUIRES (p->lock)
   if (c != NIL)
     list_remove (p, c);
   else
-    c = new_chunk (p);
+    c = arena_new_chunk (p);
   if (p->warm++ >= HUGE_AFTER_CHUNKS) {
     p->populating++;
     move_begins (p);
@@ -346,7 +197,14 @@ warm_up (struct arena_private *p) REQUIRES (p->lock)
   return true;
 }
 
-/* Take free pages of one bitmap word: all of it, or only one page. */
+/* The free pages of a word that may be allocated. */
+static uint64_t
+takeable (const struct arena_private *p, const struct chunk *ch, unsigned w)
+{
+  return p->file ? ch->free[w] & ch->dirty[w] : ch->free[w];
+}
+
+/* Take free pages of one bitmap word: all of them, or one page. */
 static uint64_t
 take_word (struct arena_private *p, bool one, page_t *base, uint64_t *dirty)
   REQUIRES (p->lock)
@@ -356,18 +214,17 @@ take_word (struct arena_private *p, bool one, page_t *base, uint64_t *dirty)
   uint64_t mask;
 
   do {
-    c = p->head[DIRTY] != NIL ? p->head[DIRTY] : p->head[CLEAN];
+    c = p->head[DIRTY] != NIL || p->file ? p->head[DIRTY] : p->head[CLEAN];
   } while (c == NIL && warm_up (p));
   if (c == NIL)
     return 0;
 
-  for (w = 0; p->chunk[c].free[w] == 0; w++)
+  for (w = 0; (mask = takeable (p, &p->chunk[c], w)) == 0; w++)
     assert (w + 1 < CHUNK_WORDS);
-  mask = p->chunk[c].free[w];
   if (one)
     mask &= -mask;
   *base = c * CHUNK_PAGES + w * 64;
-  *dirty = chunk_take (p, c, w, mask);
+  *dirty = arena_chunk_take (p, c, w, mask);
   p->reused += __builtin_popcountll (*dirty);
   return mask;
 }
@@ -377,7 +234,7 @@ take_word (struct arena_private *p, bool one, page_t *base, uint64_t *dirty)
 static void
 cache_drop (struct arena_private *p, struct cache *cache) REQUIRES (p->lock)
 {
-  put_pages (p, cache->base, cache->free, cache->dirty);
+  arena_put_pages (p, cache->base, cache->free, cache->dirty);
   if (cache->granted)
     p->granted -= CACHE_PAGES;
   if (cache->prev)
@@ -386,6 +243,51 @@ cache_drop (struct arena_private *p, struct cache *cache) REQUIRES (p->lock)
     p->caches = cache->next;
   if (cache->next)
     cache->next->prev = cache->prev;
+}
+
+/* Acquire and release: each thread that sets busy sees what the previous one
+ * did.
+ */
+static bool
+cache_take (struct cache *cache)
+{
+  return !atomic_exchange_explicit (&cache->busy, true, memory_order_acquire);
+}
+
+static void
+cache_leave (struct cache *cache)
+{
+  atomic_store_explicit (&cache->busy, false, memory_order_release);
+}
+
+void
+arena_sweep_caches_locked (struct arena_private *p)
+{
+  struct cache *cache;
+
+  for (cache = p->caches; cache; cache = cache->next) {
+    if (atomic_exchange_explicit (&cache->used, false, memory_order_relaxed) ||
+        !cache_take (cache))
+      continue;
+    arena_put_pages (p, cache->base, cache->free, cache->dirty);
+    cache->free = cache->dirty = 0;
+    if (cache->granted)
+      p->granted -= CACHE_PAGES;
+    cache->granted = false;
+    cache_leave (cache);
+  }
+  p->watched = p->granted > 0;
+}
+
+static void
+wake_reclaimer (struct arena_private *p)
+{
+  mutex_lock (&p->limbo_lock);
+  if (!p->tidy) {
+    p->tidy = true;
+    pthread_cond_signal (&p->limbo_cond);
+  }
+  mutex_unlock (&p->limbo_lock);
 }
 
 /* Runs when a thread ends. */
@@ -398,16 +300,11 @@ cache_destructor (void *vp)
   mutex_lock (&p->lock);
   cache_drop (p, cache);
   mutex_unlock (&p->lock);
-  mutex_lock (&p->limbo_lock);
-  if (!p->tidy) {
-    p->tidy = true;
-    pthread_cond_signal (&p->limbo_cond);
-  }
-  mutex_unlock (&p->limbo_lock);
+  wake_reclaimer (p);
   free (cache);
 }
 
-/* This thread's cache; NULL if there is no memory for one. */
+/* The cache of this thread; NULL if there is no memory for one. */
 static struct cache *
 cache_get (struct arena_private *p)
 {
@@ -432,19 +329,28 @@ cache_get (struct arena_private *p)
   return cache;
 }
 
-/* Fill an empty cache.  A cache may only hold more than it is about to use if
- * that was granted, so that A5 holds with any number of threads.
+/* Fill an empty cache.  A cache may hold more than it is about to use only if
+ * that was granted, so A5 holds with any number of threads.
  */
 static bool
 cache_fill (struct arena_private *p, struct cache *cache)
 {
+  bool watched;
+
+  if (p->file && !cache->granted)
+    arena_back (p, CACHE_PAGES, false);
   mutex_lock (&p->lock);
-  if (!cache->granted && p->granted + CACHE_PAGES <= SLACK_PAGES) {
+  if (!cache->granted && p->granted + CACHE_PAGES <= SLACK_PAGES &&
+      (p->file == NULL || spare_pages (p) >= CACHE_PAGES)) {
     cache->granted = true;
     p->granted += CACHE_PAGES;
   }
   cache->free = take_word (p, !cache->granted, &cache->base, &cache->dirty);
+  watched = p->watched || !cache->granted;
+  p->watched |= cache->granted;
   mutex_unlock (&p->lock);
+  if (!watched)
+    wake_reclaimer (p);
   return cache->free != 0;
 }
 
@@ -464,23 +370,60 @@ try_reserve (struct arena_private *p, int64_t n, int64_t floor)
   return true;
 }
 
+/* The same, when there is space in the file for it. */
+static bool
+back_and_reserve (struct arena_private *p, uint64_t n, int64_t floor)
+{
+  while (arena_back (p, n, true))
+    if (try_reserve (p, n, floor))
+      return true;
+  return false;
+}
+
+/* Have others give up memory.  Returns whether they have. */
+static bool
+press (struct arena *a, uint64_t n)
+{
+  unsigned i;
+
+  for (i = 0; i < 2; i++)
+    if (a->pressure[i].fn && a->pressure[i].fn (a->pressure[i].opaque, n) > 0)
+      return true;
+  return false;
+}
+
 int
 arena_reserve (struct arena *a, uint64_t n, bool overdraft)
 {
   struct arena_private *p = a->priv;
-  int64_t floor = overdraft ? -ARENA_OVERDRAFT_PAGES : 0;
+  int64_t floor = overdraft
+    ? -atomic_load_explicit (&p->overdraft, memory_order_relaxed) : 0;
 
   if (n == 0)
     return 0;
   if (n <= p->limit + ARENA_OVERDRAFT_PAGES) {
     if (try_reserve (p, n, floor))
       return 0;
-    arena_reclaim (a);
-    if (try_reserve (p, n, floor))
+    if (p->file && back_and_reserve (p, n, floor))
       return 0;
+    do {
+      arena_reclaim (a);
+      if (try_reserve (p, n, floor))
+        return 0;
+      if (p->file && back_and_reserve (p, n, floor))
+        return 0;
+    } while (press (a, n));
   }
   errno = ENOSPC;
   return -1;
+}
+
+void
+arena_set_pressure (struct arena *a, enum pressure rank,
+                    uint64_t (*fn) (void *opaque, uint64_t n), void *opaque)
+{
+  a->pressure[rank].fn = fn;
+  a->pressure[rank].opaque = opaque;
 }
 
 void
@@ -498,8 +441,10 @@ arena_alloc (struct arena *a, unsigned n, bool zeroed, page_t *pages)
   struct cache *cache = cache_get (p), single = { .arena = p };
   unsigned i;
 
-  if (cache == NULL)
-    cache = &single;            /* holds nothing between calls: not granted */
+  if (cache && cache_take (cache))
+    atomic_store_explicit (&cache->used, true, memory_order_relaxed);
+  else
+    cache = &single;            /* empty between calls: not granted */
 
   for (i = 0; i < n; i++) {
     unsigned bit;
@@ -530,6 +475,8 @@ arena_alloc (struct arena *a, unsigned n, bool zeroed, page_t *pages)
     atomic_store_explicit (&a->refs[page], 1, memory_order_relaxed);
     pages[i] = page;
   }
+  if (cache != &single)
+    cache_leave (cache);
   return i;
 }
 
@@ -540,388 +487,26 @@ arena_free_unlinked (struct arena *a, page_t page)
   struct cache *cache = cache_get (p);
   page_t base = page & ~63u;
   uint64_t mask = UINT64_C (1) << (page & 63);
+  bool kept = false;
 
   assert (arena_refs (a, page) == 1);
   atomic_store_explicit (&a->refs[page], 0, memory_order_relaxed);
   POISON (arena_addr (a, page), PAGE_BYTES);
 
-  if (cache && cache->granted && (cache->free == 0 || cache->base == base)) {
-    cache->base = base;
-    cache->free |= mask;
-    cache->dirty |= mask;
-    return;
-  }
-  mutex_lock (&p->lock);
-  put_pages (p, base, mask, mask);
-  mutex_unlock (&p->lock);
-}
-
-/* --------------------------------------------------------- reclamation */
-
-struct free_batch {
-  struct arena_private *p;
-  unsigned n;
-  page_t page[FREE_BATCH];
-};
-
-static void
-free_batch_flush (struct free_batch *b)
-{
-  struct arena_private *p = b->p;
-  unsigned i;
-
-  mutex_lock (&p->lock);
-  for (i = 0; i < b->n; ) {
-    /* Neighbours are often freed together; do them in one step. */
-    page_t base = b->page[i] & ~63u;
-    uint64_t mask = 0;
-
-    for (; i < b->n && (b->page[i] & ~63u) == base; i++)
-      mask |= UINT64_C (1) << (b->page[i] & 63);
-    put_pages (p, base, mask, mask);
-  }
-  mutex_unlock (&p->lock);
-  arena_unreserve (&p->a, b->n);
-  b->n = 0;
-}
-
-/* Count one reference down; free the page, and what it refers to, at 0.
- *
- * Only references that are counted can lead to a page.  If ours is the only
- * one left nobody else can raise the count any more, so no atomic
- * read-modify-write is needed; most pages go this way.
- */
-static void
-put_ref (struct free_batch *b, page_t page, unsigned level)
-{
-  struct arena *a = &b->p->a;
-
-  STRESS_POINT ();
-  if (arena_refs (a, page) == 1)
-    atomic_store_explicit (&a->refs[page], 0, memory_order_relaxed);
-  else if (atomic_fetch_sub_explicit (&a->refs[page], 1,
-                                      memory_order_acq_rel) != 1)
-    return;
-
-  if (level > 0) {
-    struct node *node = node_at (a, page);
-    unsigned i;
-
-    for (i = 0; i < NODE_SLOTS; i++) {
-      page_t child = atomic_load_explicit (&node->slot[i],
-                                           memory_order_relaxed);
-      if (child >= PAGE_FIRST)
-        put_ref (b, child, level - 1);
+  if (cache && cache_take (cache)) {
+    kept = cache->granted && (cache->free == 0 || cache->base == base);
+    if (kept) {
+      cache->base = base;
+      cache->free |= mask;
+      cache->dirty |= mask;
     }
+    cache_leave (cache);
   }
-  POISON (arena_addr (a, page), PAGE_BYTES);
-  b->page[b->n++] = page;
-  if (b->n == FREE_BATCH)
-    free_batch_flush (b);
-}
-
-static void
-reclaim_locked (struct arena_private *p) REQUIRES (p->reclaim_lock)
-{
-  struct free_batch b = { .p = p };
-  uint64_t i, head, tail;
-
-  mutex_lock (&p->limbo_lock);
-  head = p->limbo_head;
-  tail = p->limbo_tail;
-  mutex_unlock (&p->limbo_lock);
-  if (head == tail)
+  if (kept)
     return;
-
-  rcu_grace_period ();
-  atomic_fetch_add_explicit (&p->grace_periods, 1, memory_order_relaxed);
-
-  /* Entries between tail and head are not written until tail moves. */
-  for (i = tail; i < head; i++) {
-    uint64_t ref = p->limbo[i % LIMBO_ENTRIES];
-
-    put_ref (&b, (page_t) ref, ref >> 32);
-  }
-  if (b.n)
-    free_batch_flush (&b);
-
-  mutex_lock (&p->limbo_lock);
-  p->limbo_tail = head;
-  p->tidy = true;
-  mutex_unlock (&p->limbo_lock);
-}
-
-void
-arena_reclaim (struct arena *a)
-{
-  struct arena_private *p = a->priv;
-
-  mutex_lock (&p->reclaim_lock);
-  reclaim_locked (p);
-  mutex_unlock (&p->reclaim_lock);
-}
-
-void
-arena_retire (struct arena *a, struct retired *r)
-{
-  struct arena_private *p = a->priv;
-  bool was_empty;
-  unsigned i;
-
-  if (r->n == 0)
-    return;
-  mutex_lock (&p->limbo_lock);
-  while (LIMBO_ENTRIES - (p->limbo_head - p->limbo_tail) < r->n) {
-    mutex_unlock (&p->limbo_lock);
-    arena_reclaim (a);
-    mutex_lock (&p->limbo_lock);
-  }
-  was_empty = p->limbo_head == p->limbo_tail;
-  for (i = 0; i < r->n; i++)
-    p->limbo[p->limbo_head++ % LIMBO_ENTRIES] = r->ref[i];
-  if (was_empty)
-    pthread_cond_signal (&p->limbo_cond);
-  mutex_unlock (&p->limbo_lock);
-  r->n = 0;
-}
-
-/* ------------------------------------------------------------- give back */
-
-/* Return the free dirty pages of a chunk to the system, if there are more than
- * keep in all.  Returns false if not.  They are taken out
- * of the chunk meanwhile, so that nobody can allocate them.
- */
-static bool
-give_back_one (struct arena_private *p, uint64_t keep)
-  REQUIRES (p->reclaim_lock)
-{
-  uint64_t given[CHUNK_WORDS];
-  struct chunk *ch;
-  unsigned w, i, j;
-  uint32_t c;
-  bool whole;
-
   mutex_lock (&p->lock);
-  c = p->free_dirty > keep ? p->tail[DIRTY] : NIL;
-  if (c == NIL) {
-    mutex_unlock (&p->lock);
-    return false;
-  }
-  move_begins (p);
-  ch = &p->chunk[c];
-  whole = ch->nfree == CHUNK_PAGES;
-  for (w = 0; w < CHUNK_WORDS; w++) {
-    given[w] = whole ? ch->free[w] : ch->free[w] & ch->dirty[w];
-    if (given[w])
-      chunk_take (p, c, w, given[w]);
-  }
+  arena_put_pages (p, base, mask, mask);
   mutex_unlock (&p->lock);
-
-  for (i = 0; i < CHUNK_PAGES; i = j) {
-    bool in = given[i / 64] >> (i % 64) & 1;
-
-    for (j = i + 1; j < CHUNK_PAGES; j++)
-      if ((given[j / 64] >> (j % 64) & 1) != in)
-        break;
-    if (in) {
-      char *addr = chunk_addr (p, c) + i * PAGE_BYTES;
-      size_t len = (j - i) * PAGE_BYTES;
-
-      UNPOISON (addr, len);
-      if (madvise (addr, len, MADV_DONTNEED) == -1 &&
-          madvise (addr, len, MADV_DONTNEED_LOCKED) == -1)
-        memset (addr, 0, len);  /* locked, and an old kernel: keep A6 */
-      POISON (addr, len);
-    }
-  }
-
-  mutex_lock (&p->lock);
-  for (w = 0; w < CHUNK_WORDS; w++)
-    if (given[w])
-      chunk_put (p, c, w, given[w], 0);
-  move_ends (p);
-  mutex_unlock (&p->lock);
-  return true;
-}
-
-static void
-give_back (struct arena_private *p, uint64_t keep)
-{
-  bool more = true;
-
-  /* The lock is let go after each chunk: who waits for room does not want to
-   * wait for gigabytes to be given back.
-   */
-  while (more) {
-    mutex_lock (&p->reclaim_lock);
-    more = give_back_one (p, keep);
-    mutex_unlock (&p->reclaim_lock);
-  }
-}
-
-void
-arena_give_back (struct arena *a, uint64_t keep)
-{
-  give_back (a->priv, keep / PAGE_BYTES);
-}
-
-/* Once a tick: keep as much free memory as was taken from it lately, and half
- * of what was kept before.  Returns whether there may be more to give back.
- */
-static bool
-tidy_up (struct arena_private *p)
-{
-  uint64_t keep;
-  bool more;
-
-  mutex_lock (&p->lock);
-  p->keep /= 2;
-  if (p->keep < p->reused)
-    p->keep = p->reused;
-  if (p->keep < KEEP_PAGES)
-    p->keep = KEEP_PAGES;
-  keep = p->keep;
-  p->reused = 0;
-  mutex_unlock (&p->lock);
-  give_back (p, keep);
-  mutex_lock (&p->lock);
-  more = p->free_dirty > KEEP_PAGES;
-  mutex_unlock (&p->lock);
-  return more;
-}
-
-static void
-time_from_now (struct timespec *ts, long ns)
-{
-  clock_gettime (CLOCK_MONOTONIC, ts);
-  ts->tv_nsec += ns;
-  if (ts->tv_nsec >= 1000000000) {
-    ts->tv_nsec -= 1000000000;
-    ts->tv_sec++;
-  }
-}
-
-static bool
-before (const struct timespec *a, const struct timespec *b)
-{
-  return a->tv_sec < b->tv_sec ||
-    (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
-}
-
-static void *
-reclaimer (void *vp)
-{
-  struct arena_private *p = vp;
-  struct timespec tick, now;
-
-  time_from_now (&tick, TICK_NS);
-  mutex_lock (&p->limbo_lock);
-  while (!p->stop) {
-    if (p->limbo_head != p->limbo_tail) {
-      struct timespec until;
-
-      time_from_now (&until, GATHER_NS);
-      while (!p->stop && clock_gettime (CLOCK_MONOTONIC, &now) == 0 &&
-             before (&now, &until))
-        pthread_cond_timedwait (&p->limbo_cond, &p->limbo_lock.m, &until);
-      mutex_unlock (&p->limbo_lock);
-      arena_reclaim (&p->a);
-      mutex_lock (&p->limbo_lock);
-    }
-    else if (!p->tidy) {
-      pthread_cond_wait (&p->limbo_cond, &p->limbo_lock.m);
-      time_from_now (&tick, TICK_NS);
-    }
-    else
-      pthread_cond_timedwait (&p->limbo_cond, &p->limbo_lock.m, &tick);
-
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    if (p->tidy && !before (&now, &tick)) {
-      bool more;
-
-      p->tidy = false;
-      mutex_unlock (&p->limbo_lock);
-      more = tidy_up (p);
-      mutex_lock (&p->limbo_lock);
-      p->tidy |= more;
-      time_from_now (&tick, TICK_NS);
-    }
-  }
-  mutex_unlock (&p->limbo_lock);
-  return NULL;
-}
-
-int
-arena_hide (struct arena *a)
-{
-  return mprotect (a->base, range_len (a->priv), PROT_NONE);
-}
-
-/* Has the process locked memory?  proc(5), /proc/pid/status. */
-static bool
-memory_is_locked (void)
-{
-  unsigned long kilobytes = 0;
-  char line[128];
-  FILE *fp = fopen ("/proc/self/status", "re");
-
-  if (fp == NULL)
-    return false;
-  while (fgets (line, sizeof line, fp) &&
-         sscanf (line, "VmLck: %lu", &kilobytes) != 1)
-    ;
-  fclose (fp);
-  return kilobytes > 0;
-}
-
-/* The other way round the kernel would touch all of a locked range as soon as
- * it may be written.
- */
-static int
-show (struct arena *a)
-{
-  size_t len = range_len (a->priv);
-
-  if (munlock (a->base, len) == -1 ||
-      mprotect (a->base, len, PROT_READ | PROT_WRITE) == -1)
-    return -1;
-  return memory_is_locked () ? mlock2 (a->base, len, MLOCK_ONFAULT) : 0;
-}
-
-int
-arena_start (struct arena *a)
-{
-  struct arena_private *p = a->priv;
-  int err;
-
-  assert (!p->started);
-  if (show (a) == -1)
-    return -1;
-  mutex_lock (&p->limbo_lock);
-  p->stop = false;
-  mutex_unlock (&p->limbo_lock);
-  err = pthread_create (&p->thread, NULL, reclaimer, p);
-  if (err) {
-    errno = err;
-    return -1;
-  }
-  p->started = true;
-  return 0;
-}
-
-void
-arena_stop (struct arena *a)
-{
-  struct arena_private *p = a->priv;
-
-  if (!p->started)
-    return;
-  mutex_lock (&p->limbo_lock);
-  p->stop = true;
-  pthread_cond_signal (&p->limbo_cond);
-  mutex_unlock (&p->limbo_lock);
-  pthread_join (p->thread, NULL);
-  p->started = false;
 }
 
 /* --------------------------------------------------- create and destroy */
@@ -934,7 +519,7 @@ map (size_t len)
   return addr == MAP_FAILED ? NULL : addr;
 }
 
-/* Map len bytes that begin at a chunk's boundary. */
+/* Map len bytes, aligned to a chunk. */
 static void *
 map_aligned (size_t len)
 {
@@ -956,8 +541,8 @@ refs_len (const struct arena_private *p)
   return (size_t) p->nchunks * CHUNK_PAGES * sizeof (uint32_t);
 }
 
-struct arena *
-arena_create (uint64_t limit)
+struct arena_private *
+arena_new (uint64_t limit, uint32_t chunks)
 {
   struct arena_private *p;
   pthread_condattr_t attr;
@@ -972,9 +557,12 @@ arena_create (uint64_t limit)
     return NULL;
   p->a.priv = p;
   p->limit = (limit + PAGE_BYTES - 1) / PAGE_BYTES;
-  p->credit = p->limit;
+  p->credit = p->promised = p->limit;
+  p->overdraft = ARENA_OVERDRAFT_PAGES;
   p->nchunks = (PAGE_FIRST + p->limit + ARENA_OVERDRAFT_PAGES + SLACK_PAGES +
                 CHUNK_PAGES - 1) / CHUNK_PAGES;
+  if (p->nchunks < chunks)
+    p->nchunks = chunks;
   for (i = 0; i < NLISTS; i++)
     p->head[i] = p->tail[i] = NIL;
 
@@ -984,8 +572,8 @@ arena_create (uint64_t limit)
   p->a.refs = map (refs_len (p));
   if (p->a.refs == NULL)
     goto error2;
-  p->a.birth = map (refs_len (p));
-  if (p->a.birth == NULL)
+  p->a.owner_generation = map (refs_len (p));
+  if (p->a.owner_generation == NULL)
     goto error3;
   p->chunk = map (p->nchunks * sizeof *p->chunk);
   if (p->chunk == NULL)
@@ -1006,15 +594,9 @@ arena_create (uint64_t limit)
   mutex_init (&p->lock);
   mutex_init (&p->limbo_lock);
   mutex_init (&p->reclaim_lock);
-
+  mutex_init (&p->space_lock);
   (void) madvise (p->a.base, range_len (p), MADV_DONTDUMP);
-  (void) madvise (p->a.base, range_len (p), MADV_NOHUGEPAGE);
-  /* Page 0 is never used.  Touched before the mapping is first split it gives
-   * all parts the same anon_vma, so that the kernel can join them again; else
-   * each chunk would stay a mapping of its own, and vm.max_map_count ends.
-   */
-  p->a.base[0] = 0;
-  return &p->a;
+  return p;
 
  error7:
   pthread_condattr_destroy (&attr);
@@ -1024,7 +606,7 @@ arena_create (uint64_t limit)
  error5:
   munmap (p->chunk, p->nchunks * sizeof *p->chunk);
  error4:
-  munmap (p->a.birth, refs_len (p));
+  munmap (p->a.owner_generation, refs_len (p));
  error3:
   munmap (p->a.refs, refs_len (p));
  error2:
@@ -1033,6 +615,22 @@ arena_create (uint64_t limit)
   free (p);
   errno = ENOMEM;
   return NULL;
+}
+
+struct arena *
+arena_create (uint64_t limit)
+{
+  struct arena_private *p = arena_new (limit, 0);
+
+  if (p == NULL)
+    return NULL;
+  (void) madvise (p->a.base, range_len (p), MADV_NOHUGEPAGE);
+  /* Page 0 is never used.  Touching it before the mapping is first split gives
+   * all parts the same anon_vma, so the kernel can join them again.  Otherwise
+   * each chunk would stay a mapping of its own, up to vm.max_map_count.
+   */
+  p->a.base[0] = 0;
+  return &p->a;
 }
 
 void
@@ -1045,6 +643,7 @@ arena_destroy (struct arena *a)
     return;
   p = a->priv;
   assert (!p->started);
+  arena_file_free (p->file);
   pthread_key_delete (p->cache_key);
   while ((cache = p->caches) != NULL) {
     p->caches = cache->next;
@@ -1054,17 +653,18 @@ arena_destroy (struct arena *a)
   mutex_destroy (&p->lock);
   mutex_destroy (&p->limbo_lock);
   mutex_destroy (&p->reclaim_lock);
+  mutex_destroy (&p->space_lock);
   pthread_cond_destroy (&p->limbo_cond);
   pthread_cond_destroy (&p->moved);
   munmap (p->limbo, LIMBO_ENTRIES * sizeof *p->limbo);
   munmap (p->chunk, p->nchunks * sizeof *p->chunk);
-  munmap (p->a.birth, refs_len (p));
+  munmap (p->a.owner_generation, refs_len (p));
   munmap (p->a.refs, refs_len (p));
   munmap (p->a.base, range_len (p));
   free (p);
 }
 
-/* ------------------------------------------------------ stats and checks */
+/* ------------------------------------------------- statistics and checks */
 
 void
 arena_stats (struct arena *a, struct arena_stats *stats)
@@ -1073,9 +673,12 @@ arena_stats (struct arena *a, struct arena_stats *stats)
   int64_t credit = atomic_load_explicit (&p->credit, memory_order_relaxed);
 
   stats->limit = p->limit * PAGE_BYTES;
-  stats->used = (p->limit - credit) * PAGE_BYTES;
+  stats->used =
+    (atomic_load_explicit (&p->promised, memory_order_relaxed) - credit) *
+    PAGE_BYTES;
   mutex_lock (&p->lock);
   stats->cached = p->free_dirty * PAGE_BYTES;
+  stats->granted = p->granted * PAGE_BYTES;
   mutex_unlock (&p->lock);
   mutex_lock (&p->limbo_lock);
   stats->retired = p->limbo_head - p->limbo_tail;
@@ -1104,7 +707,8 @@ check_free_page (struct arena_private *p, page_t page, bool dirty)
   CHECK ("A2", arena_refs (&p->a, page) == 0,
          "free page %" PRIu32 " has %" PRIu32 " references",
          page, arena_refs (&p->a, page));
-  if (!dirty && page % CHECK_CLEAN_EVERY == 0) {
+  /* In a file, clean pages have no space: reading them would take some. */
+  if (!dirty && p->file == NULL && page % CHECK_CLEAN_EVERY == 0) {
     UNPOISON (arena_addr (&p->a, page), PAGE_BYTES);
     CHECK ("A6", memcmp (arena_addr (&p->a, page), zero, PAGE_BYTES) == 0,
            "clean page %" PRIu32 " is not zero", page);
@@ -1116,12 +720,12 @@ void
 arena_check (struct arena *a, uint64_t in_use)
 {
   struct arena_private *p = a->priv;
-  uint64_t nfree = 0, cached = 0, granted = 0, referenced = 0;
+  uint64_t nfree = 0, cached = 0, granted = 0, referenced = 0, fixed = 0;
   struct cache *cache;
   uint32_t c;
   unsigned i;
 
-  /* Our own thread may just be giving a chunk back. */
+  /* Our own thread may be returning a chunk at this moment. */
   mutex_lock (&p->reclaim_lock);
   mutex_lock (&p->lock);
   for (c = 0; c < p->top; c++) {
@@ -1135,7 +739,7 @@ arena_check (struct arena *a, uint64_t in_use)
         n++;
         check_free_page (p, page, ch->dirty[i / 64] >> (i % 64) & 1);
       }
-      else if (page >= PAGE_FIRST && arena_refs (a, page) > 0)
+      else if (i >= fixed_pages (p, c) && arena_refs (a, page) > 0)
         referenced++;
     }
     CHECK ("A2", n == ch->nfree, "chunk %" PRIu32 " counts %u free, has %u",
@@ -1154,13 +758,24 @@ arena_check (struct arena *a, uint64_t in_use)
   CHECK ("A2", referenced == in_use,
          "%" PRIu64 " pages have references, %" PRIu64 " can be reached",
          referenced, in_use);
-  CHECK ("A2", p->top == 0 || nfree + cached + in_use + PAGE_FIRST ==
+  for (c = 0; c < p->top; c++)
+    fixed += fixed_pages (p, c);
+  CHECK ("A2", nfree + cached + in_use + fixed ==
          (uint64_t) p->top * CHUNK_PAGES,
          "%" PRIu64 " free + %" PRIu64 " cached + %" PRIu64 " in use of %u",
          nfree, cached, in_use, p->top * CHUNK_PAGES);
-  CHECK ("A1", (uint64_t) p->credit + in_use == p->limit,
-         "credit %" PRId64 ", in use %" PRIu64 ", limit %" PRIu64,
-         p->credit, in_use, p->limit);
+  CHECK ("A1", p->credit + (int64_t) in_use == p->promised &&
+         p->promised <= (int64_t) p->limit,
+         "credit %" PRId64 ", in use %" PRIu64 ", promised %" PRId64
+         ", limit %" PRIu64, p->credit, in_use, p->promised, p->limit);
+  if (p->file) {
+    CHECK ("A7", p->backed == p->free_dirty + cached + in_use &&
+           spare_pages (p) >= 0,
+           "space for %" PRIu64 " pages: %" PRIu64 " free + %" PRIu64
+           " cached + %" PRIu64 " in use, %" PRId64 " spare", p->backed,
+           p->free_dirty, cached, in_use, spare_pages (p));
+    arena_file_check (p);
+  }
   mutex_unlock (&p->lock);
   mutex_unlock (&p->reclaim_lock);
 }

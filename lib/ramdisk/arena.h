@@ -4,47 +4,56 @@
  * Design
  *
  * One range of address space is reserved at the start, large enough for the
- * limit, and never moves.  A page is named by its 32-bit number in that range;
- * nothing in a page points anywhere but by page number, so that the range may
- * later be a file that outlasts the process.  Beside it stands a table with a
- * reference count for each page.
+ * limit, and never moves.  A page is identified by its 32-bit number in that
+ * range; pages refer to each other only by number, so the range may be a file
+ * that outlasts the process (arena_open; arena-layout.h describes it).  A table
+ * beside the range has a reference count for each page.
  *
- * Pages are grouped into chunks of 2 MiB.  That is the unit in which memory is
- * taken from the system and, where it can be, given back: once the arena has
- * some size a chunk is populated as one huge page, which costs 190 ns for
- * each 4 KiB where single faults cost 1300 (bench/ has the program).
+ * Pages are grouped into chunks of 2 MiB, the unit in which memory is taken
+ * from the system and, where possible, returned.  Once the arena has some size,
+ * a chunk is populated as one huge page, which costs 190 ns for each 4 KiB;
+ * single page faults cost 1300 ns (bench/touch-bench).
  *
  * A page has one of three states:
  *
- *   free      on its chunk's bitmap, or in one thread's cache
+ *   free      in its chunk's bitmap, or in the cache of one thread; the
+ *             reclaimer empties the caches of threads that have not allocated
+ *             for a while
  *   in use    reachable from a root, or owned by the code that allocated it
  *   retired   unlinked, waiting for a grace period (see arena_retire)
  *
- * Room is promised before it is used.  arena_reserve takes credit for pages
- * and is the only place that says ENOSPC; arena_alloc then spends it.  So a
- * request that may need pages can fail before it has changed anything.
+ * Memory is promised before it is used. arena_reserve takes credit for pages,
+ * and is the only function that fails with ENOSPC; arena_alloc then spends the
+ * credit.  So a request that may need pages can fail before it has changed
+ * anything.
  *
  * Invariants
  *
- *   A1  limit == credit + (pages in use or retired) + (reserved, not yet
- *       allocated).
+ *   A1  promised == credit + (pages in use or retired) + (reserved, not yet
+ *       allocated).  Without a file, promised is the limit; with a file, it
+ *       grows up to the limit and shrinks with the space that was taken.
  *   A2  A page's reference count is 0 if and only if it is free.
- *   A3  A page that was linked anywhere is freed only by the reclaimer, after
- *       a grace period that began when it had been unlinked.
- *   A4  References that are given up are also only counted down after that
- *       grace period: a count that falls to 1 tells a writer of another disk
- *       that it may store in place, so no reader may be left behind.
- *   A5  Pages in thread caches are at most SLACK_PAGES in all, and the range
+ *   A3  A page that was ever linked is freed only by the reclaimer, after a
+ *       grace period that began after the page was unlinked.
+ *   A4  The count of a reference that was given up is also decremented only
+ *       after that grace period: a count that falls to 1 allows a writer of
+ *       another disk to store in place, so no reader may be left.
+ *   A5  Thread caches hold at most SLACK_PAGES pages in total, and the range
  *       has that many pages beyond the limit and the overdraft: while there is
- *       credit there is a free page, or one that comes back in a moment.
+ *       credit, there is a free page, or one that is free in a moment.
  *   A6  A free page that is not marked dirty reads as zeros.
+ *   A7  In a file, backed >= promised + (granted to caches) + overdraft, where
+ *       backed is the number of pages that have space, each either in use or
+ *       free and dirty.  So everything that is promised can be stored to, and
+ *       no access raises SIGBUS.
  *
- * Thread-safety.  All functions may be called from any thread but
- * arena_create, arena_hide, arena_start, arena_stop and arena_destroy, which
- * want to be alone.
+ * Thread-safety.  All functions may be called from any thread, except
+ * arena_create, arena_open, arena_close_clean, arena_hide, arena_start,
+ * arena_stop and arena_destroy, during which no other call may run.
  *   takes no lock:                arena_addr, arena_refs, arena_ref_*,
  *                                 arena_unreserve
- *   takes the arena's lock:       arena_alloc, arena_free_unlinked, arena_stats
+ *   takes the arena's lock, and
+ *     in a file space_lock:       arena_alloc, arena_free_unlinked, arena_stats
  *   waits for a grace period, so never in a reader section:
  *                                 arena_reclaim, arena_give_back; and
  *                                 arena_reserve and arena_retire at their
@@ -62,11 +71,11 @@
 #define PAGE_SHIFT 12
 #define PAGE_BYTES (1u << PAGE_SHIFT)
 
-/* The number of a page in the arena, or one of the first two values, which
- * are no pages.
+/* The number of a page in the arena; or one of the first two values, which are
+ * not pages.
  */
 typedef uint32_t page_t;
-#define PAGE_HOLE ((page_t) 0)  /* nothing there, reads as zeros */
+#define PAGE_HOLE ((page_t) 0)  /* no page, reads as zeros */
 #define PAGE_ZERO ((page_t) 1)  /* allocated, reads as zeros, takes no memory */
 #define PAGE_FIRST ((page_t) 2)
 
@@ -76,34 +85,40 @@ typedef uint32_t page_t;
 #define ARENA_MIN_LIMIT (UINT64_C (1) << 20)
 #define ARENA_MAX_LIMIT ((UINT64_C (1) << 44) - (UINT64_C (1) << 30))
 
-/* How many pages arena_reserve grants beyond the limit to those who make room
- * by it: a trim in a clone must copy a node to be able to free pages.
+/* How many pages arena_reserve grants beyond the limit to operations that free
+ * memory: a trim in a clone must copy a node before it can free pages.
  */
 #define ARENA_OVERDRAFT_PAGES 1024
 
 struct arena {
   char *base;                   /* address of page 0 */
   _Atomic uint32_t *refs;       /* the reference count of each page */
-  _Atomic uint32_t *birth;      /* radix.h: of a data page, see Quotas; of
-                                 * a leaf, see The guess */
+  _Atomic uint32_t *owner_generation;   /* radix.h: of a data page, see Quotas;
+                                         * of a leaf, see The prefetch hint */
+  /* See arena_set_pressure. */
+  struct {
+    uint64_t (*fn) (void *opaque, uint64_t n);
+    void *opaque;
+  } pressure[2];
   struct arena_private *priv;
 };
 
 struct arena_stats {
   uint64_t limit;               /* bytes */
   uint64_t used;                /* bytes in use, retired or reserved */
-  uint64_t cached;              /* bytes that are free, but still resident */
+  uint64_t cached;              /* bytes that are free but still resident */
+  uint64_t granted;             /* bytes that caches of threads may hold */
   uint64_t retired;             /* references waiting for a grace period */
-  uint64_t grace_periods;       /* how many the arena has waited for */
+  uint64_t grace_periods;       /* how many grace periods were waited for */
 };
 
 /* References that a thread gives up, collected in a reader section or under a
- * lock and handed over by arena_retire.  Zeroed is empty.
+ * lock, and handed over by arena_retire.  All zeros is empty.
  */
 #define RETIRE_MAX 256
 struct retired {
   unsigned n;
-  uint64_t ref[RETIRE_MAX];     /* page number, and its level above it */
+  uint64_t ref[RETIRE_MAX];     /* page number; above it, the level */
 };
 
 /* Reserve address space for limit bytes (rounded up to a page).
@@ -111,68 +126,121 @@ struct retired {
  */
 struct arena *arena_create (uint64_t limit);
 
-/* Nobody may be using the arena, and arena_start's thread must have been
- * stopped.
+/* What to open, and what to do about problems. */
+struct arena_open_options {
+  const char *path;
+  uint64_t limit;               /* bytes */
+  unsigned wait;                /* seconds to wait for another process that has
+                                 * it */
+  bool discard;                 /* start empty if it is from an earlier boot */
+  bool salvage;                 /* give up damaged disks, keep the rest */
+};
+
+/* The same in a file, which is created if it does not exist.  Its content must
+ * be recovered next (recover.h), before anything is allocated.  Returns NULL
+ * with *error, which the caller frees: one line without the path, or NULL if
+ * there was no memory for it.  The file is then unchanged.
+ */
+struct arena *arena_open (const struct arena_open_options *options,
+                          char **error);
+
+/* Write the file out and mark it clean.  No other call may run, and the thread
+ * of arena_start must have been stopped.  Does nothing without a file.  Returns
+ * 0, or -1 with errno of fsync(2).
+ */
+int arena_close_clean (struct arena *a);
+
+/* The size of the file system of path, which need not exist, in bytes. 0: there
+ * is no limit, or it is unknown.
+ */
+uint64_t arena_room (const char *path);
+
+/* Whether path still names the file of the arena.  Also true if that cannot be
+ * determined.
+ */
+bool arena_is_named (struct arena *a, const char *path);
+
+/* Whether the file has no name any more: it goes with the process. */
+bool arena_is_removed (struct arena *a);
+
+/* The errno of the last failure to take space in the file; 0 if the last
+ * attempt succeeded, or if there is no file.
+ */
+int arena_space_error (struct arena *a);
+
+/* Free the arena.  No other call may run, and the thread of arena_start must
+ * have been stopped.
  */
 void arena_destroy (struct arena *a);
 
-/* Until arena_start nobody needs the pages: take them away.  For a process that
- * may call mlockall(2) in between, as nbdkit --swap does: that would touch the
- * whole range.  Returns 0, or -1 with errno of mprotect(2).
+/* Make the pages inaccessible until arena_start.  For a process that may call
+ * mlockall(2) in between, as nbdkit --swap does: that would touch the whole
+ * range.  Returns 0, or -1 with errno of mprotect(2).
  */
 int arena_hide (struct arena *a);
 
-/* Start and stop the thread that reclaims memory in the background.  Threads
- * do not survive fork(2), so start it after the last one.  Without it memory
- * is reclaimed when somebody needs it.  If the process has locked its memory,
- * pages are locked from now on when they are first touched.
- * Returns 0, or -1 with errno of mprotect(2), mlock2(2) or pthread_create(3).
+/* Start and stop the thread that reclaims memory in the background.  Threads do
+ * not survive fork(2), so start it after the last one.  Without the thread,
+ * memory is reclaimed when it is needed.  If the process has locked its memory,
+ * pages are from now on locked when they are first touched.  A file for which
+ * arena_close_clean was called is in use again.  Returns 0, or -1 with errno of
+ * mprotect(2), mlock2(2), msync(2) or pthread_create(3).
  */
 int arena_start (struct arena *a);
 void arena_stop (struct arena *a);
 
-/* Take credit for n pages, 0 <= n.  With overdraft, which is for those who
- * need pages to free others, the limit is exceeded by up to
- * ARENA_OVERDRAFT_PAGES.  Waits for what is being reclaimed before it refuses.
- * Returns 0, or -1 with errno ENOSPC.
+/* Take credit for n pages, n >= 0.  With overdraft, for operations that need
+ * pages to free others, the limit may be exceeded by up to
+ * ARENA_OVERDRAFT_PAGES.  Waits for memory that is being reclaimed before it
+ * fails.  Returns 0, or -1 with errno ENOSPC.
  */
 int arena_reserve (struct arena *a, uint64_t n, bool overdraft);
 
-/* Give back credit that was not spent. */
+/* Before credit is refused, ask fn for memory that can be had again: it retires
+ * references to about n pages and returns to how many, 0 if there is nothing
+ * left.  It is called in any thread, with any lock down to a tree's, outside of
+ * reader sections, and takes no credit itself.  Those of the first rank are
+ * asked for all that they have before those of the second.  To be set while
+ * nobody else uses the arena; NULL: none.
+ */
+enum pressure { PRESSURE_FIRST, PRESSURE_SECOND };
+void arena_set_pressure (struct arena *a, enum pressure rank,
+                         uint64_t (*fn) (void *opaque, uint64_t n),
+                         void *opaque);
+
+/* Return credit that was not spent. */
 void arena_unreserve (struct arena *a, uint64_t n);
 
-/* Spend credit for n pages that the caller has reserved.  The pages are the
- * caller's own, with a reference count of 1.  Where it can it gives adjacent
- * ones in ascending order.  With zeroed they read as zeros, else their content
- * is undefined.
- * Returns how many pages it got; fewer than n only if the caller had no credit.
- * Waits for a chunk that another thread populates or gives back, never for a
- * grace period.
+/* Spend reserved credit for n pages.  The pages belong to the caller, with a
+ * reference count of 1; adjacent pages come in ascending order where possible.
+ * With zeroed they read as zeros, else their content is undefined.  Returns the
+ * number of pages, which is less than n only if the caller had no credit.
+ * Waits while another thread populates or returns a chunk, never for a grace
+ * period.
  */
 unsigned arena_alloc (struct arena *a, unsigned n, bool zeroed, page_t *pages);
 
-/* Free a page that was never linked anywhere (so no reader can know it), and
- * turn it into credit for the caller again.
+/* Free a page that was never linked, so no reader can know it, and turn it back
+ * into credit of the caller.
  */
 void arena_free_unlinked (struct arena *a, page_t page);
 
-/* Hand over references: after a grace period each one is counted down, and
- * where the count reaches 0 the page is freed, with the references that it
- * holds itself if it is a node.  Empties the list.
+/* Hand over references.  After a grace period, each count is decremented; a
+ * page whose count reaches 0 is freed, and if it is a node, so are the
+ * references that it holds.  Empties the list.
  */
 void arena_retire (struct arena *a, struct retired *r);
 
-/* Wait until all that was retired before the call has been freed. */
+/* Wait until everything that was retired before the call has been freed. */
 void arena_reclaim (struct arena *a);
 
-/* Return free memory to the system now, but for keep bytes. */
+/* Return free memory to the system now, except for keep bytes. */
 void arena_give_back (struct arena *a, uint64_t keep);
 
 void arena_stats (struct arena *a, struct arena_stats *stats);
 
-/* Check A1, A2, A5 and A6 while nobody else uses the arena; abort with a
- * message if one is broken.  in_use: the number of pages that the caller can
- * reach.
+/* Check A1, A2, A5 and A6 while no other call runs; abort with a message if one
+ * is broken. in_use: the number of pages that the caller can reach.
  */
 void arena_check (struct arena *a, uint64_t in_use);
 
@@ -183,8 +251,8 @@ arena_addr (const struct arena *a, page_t page)
 }
 
 /* The number of references to a page.  Acquire: pairs with the release of
- * arena_ref_drop, so that who sees 1 also sees the counts of the page's
- * children as they were raised by whoever gave up the other reference.
+ * arena_ref_drop.  A thread that sees 1 also sees the counts of the page's
+ * children as the owner of the other reference raised them.
  */
 static inline uint32_t
 arena_refs (const struct arena *a, page_t page)
@@ -192,8 +260,8 @@ arena_refs (const struct arena *a, page_t page)
   return atomic_load_explicit (&a->refs[page], memory_order_acquire);
 }
 
-/* Add a reference; the caller must know that the page stays (it holds one, or
- * is in a reader section).  Returns the count before.
+/* Add a reference.  The caller must know that the page stays: it holds a
+ * reference, or is in a reader section.  Returns the count before.
  */
 static inline uint32_t
 arena_ref_add (const struct arena *a, page_t page)
@@ -203,7 +271,7 @@ arena_ref_add (const struct arena *a, page_t page)
 
 /* Add a reference to each of two neighbours, the first of which has an even
  * number: one locked instruction instead of two.  Counts do not overflow into
- * each other, for there are fewer slots than 2^32.
+ * each other, because there are fewer than 2^32 slots.
  */
 static inline void
 arena_ref_add_two (const struct arena *a, page_t page)
@@ -214,15 +282,15 @@ arena_ref_add_two (const struct arena *a, page_t page)
                       UINT64_C (1) << 32 | 1, __ATOMIC_ACQ_REL);
 }
 
-/* Take back a reference that arena_ref_add made and nobody has seen. */
+/* Undo an arena_ref_add that nobody has seen. */
 static inline void
 arena_ref_undo (const struct arena *a, page_t page)
 {
   atomic_fetch_sub_explicit (&a->refs[page], 1, memory_order_release);
 }
 
-/* Remember that a reference is given up.  level: 0 for a data page, for a node
- * the number of levels below it.  The list must have room.
+/* Add a reference to the list. level: 0 for a data page, for a node the number
+ * of levels below it.  The list must have room.
  */
 static inline void
 retire (struct retired *r, page_t page, unsigned level)

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "memlimit.h"
+#include "base/cleanup.h"
+#include "ramdisk/memlimit.h"
 
-/* The number in a file; no limit if it says "max", or nothing. */
+/* The number in a file; no limit if it is "max" or missing. */
 static uint64_t
 read_limit (const char *root, const char *controller, const char *group,
             const char *file)
@@ -36,7 +36,7 @@ read_limit (const char *root, const char *controller, const char *group,
   return limit;
 }
 
-/* The smallest limit of a group and those above it.  Cuts the path short. */
+/* The smallest limit of a group and its ancestors.  Truncates the path. */
 static uint64_t
 group_limit (const char *root, const char *controller, char *group,
              const char *file)
@@ -56,7 +56,7 @@ group_limit (const char *root, const char *controller, char *group,
   }
 }
 
-/* Is "memory" one of the names in a list with commas? */
+/* Whether "memory" is in a list of names with commas. */
 static bool
 has_memory (const char *list)
 {

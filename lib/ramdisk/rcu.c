@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "rcu.h"
+#include "ramdisk/rcu.h"
 
 THREAD_LOCAL unsigned rcu_thread;
 

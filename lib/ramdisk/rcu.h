@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Read-copy-update for threads that nobody registered.
+/* Read-copy-update for threads that did not register.
  *
  * Design
  *
- * nbdkit starts and ends the threads, so each one is registered with liburcu
- * the first time it needs to be, and unregistered by a thread-specific-data
- * destructor.  liburcu's bulletproof flavour would do this by itself, but its
- * grace period sleeps for 10 ms whenever it meets a reader that lasts longer
- * than a short spin, and our readers copy up to 256 KiB: a clone under load
- * took 20 ms with it.  The "memb" flavour waits on a futex that the last reader
- * wakes; a clone under load takes well under 1 ms.  bench/ has the figures.
+ * nbdkit starts and ends the threads, so each is registered with liburcu when
+ * it first needs it, and unregistered by a destructor of thread-specific data.
+ * liburcu's bulletproof flavour would do this by itself, but its grace period
+ * sleeps for 10 ms whenever it meets a reader that takes longer than a short
+ * spin, and our readers copy up to 256 KiB: a clone under load took 20 ms.  The
+ * "memb" flavour waits on a futex that the last reader wakes; a clone under
+ * load takes well under 1 ms (bench/rcu-bench).
  *
  * What the engine relies on (cited by number elsewhere)
  *
- *   RCU1  All that a reader section did is visible to the caller of
- *         rcu_grace_period when that returns, if the section began before
- *         the call.
- *   RCU2  A section that is not over when rcu_grace_period returns began after
- *         the call began, and sees all that its caller stored before.
+ *   RCU1 Everything that a reader section did is visible to the caller of
+ *         rcu_grace_period when that returns, if the section began before the
+ *         call.
+ *   RCU2 A section that has not ended when rcu_grace_period returns began after
+ *         the call began, and sees everything that its caller had stored
+ *         before.
  *
- * Inside a section a thread allocates nothing, takes no lock and waits for
- * nothing.  Sections are short (a copy of 256 KiB at the most) because a grace
- * period lasts as long as the longest of them.
+ * Inside a section, a thread does not allocate, take a lock, or wait.  Sections
+ * are short (a copy of at most 256 KiB), because a grace period lasts as long
+ * as the longest of them.
  *
  * Thread-safety: all of these may be called from any thread.
  *   takes no lock:            rcu_enter, rcu_exit, rcu_thread_number
@@ -42,8 +43,8 @@
 #endif
 #endif
 
-/* Have liburcu's read side inline, which its README allows to code under
- * a licence like ours: as calls it costs a fifth of a random 4 KiB read.
+/* Inline liburcu's read side, which its README allows for code under a licence
+ * like ours: as calls it costs a fifth of a random read of 4 KiB.
  */
 #ifndef MBLOCK_TSAN
 #define _LGPL_SOURCE
@@ -51,10 +52,10 @@
 
 #include <urcu/urcu-memb.h>
 
-#include "thread-local.h"
+#include "base/thread-local.h"
 
-/* liburcu is not instrumented, so ThreadSanitizer is told about RCU1 by hand.
- * RCU2 is not told: the engine's own atomics must carry that order.
+/* liburcu is not instrumented, so ThreadSanitizer is told about RCU1 here.  It
+ * is not told about RCU2: the engine's own atomics must establish that order.
  */
 #ifdef MBLOCK_TSAN
 void __tsan_acquire (void *);
@@ -67,9 +68,9 @@ extern THREAD_LOCAL unsigned rcu_thread;
 
 int rcu_register (void);
 
-/* Make this thread able to enter reader sections.  To be called at the start
- * of each operation; costs one load after the first time.
- * Returns 0, or -1 with errno ENOMEM.
+/* Prepare this thread to enter reader sections.  Called at the start of each
+ * operation; costs one load after the first time.  Returns 0, or -1 with errno
+ * ENOMEM.
  */
 static inline int
 rcu_prepare (void)
@@ -77,7 +78,7 @@ rcu_prepare (void)
   return __builtin_expect (rcu_thread != 0, true) ? 0 : rcu_register ();
 }
 
-/* A small number for this thread, for picking one of several counters. */
+/* A small number for this thread, to choose one of several counters. */
 static inline unsigned
 rcu_thread_number (void)
 {
@@ -99,8 +100,9 @@ rcu_exit (void)
   urcu_memb_read_unlock ();
 }
 
-/* Where the engine is most sensitive to what other threads do just then.  The
- * stress test's own build of the engine dawdles there; else it is nothing.
+/* Marks places where the engine is most sensitive to what other threads do.
+ * The stress test's build of the engine dawdles there; in other builds it is
+ * empty.
  */
 #ifdef MBLOCK_STRESS
 void stress_point (void);
