@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-#include "arena.h"
+#include "ramdisk/arena.h"
 
 #define NODE_SHIFT 10
 #define NODE_SLOTS (1u << NODE_SHIFT)
@@ -24,7 +24,9 @@ node_at (const struct arena *a, page_t page)
   return arena_addr (a, page);
 }
 
-/* Acquire: pairs with the release of whoever linked the page (T1 in radix.h). */
+/* Acquire: pairs with the release of the thread that linked the page (T1 in
+ * radix.h).
+ */
 static inline page_t
 slot_load (struct node *node, unsigned i)
 {

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The tree of a disk.  radix.h has the design and the invariants T1 to T6. */
+/* The tree of a disk.  radix.h has the design and the invariants T1 to T8. */
 
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "arena.h"
-#include "mutex.h"
-#include "node.h"
-#include "radix.h"
-#include "rcu.h"
+#include "base/mutex.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/node.h"
+#include "ramdisk/radix.h"
+#include "ramdisk/rcu.h"
+#include "ramdisk/records.h"
 
 static_assert (NODE_SHIFT * TREE_MAX_HEIGHT >= 63 - PAGE_SHIFT,
                "the highest tree holds the largest disk");
@@ -33,19 +32,23 @@ static inline void
 slot_store (struct node *node, unsigned i, page_t page)
 {
   atomic_store_explicit (&node->slot[i], page, memory_order_release);
+  CRASH_POINT ();
 }
 
-/* Change page and height, and leave the gate as it is. */
+/* Store page and height, and leave the gate as it is. */
 static void
 root_store (struct tree *t, page_t page, unsigned height) REQUIRES (t->lock)
 {
   uint64_t closed = root_load (t) & ROOT_CLOSED;
 
+  record_store_root (t->record, root_word (page, height));      /* P5 */
   atomic_store_explicit (&t->root, root_word (page, height) | closed,
                          memory_order_release);
 }
 
-/* A number that no tree has.  0 is the birth of a page that had none. */
+/* A generation that no tree has had. 0 is the owner generation of a page that
+ * has none.
+ */
 static uint32_t
 new_generation (void)
 {
@@ -68,12 +71,13 @@ tree_init (struct tree *t, struct arena *a, uint64_t pages)
   mutex_init (&t->lock);
   mutex_init (&t->turn);
   atomic_init (&t->urgent, 0);
+  t->record = NULL;
   for (i = 0; i < TREE_COUNTERS; i++) {
     atomic_init (&t->count[i].mapped, 0);
     atomic_init (&t->count[i].owned, 0);
   }
   atomic_init (&t->quota, TREE_NO_QUOTA);
-  atomic_init (&t->charged, 0);
+  atomic_init (&t->quota_reserved, 0);
   atomic_init (&t->generation, new_generation ());
   atomic_init (&t->root, root_word (PAGE_HOLE, height_for (pages)));
 }
@@ -86,298 +90,71 @@ tree_destroy (struct tree *t)
   mutex_destroy (&t->turn);
 }
 
-/* ---------------------------------------------------------- going down */
-
-page_t
-tree_find_sharing (const struct tree *t, uint64_t index, uint64_t *span,
-                   bool *shared)
+/* Own the pages that only this tree refers to. */
+static int64_t
+claim_below (struct tree *t, page_t page, unsigned level)
 {
-  uint64_t root = root_load (t);
-  unsigned level = root_height (root);
-  page_t page = root_page (root);
+  struct node *node = node_at (t->arena, page);
+  int64_t owned = 0;
+  unsigned i;
 
-  *shared = false;
-  if (index >= height_span (level)) {
-    *span = UINT64_MAX;
-    return PAGE_HOLE;
+  if (arena_refs (t->arena, page) != 1)
+    return 0;
+  for (i = 0; i < NODE_SLOTS; i++) {
+    page_t child = slot_load (node, i);
+
+    if (child < PAGE_FIRST)
+      continue;
+    if (level > 1)
+      owned += claim_below (t, child, level - 1);
+    else if (arena_refs (t->arena, child) == 1) {
+      tree_set_owner_generation (t, child);
+      owned++;
+    }
   }
-  while (page >= PAGE_FIRST) {
-    *shared |= arena_refs (t->arena, page) != 1;
-    if (level == 1)
-      break;
-    page = slot_load (node_at (t->arena, page), slot_index (index, level));
-    level--;
-  }
-  *span = height_span (level) - (index & (height_span (level) - 1));
-  return page;
+  return owned;
 }
 
-uint64_t
-tree_exclusive (const struct tree *t, uint64_t index, uint64_t *span)
+void
+tree_restore (struct tree *t, struct layout_record *record, int64_t mapped)
 {
-  uint64_t root = root_load (t), n = 0;
+  uint64_t root = atomic_load_explicit (&record->root, memory_order_relaxed);
+  int64_t owned = 0;
+
+  t->record = record;
+  atomic_store_explicit (&t->root, root, memory_order_release);
+  if (root_page (root) >= PAGE_FIRST)
+    owned = claim_below (t, root_page (root), root_height (root));
+  atomic_store_explicit (&t->count[0].mapped, mapped, memory_order_relaxed);
+  atomic_store_explicit (&t->count[0].owned, owned, memory_order_relaxed);
+}
+
+bool
+tree_ends_at (const struct tree *t, uint64_t pages)
+{
+  uint64_t root = root_load (t);
   unsigned level = root_height (root), i;
   page_t page = root_page (root);
-  struct node *node;
 
-  if (index >= height_span (level)) {
-    *span = UINT64_MAX;
-    return 0;
+  if (level != height_for (pages))
+    return false;
+  if (pages == height_span (level))
+    return true;
+  for (; page >= PAGE_FIRST && level > 0; level--) {
+    struct node *node = node_at (t->arena, page);
+
+    for (i = slot_index (pages, level) + 1; i < NODE_SLOTS; i++)
+      if (slot_load (node, i) != PAGE_HOLE)
+        return false;
+    page = slot_load (node, slot_index (pages, level));
   }
-  while (page >= PAGE_FIRST && arena_refs (t->arena, page) == 1 && level > 1) {
-    page = slot_load (node_at (t->arena, page), slot_index (index, level));
-    level--;
-  }
-  *span = height_span (level) - (index & (height_span (level) - 1));
-  if (page < PAGE_FIRST || arena_refs (t->arena, page) != 1)
-    return 0;
-  node = node_at (t->arena, page);
-  for (i = slot_index (index, 1); i < NODE_SLOTS; i++) {
-    page = slot_load (node, i);
-    n += page >= PAGE_FIRST && arena_refs (t->arena, page) == 1;
-  }
-  return n;
-}
-
-page_t
-tree_find_exclusive (const struct tree *t, uint64_t index, uint64_t *span)
-{
-  uint64_t root = root_load (t);
-  unsigned level = root_height (root);
-  page_t page = root_page (root);
-
-  if (root & ROOT_CLOSED || index >= height_span (level))
-    return WRITER_MUST_LOCK;
-  STRESS_POINT ();
-  for (;;) {
-    if (page < PAGE_FIRST)
-      break;
-    if (arena_refs (t->arena, page) != 1)
-      return WRITER_MUST_LOCK;
-    if (level == 1)
-      break;
-    page = slot_load (node_at (t->arena, page), slot_index (index, level));
-    level--;
-  }
-  *span = height_span (level) - (index & (height_span (level) - 1));
-  return page;
-}
-
-/* How many nodes must be made or copied on the way down to a page.  In *leaf
- * the leaf, if it can be used as it is, else PAGE_HOLE.  all: count also the
- * nodes that the page before has in common with it.  In a reader section.
- */
-static uint64_t
-path_cost (const struct tree *t, uint64_t index, bool all, page_t *leaf)
-{
-  uint64_t root = root_load (t), cost = 0;
-  unsigned level = root_height (root);
-  page_t page = root_page (root);
-  bool exclusive = true;
-
-  for (;;) {
-    exclusive = exclusive && page >= PAGE_FIRST &&
-      arena_refs (t->arena, page) == 1;
-    if (!exclusive && (all || (index & (height_span (level) - 1)) == 0))
-      cost++;
-    if (level == 1)
-      break;
-    if (page >= PAGE_FIRST)
-      page = slot_load (node_at (t->arena, page), slot_index (index, level));
-    level--;
-  }
-  *leaf = exclusive ? page : PAGE_HOLE;
-  return cost;
-}
-
-/* Nodes and pages that a write of pages first to last costs, all below one
- * leaf.
- */
-static uint64_t
-leaf_cost (const struct tree *t, uint64_t first, uint64_t last, bool all)
-{
-  page_t leaf, page;
-  uint64_t cost = path_cost (t, first, all, &leaf), i;
-
-  if (leaf == PAGE_HOLE)
-    return cost + last - first + 1;
-  for (i = first; i <= last; i++) {
-    page = slot_load (node_at (t->arena, leaf), slot_index (i, 1));
-    if (page < PAGE_FIRST || arena_refs (t->arena, page) != 1)
-      cost++;
-  }
-  return cost;
-}
-
-uint64_t
-tree_fill_cost (const struct tree *t, uint64_t index, page_t fill, bool part)
-{
-  uint64_t span, cost = 0;
-  page_t page, leaf;
-
-  rcu_enter ();
-  page = tree_find (t, index, &span);
-  if (page != fill) {
-    cost = path_cost (t, index, true, &leaf);
-    if (page >= PAGE_FIRST)
-      page = slot_load (node_at (t->arena, page), slot_index (index, 1));
-    if (part && page >= PAGE_FIRST &&
-        (cost > 0 || arena_refs (t->arena, page) != 1))
-      cost++;
-  }
-  rcu_exit ();
-  return cost;
-}
-
-uint64_t
-tree_cost (const struct tree *t, uint64_t first, uint64_t last)
-{
-  uint64_t cost = 0, i, end;
-
-  for (i = first; i <= last; i = end + 1) {
-    end = i | (NODE_SLOTS - 1);
-    if (end > last)
-      end = last;
-    rcu_enter ();
-    cost += leaf_cost (t, i, end, i == first);
-    rcu_exit ();
-  }
-  return cost;
-}
-
-uint64_t
-tree_not_owned (const struct tree *t, uint64_t first, uint64_t last)
-{
-  uint64_t n = last - first + 1, i, end, span;
-
-  for (i = first; i <= last; i = end + 1) {
-    page_t page;
-
-    end = i | (NODE_SLOTS - 1);
-    if (end > last)
-      end = last;
-    rcu_enter ();
-    page = tree_find (t, i, &span);
-    if (page >= PAGE_FIRST) {
-      struct node *leaf = node_at (t->arena, page);
-      uint64_t j;
-
-      for (j = i; j <= end; j++) {
-        page = slot_load (leaf, slot_index (j, 1));
-        n -= page >= PAGE_FIRST && tree_owns (t, page);
-      }
-    }
-    rcu_exit ();
-  }
-  return n;
-}
-
-/* ---------------------------------------------------------- operations */
-
-/* How often to ask again while others may have charged more than they need. */
-#define CHARGE_TRIES 16
-
-/* The charge is added before owned is read: of two who charge at once the
- * later one sees the other's charge, or if that was given back, by acquire and
- * release of charged, what it was spent on.
- */
-int
-tree_op_charge (struct tree_op *op, struct tree *t, uint64_t n)
-{
-  int64_t want = (int64_t) n - op->charge, all;
-  uint64_t quota = atomic_load_explicit (&t->quota, memory_order_relaxed);
-  unsigned tries;
-
-  if (__builtin_expect (quota == TREE_NO_QUOTA, true) || want <= 0 ||
-      op->unlimited)
-    return 0;
-  for (tries = 0; tries < CHARGE_TRIES; tries++) {
-    all = atomic_fetch_add_explicit (&t->charged, want,
-                                     memory_order_acq_rel) + want;
-    if (tree_owned (t) + (uint64_t) all <= quota >> PAGE_SHIFT) {
-      op->charged = t;
-      op->charge += want;
-      return 0;
-    }
-    atomic_fetch_sub_explicit (&t->charged, want, memory_order_release);
-    if (all == want + op->charge)
-      break;                    /* nobody else's */
-    sched_yield ();
-  }
-  errno = EDQUOT;
-  return -1;
-}
-
-void
-tree_op_charge_spent (struct tree_op *op, unsigned n)
-{
-  int64_t spent = n < op->charge ? n : op->charge;
-
-  if (spent) {
-    atomic_fetch_sub_explicit (&op->charged->charged, spent,
-                               memory_order_release);
-    op->charge -= spent;
-  }
-}
-
-int
-tree_op_reserve (struct tree_op *op, uint64_t n)
-{
-  if (n > op->credit) {
-    if (arena_reserve (op->arena, n - op->credit, op->overdraft) == -1)
-      return -1;
-    op->credit = n;
-  }
-  return 0;
-}
-
-int
-tree_op_alloc (struct tree_op *op, unsigned n, bool zeroed, page_t *pages)
-{
-  unsigned got;
-
-  if (tree_op_reserve (op, n) == -1)
-    return -1;
-  got = arena_alloc (op->arena, n, zeroed, pages);
-  op->credit -= got;
-  if (got < n) {
-    while (got > 0)
-      tree_op_unalloc (op, pages[--got]);
-    errno = ENOSPC;
-    return -1;
-  }
-  return 0;
-}
-
-void
-tree_op_unalloc (struct tree_op *op, page_t page)
-{
-  arena_free_unlinked (op->arena, page);
-  op->credit++;
-}
-
-void
-tree_op_room (struct tree_op *op, unsigned n)
-{
-  if (op->retired.n + n > RETIRE_MAX)
-    arena_retire (op->arena, &op->retired);
-}
-
-void
-tree_op_end (struct tree_op *op)
-{
-  assert (op->removed.n == 0);
-  arena_unreserve (op->arena, op->credit);
-  op->credit = 0;
-  if (op->charge)
-    tree_op_charge_spent (op, op->charge);
-  arena_retire (op->arena, &op->retired);
+  return page == PAGE_HOLE;
 }
 
 /* ------------------------------------------------------- under the lock */
 
-/* Copy a shared node into a page of our own.  Each child gets a reference more
- * before the old node can be given up.
+/* Copy a shared node into a page of our own.  Each child gets one more
+ * reference before the old node can be given up.
  */
 static void
 copy_node (struct arena *a, page_t from, page_t to)
@@ -399,15 +176,15 @@ copy_node (struct arena *a, page_t from, page_t to)
     else
       arena_ref_add (a, child);
   }
-  atomic_store_explicit (&a->birth[to],
-                         atomic_load_explicit (&a->birth[from],
+  atomic_store_explicit (&a->owner_generation[to],
+                         atomic_load_explicit (&a->owner_generation[from],
                                                memory_order_relaxed),
                          memory_order_relaxed);
   STRESS_POINT ();
 }
 
-/* Make what a slot (or the root) refers to an exclusive node, where the way to
- * that slot is exclusive.  The caller stores *ref back if it has changed.
+/* Make the node that a slot, or the root, refers to exclusive; the path to that
+ * slot is exclusive already.  The caller stores *ref if it has changed.
  */
 static int
 own_node (struct tree *t, struct tree_op *op, page_t *ref, unsigned level)
@@ -423,15 +200,15 @@ own_node (struct tree *t, struct tree_op *op, page_t *ref, unsigned level)
     if (old == PAGE_ZERO)
       for (i = 0; i < NODE_SLOTS; i++)
         atomic_init (&node_at (a, new)->slot[i], PAGE_ZERO);
-    atomic_store_explicit (&a->birth[new], 0, memory_order_relaxed);
+    atomic_store_explicit (&a->owner_generation[new], 0, memory_order_relaxed);
     *ref = new;
     return 0;
   }
 
   if (arena_refs (a, old) == 1)
     return 0;
-  /* What is retired here may still be linked until the caller stores *ref, so
-   * it must not be handed over before: the caller has made the room.
+  /* The node that is retired here may still be linked until the caller stores
+   * *ref, so it must not be handed over before: the caller has made room.
    */
   assert (op->retired.n + 2 <= RETIRE_MAX);
   if (arena_ref_add (a, old) == 1) {    /* the pin, T5 */
@@ -484,7 +261,7 @@ tree_close_locked (struct tree *t)
   rcu_grace_period ();
 }
 
-/* Release: a writer who sees the gate open again also sees the counts that
+/* Release: a writer that sees the gate open again also sees the counts that
  * were raised while it was closed.
  */
 void
@@ -520,9 +297,9 @@ count_data (const struct tree *t, page_t page, unsigned level,
   }
 }
 
-/* Count what was removed, and retire it.  This is done with the lock still
- * held, so that a clone never copies a count that is off, but where possible
- * with the gate open again.
+/* Count the pages that were removed, and retire them.  This is done with the
+ * lock still held, so that a clone never copies a wrong count, but where
+ * possible with the gate open again.
  */
 static void
 settle_removed (struct tree *t, struct tree_op *op) REQUIRES (t->lock)
@@ -537,8 +314,8 @@ settle_removed (struct tree *t, struct tree_op *op) REQUIRES (t->lock)
   arena_retire (op->arena, &op->removed);
 }
 
-/* Set pages first to last, counted from the start of what *ref refers to, a
- * subtree of so many levels.  The gate is closed.
+/* Set pages first to last, counted from the start of the subtree of *ref, which
+ * has this many levels.  The gate is closed.
  */
 static int
 fill_below (struct tree *t, struct tree_op *op, page_t *ref, unsigned level,
@@ -561,7 +338,7 @@ fill_below (struct tree *t, struct tree_op *op, page_t *ref, unsigned level,
   }
 
   span = slot_span (level);
-  if (*ref >= PAGE_FIRST) {     /* do not copy a node to change nothing */
+  if (*ref >= PAGE_FIRST) {     /* do not copy a node without a change */
     node = node_at (op->arena, *ref);
     for (i = first / span; i <= last / span; i++)
       if (slot_load (node, i) != fill)
@@ -602,7 +379,7 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
   if (first > last)
     return 0;
 
-  /* Two paths at the most are copied, to the first and to the last page. */
+  /* At most two paths are copied, to the first and to the last page. */
   tree_op_room (op, 2 * 2 * TREE_MAX_HEIGHT);
   if (!was_closed)
     tree_close_locked (t);
@@ -610,7 +387,7 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
   r = fill_below (t, op, &page, height, first, last, fill);
   if (page != root_page (root_load (t)))
     root_store (t, page, height);
-  if (page < PAGE_FIRST) {      /* all is gone: no need to look what it was */
+  if (page < PAGE_FIRST) {      /* everything is gone: no need to count */
     for (i = 0; i < TREE_COUNTERS; i++) {
       atomic_store_explicit (&t->count[i].mapped, 0, memory_order_relaxed);
       atomic_store_explicit (&t->count[i].owned, 0, memory_order_release);
@@ -623,7 +400,7 @@ tree_fill_locked (struct tree *t, struct tree_op *op, uint64_t first,
   return r;
 }
 
-/* Is there nothing in a node, but perhaps in one slot? */
+/* Whether a node is empty, except perhaps for one slot. */
 static bool
 node_is_empty (struct node *node, unsigned except)
 {
@@ -635,12 +412,12 @@ node_is_empty (struct node *node, unsigned except)
   return true;
 }
 
-void
+unsigned
 tree_prune_locked (struct tree *t, struct tree_op *op, uint64_t index)
 {
   struct node *path[TREE_MAX_HEIGHT + 1];
   uint64_t root, first;
-  unsigned level, height;
+  unsigned level, height, n = 0;
   page_t page;
 
   tree_close_locked (t);
@@ -661,8 +438,10 @@ tree_prune_locked (struct tree *t, struct tree_op *op, uint64_t index)
       break;
   first = index & ~(height_span (level) - 1);
   tree_fill_locked (t, op, first, first + height_span (level) - 1, PAGE_HOLE);
+  n = level;
  out:
   tree_open_locked (t);
+  return n;
 }
 
 int
@@ -672,7 +451,7 @@ tree_set_height_locked (struct tree *t, struct tree_op *op, uint64_t pages)
   unsigned height = root_height (root_load (t));
   page_t page = root_page (root_load (t)), new;
 
-  /* Writers in flight do not mind: what they found stays where it is. */
+  /* Writers in flight are not affected: what they found stays in place. */
   for (; height < want; height++) {
     if (page != PAGE_HOLE) {
       if (tree_op_alloc (op, 1, true, &new) == -1)
@@ -687,8 +466,8 @@ tree_set_height_locked (struct tree *t, struct tree_op *op, uint64_t pages)
     assert (root_load (t) & ROOT_CLOSED);
     new = page;
     if (page >= PAGE_FIRST) {
-      /* The old root keeps its reference to the child, since readers may be
-       * there; both go after the grace period.
+      /* The old root keeps its reference to the child, because readers may be
+       * in it; both are freed after the grace period.
        */
       tree_op_room (op, 1);
       new = slot_load (node_at (t->arena, page), 0);
@@ -704,19 +483,25 @@ tree_set_height_locked (struct tree *t, struct tree_op *op, uint64_t pages)
 
 /* ------------------------------------------------------------- sharing */
 
-/* The reference closes the path: from here on each writer finds the root
- * shared and queues for the lock.  Those who found it exclusive before are
- * waited for, and what they store belongs to the shared content.  If it was
- * shared before there is none: since it became so (T4) nobody has found it
- * exclusive.  The count is read in the same step that raises it; a look before
- * could be out of date.
+/* The reference closes the path: from here on, each writer finds the root
+ * shared, and queues for the lock.  Writers that found it exclusive before are
+ * waited for, and what they store belongs to the shared content.  If the root
+ * was shared before, there are none: since it became shared (T4), no writer has
+ * found it exclusive.  The count is read in the same step that raises it,
+ * because an earlier value could be out of date.
  */
+bool
+tree_share_begin_locked (struct tree *t, uint64_t *root)
+{
+  *root = root_load (t);
+  return root_page (*root) >= PAGE_FIRST &&
+    arena_ref_add (t->arena, root_page (*root)) == 1;
+}
+
 void
 tree_share_locked (struct tree *t, uint64_t *root, int64_t *mapped)
 {
-  *root = root_load (t);
-  if (root_page (*root) >= PAGE_FIRST &&
-      arena_ref_add (t->arena, root_page (*root)) == 1)
+  if (tree_share_begin_locked (t, root))
     rcu_grace_period ();
   *mapped = tree_mapped (t);
 }
@@ -736,6 +521,7 @@ void
 tree_adopt (struct tree *t, uint64_t root, int64_t mapped)
 {
   assert (root_page (root_load (t)) == PAGE_HOLE);
+  record_store_root (t->record, root);
   atomic_store_explicit (&t->root, root, memory_order_release);
   atomic_store_explicit (&t->count[0].mapped, mapped, memory_order_relaxed);
 }
@@ -824,9 +610,10 @@ tree_check (const struct tree *t,
              "but %" PRIu64 " are counted\n", owned, tree_owned (t));
     abort ();
   }
-  if (atomic_load (&t->charged) != 0) {
-    fprintf (stderr, "tree: a charge of %" PRId64 " pages was left\n",
-             atomic_load (&t->charged));
+  if (atomic_load (&t->quota_reserved) != 0) {
+    fprintf (stderr, "tree: a quota reservation of %" PRId64 " pages was "
+             "left\n",
+             atomic_load (&t->quota_reserved));
     abort ();
   }
 }
