@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A disk: bytes on top of the tree.  disk.h has the contract.
  *
- * How a write goes
+ * How a write works
  *
- * It is cut into sections, of one leaf and at most DISK_SECTION_PAGES each.
- * For each one the writer enters a reader section, checks the size, goes down
- * the tree and stores into the pages that are exclusive (write_mapped).  Where
- * he meets holes he leaves the section, fills fresh pages with the data, and
- * comes back to link them with one compare and swap each (write_holes).  What
- * needs new nodes or un-sharing is done by write_locked under the tree's lock,
- * to the end of the section, so that no storm of clones can starve a writer.
+ * It is cut into sections, each in one leaf and of at most DISK_SECTION_PAGES.
+ * For each section, the writer enters a reader section, checks the size,
+ * descends the tree and stores into the pages that are exclusive
+ * (write_mapped).  At holes, it leaves the reader section, fills new pages with
+ * the data, and comes back to link each with one compare and swap
+ * (write_holes).  What needs new nodes or un-sharing is done under the tree's
+ * lock, to the end of the section (write_locked), so that no number of clones
+ * can starve a writer.
  */
 
 #include <config.h>
@@ -18,88 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arena.h"
-#include "copy.h"
-#include "disk.h"
-#include "mutex.h"
-#include "node.h"
-#include "radix.h"
-#include "rcu.h"
+#include "ramdisk/copy.h"
+#include "ramdisk/disk-parts.h"
+#include "ramdisk/disk.h"
 
-static const char zero_page[PAGE_BYTES];
-
-static inline uint64_t
-min (uint64_t a, uint64_t b)
-{
-  return a < b ? a : b;
-}
-
-/* What a leaf has for a page of the disk. */
-static inline page_t
-leaf_load (struct node *leaf, uint64_t index)
-{
-  return slot_load (leaf, slot_index (index, 1));
-}
-
-/* Link a page, or unlink one, in a leaf that is exclusive.  Release: the
- * page's content goes before it (T1).
- */
-static inline bool
-leaf_swap (struct node *leaf, uint64_t index, page_t old, page_t new)
-{
-  return atomic_compare_exchange_strong_explicit (
-    &leaf->slot[slot_index (index, 1)], &old, new,
-    memory_order_acq_rel, memory_order_acquire);
-}
-
-/* How much of a request belongs to the section that begins at offset. */
-static size_t
-section_len (uint64_t offset, uint64_t count)
-{
-  const uint64_t bytes = DISK_SECTION_PAGES * PAGE_BYTES;
-
-  static_assert (NODE_SLOTS % DISK_SECTION_PAGES == 0,
-                 "a section does not cross a leaf");
-  return min (count, bytes - offset % bytes);
-}
-
-/* How much of it lies in the page of offset. */
-static size_t
-page_len (uint64_t offset, uint64_t count)
-{
-  return min (count, PAGE_BYTES - offset % PAGE_BYTES);
-}
-
-/* Is offset to offset+count inside the disk as it is now?  A change of the
- * size is seen by each reader section that begins after it.
- */
-static inline bool
-in_range (const struct disk *d, uint64_t count, uint64_t offset)
-{
-  uint64_t size = disk_size (d);
-
-  return offset <= size && count <= size - offset;
-}
-
-static inline int
-begin (struct disk *d, uint64_t count, uint64_t offset, bool write)
-{
-  if (rcu_prepare () == -1)
-    return -1;
-  if (write && disk_is_readonly (d)) {
-    errno = EROFS;
-    return -1;
-  }
-  if (d->sector_size > 1 && (offset | count) & (d->sector_size - 1)) {
-    errno = EINVAL;
-    return -1;
-  }
-  if (!in_range (d, count, offset)) {
-    errno = write ? ENOSPC : EINVAL;
-    return -1;
-  }
-  return 0;
-}
+const char disk_zero_page[PAGE_BYTES];
 
 /* ---------------------------------------------------------- life cycle */
 
@@ -109,10 +33,26 @@ size_is_valid (uint64_t size, uint32_t sector_size)
   return size <= DISK_MAX_SIZE && (size & (sector_size - 1)) == 0;
 }
 
-static uint64_t
-size_in_pages (uint64_t size)
+static bool
+sector_size_is_valid (uint32_t sector_size)
 {
-  return (size + PAGE_BYTES - 1) >> PAGE_SHIFT;
+  return sector_size == 1 ||
+    (sector_size >= DISK_MIN_SECTOR && sector_size <= DISK_MAX_SECTOR &&
+     (sector_size & (sector_size - 1)) == 0);
+}
+
+static void
+init (struct disk *d, struct arena *arena, uint64_t size, uint32_t sector_size)
+{
+  tree_init (&d->tree, arena, size_in_pages (size));
+  atomic_init (&d->size, size);
+  d->sector_size = sector_size;
+  atomic_init (&d->readonly, false);
+  atomic_init (&d->written, false);
+  d->detect_same = true;
+  d->zeros = PAGE_HOLE;
+  d->origin = NULL;
+  atomic_init (&d->origin_end, 0);
 }
 
 struct disk *
@@ -122,9 +62,7 @@ disk_new (struct arena *arena, uint64_t size, uint32_t sector_size)
 
   if (sector_size == 0)
     sector_size = 1;
-  if ((sector_size != 1 && (sector_size < DISK_MIN_SECTOR ||
-                            sector_size > DISK_MAX_SECTOR ||
-                            sector_size & (sector_size - 1))) ||
+  if (!sector_size_is_valid (sector_size) ||
       !size_is_valid (size, sector_size)) {
     errno = EINVAL;
     return NULL;
@@ -132,33 +70,94 @@ disk_new (struct arena *arena, uint64_t size, uint32_t sector_size)
   d = aligned_alloc (_Alignof (struct disk), sizeof *d);
   if (d == NULL)
     return NULL;
-  tree_init (&d->tree, arena, size_in_pages (size));
-  atomic_init (&d->size, size);
-  d->sector_size = sector_size;
-  atomic_init (&d->readonly, false);
-  atomic_init (&d->written, false);
+  init (d, arena, size, sector_size);
+  if (record_new (arena, &d->tree.record) == -1) {
+    tree_destroy (&d->tree);
+    free (d);
+    return NULL;
+  }
+  if (d->tree.record) {
+    d->tree.record->sector_size = sector_size;
+    record_store_size (d->tree.record, size);
+    record_store_root (d->tree.record, tree_record_root (&d->tree));
+    record_store_settings (d->tree.record, false, TREE_NO_QUOTA);
+  }
   return d;
+}
+
+struct disk *
+disk_restore (struct arena *arena, struct layout_record *record,
+              uint64_t mapped)
+{
+  uint64_t size = atomic_load_explicit (&record->size, memory_order_relaxed);
+  uint64_t settings = atomic_load_explicit (&record->settings,
+                                            memory_order_relaxed);
+  struct disk *d = aligned_alloc (_Alignof (struct disk), sizeof *d);
+  uint64_t end;
+
+  if (d == NULL)
+    return NULL;
+  init (d, arena, size, record->sector_size);
+  tree_restore (&d->tree, record, mapped >> PAGE_SHIFT);
+  atomic_init (&d->readonly, (settings & LAYOUT_READONLY) != 0);
+  settings &= ~LAYOUT_READONLY;
+  atomic_init (&d->tree.quota,
+               settings == LAYOUT_NO_QUOTA ? TREE_NO_QUOTA : settings);
+  atomic_init (&d->written, true);
+  /* A shrink may have been cut short before it lowered it (O6). */
+  end = atomic_load_explicit (&record->origin_end, memory_order_relaxed);
+  if (end > size) {
+    end = size;
+    record_store_origin_end (record, end);
+  }
+  atomic_init (&d->origin_end, end);
+  return d;
+}
+
+void
+disk_set (struct disk *d, bool readonly, uint64_t quota)
+{
+  record_store_settings (d->tree.record, readonly, quota);
+  atomic_store_explicit (&d->readonly, readonly, memory_order_relaxed);
+  atomic_store_explicit (&d->tree.quota, quota, memory_order_relaxed);
+}
+
+int
+disk_set_sector_size (struct disk *d, uint32_t sector_size)
+{
+  if (!sector_size_is_valid (sector_size) ||
+      !size_is_valid (disk_size (d), sector_size)) {
+    errno = EINVAL;
+    return -1;
+  }
+  d->sector_size = sector_size;
+  if (d->tree.record)
+    d->tree.record->sector_size = sector_size;
+  return 0;
 }
 
 void
 disk_free (struct disk *d)
 {
+  struct layout_record *record;
+  bool stays;
+
   if (d == NULL)
     return;
+  record = d->tree.record;
+  /* A record that is still linked stays in the file when the process ends. */
+  stays = record_is_linked (record);
+  if (stays)
+    atomic_store_explicit (&d->tree.root, 0, memory_order_relaxed);
   tree_destroy (&d->tree);
+  record_free (d->tree.arena, record);
+  disk_leave_origin (d, stays);
   free (d);
-}
-
-static void
-mark_written (struct disk *d)
-{
-  if (!atomic_load_explicit (&d->written, memory_order_relaxed))
-    atomic_store_explicit (&d->written, true, memory_order_relaxed);
 }
 
 /* ---------------------------------------------------------------- read */
 
-/* Read a part of one leaf, neighbours in the arena with one copy. */
+/* Read from one leaf; pages that are adjacent in the arena with one copy. */
 static void
 read_leaf (struct disk *d, struct node *leaf, char *buf, size_t len,
            uint64_t offset)
@@ -195,6 +194,8 @@ disk_read (struct disk *d, void *vbuf, uint64_t count, uint64_t offset)
 
   if (begin (d, count, offset, false) == -1)
     return -1;
+  if (__builtin_expect (d->origin != NULL, false))
+    return disk_read_over (d, buf, count, offset);
 
   while (count > 0) {
     size_t len = section_len (offset, count);
@@ -226,17 +227,16 @@ disk_read (struct disk *d, void *vbuf, uint64_t count, uint64_t offset)
 
 /* --------------------------------------------------------------- write */
 
-/* What ended write_mapped before the end of the section. */
+/* Why write_mapped ended before the end of the section. */
 enum stop {
-  STOP_END,                     /* nothing did */
-  STOP_HOLES,                   /* a hole, or several */
+  STOP_END,                     /* it did not */
+  STOP_HOLES,                   /* one or more holes */
   STOP_LOCK,                    /* something that needs the lock */
-  STOP_SIZE,                    /* the disk has been made smaller */
+  STOP_SIZE,                    /* the disk was shrunk */
 };
 
-/* Store into exclusive pages, as far as there are any.  Returns how many bytes
- * were stored; in *holes how many pages that are not mapped follow.
- * In a reader section.
+/* Store into exclusive pages, as long as there are any.  Returns how many bytes
+ * were stored; *holes: how many unmapped pages follow.  In a reader section.
  */
 static size_t
 write_mapped (struct disk *d, const char *buf, size_t len, uint64_t offset,
@@ -291,7 +291,7 @@ write_mapped (struct disk *d, const char *buf, size_t len, uint64_t offset,
   return done;
 }
 
-/* Fill fresh pages of our own with data, zeros around it. */
+/* Fill new pages of our own with data, and zeros around it. */
 static void
 fill_pages (struct arena *a, const page_t *pages, unsigned n, const char *buf,
             size_t len, uint64_t offset)
@@ -316,8 +316,8 @@ fill_pages (struct arena *a, const page_t *pages, unsigned n, const char *buf,
   }
 }
 
-/* Write to so many holes that write_mapped has met.  Returns how many bytes
- * were stored, perhaps 0 if others came first, or -1 with errno ENOSPC.
+/* Write to the holes that write_mapped has found.  Returns how many bytes were
+ * stored, which is 0 if others were first; or -1 with errno ENOSPC or EDQUOT.
  */
 static ssize_t
 write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
@@ -331,7 +331,7 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
 
   assert (holes <= DISK_SECTION_PAGES);
   len = min (len, holes * PAGE_BYTES - offset % PAGE_BYTES);
-  if (tree_op_charge (op, &d->tree, holes) == -1 ||
+  if (tree_op_reserve_quota (op, &d->tree, holes) == -1 ||
       tree_op_alloc (op, holes, false, pages) == -1)
     return -1;
   fill_pages (a, pages, holes, buf, len, offset);
@@ -349,14 +349,14 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
       STRESS_POINT ();
       if (old >= PAGE_FIRST)
         break;
-      tree_give_birth (&d->tree, pages[i]);
+      tree_set_owner_generation (&d->tree, pages[i]);
       if (!leaf_swap (leaf, index + i, old, pages[i]))
         break;
     }
     if (i > 0 && pages[i - 1] - pages[0] == i - 1)
       tree_note_run (&d->tree, page, slot_index (index, 1), pages[0], i);
     tree_count (&d->tree, i, i);
-    tree_op_charge_spent (op, i);
+    tree_op_quota_spent (op, i);
   }
   rcu_exit ();
 
@@ -366,7 +366,72 @@ write_holes (struct tree_op *op, struct disk *d, const char *buf, size_t len,
   return done;
 }
 
-/* Store to one page, whatever its state, in a leaf that is exclusive. */
+/* Does a page already hold what is written to it?  In a reader section. */
+static bool
+page_is_same (const struct arena *a, page_t page, const char *buf, size_t len,
+              uint64_t offset)
+{
+  return copy_is_same ((char *) arena_addr (a, page) + offset % PAGE_BYTES,
+                       buf, len);
+}
+
+/* How many bytes from offset on are written over themselves in shared pages,
+ * which then stay shared; all before the end of a section.  A page counts as
+ * shared if its path is.
+ *
+ * Nobody stores to a shared page (T3), so the bytes that were compared are
+ * those that any reader sees at that time.  If the page ceases to be shared
+ * meanwhile, another request to this disk may store to it.  That request
+ * overlaps this one, and may as well come after it (D2).
+ */
+static size_t
+same_section (struct disk *d, const char *buf, size_t len, uint64_t offset)
+{
+  struct arena *a = d->tree.arena;
+  uint64_t span;
+  bool shared;
+  size_t done = 0;
+  page_t page;
+
+  rcu_enter ();
+  if (in_range (d, len, offset)) {
+    page = tree_find_sharing (&d->tree, offset >> PAGE_SHIFT, &span, &shared);
+    if (page >= PAGE_FIRST) {
+      struct node *leaf = node_at (a, page);
+
+      while (done < len) {
+        size_t n = page_len (offset + done, len - done);
+
+        page = leaf_load (leaf, (offset + done) >> PAGE_SHIFT);
+        if (page < PAGE_FIRST || (!shared && arena_refs (a, page) == 1) ||
+            !page_is_same (a, page, buf + done, n, offset + done))
+          break;
+        done += n;
+      }
+    }
+  }
+  rcu_exit ();
+  return done;
+}
+
+/* The same for a whole request. */
+static uint64_t
+same_bytes (struct disk *d, const char *buf, uint64_t count, uint64_t offset)
+{
+  uint64_t done = 0;
+
+  while (done < count) {
+    size_t len = section_len (offset + done, count - done);
+    size_t n = same_section (d, buf + done, len, offset + done);
+
+    done += n;
+    if (n < len)
+      break;
+  }
+  return done;
+}
+
+/* Store to one page in any state, in a leaf that is exclusive. */
 static int
 write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
                    const char *buf, size_t len, uint64_t offset)
@@ -376,7 +441,7 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
   uint64_t index = offset >> PAGE_SHIFT;
   size_t off = offset % PAGE_BYTES;
   page_t spare = PAGE_HOLE, old;
-  bool linked = false, charged = false, owned;
+  bool linked = false, reserved = false, owned;
 
   while (!linked) {
     tree_op_room (op, 2);
@@ -389,12 +454,19 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
         tree_op_unalloc (op, spare);
       return 0;
     }
-    owned = old >= PAGE_FIRST && tree_owns (&d->tree, old);
-    if (spare == PAGE_HOLE || (!owned && !charged)) {
+    if (old >= PAGE_FIRST && d->detect_same &&
+        page_is_same (a, old, buf, len, offset)) {
       rcu_exit ();
-      if (!owned && tree_op_charge (op, &d->tree, 1) == -1)
+      if (spare)
+        tree_op_unalloc (op, spare);
+      return 0;
+    }
+    owned = old >= PAGE_FIRST && tree_owns (&d->tree, old);
+    if (spare == PAGE_HOLE || (!owned && !reserved)) {
+      rcu_exit ();
+      if (!owned && tree_op_reserve_quota (op, &d->tree, 1) == -1)
         goto error;
-      charged |= !owned;
+      reserved |= !owned;
       if (spare == PAGE_HOLE && tree_op_alloc (op, 1, false, &spare) == -1)
         goto error;
       continue;
@@ -402,7 +474,7 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
     if (old < PAGE_FIRST)
       fill_pages (a, &spare, 1, buf, len, offset);
     else {
-      /* While a part of the old page is still needed nobody may store to it:
+      /* While a part of the old page is still needed, nobody may store to it:
        * the pin (T5).
        */
       if (len < PAGE_BYTES) {
@@ -417,14 +489,14 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
       memcpy ((char *) arena_addr (a, spare) + off, buf, len);
     }
     STRESS_POINT ();
-    tree_give_birth (&d->tree, spare);
+    tree_set_owner_generation (&d->tree, spare);
     linked = leaf_swap (leaf, index, old, spare);
     if (linked) {
       if (old >= PAGE_FIRST)
         retire (&op->retired, old, 0);
       tree_count (&d->tree, old < PAGE_FIRST, !owned);
       if (!owned)
-        tree_op_charge_spent (op, 1);
+        tree_op_quota_spent (op, 1);
     }
     rcu_exit ();
   }
@@ -485,8 +557,14 @@ write_section (struct tree_op *op, struct disk *d, const char *buf, size_t len,
     buf += n;
     len -= n;
     offset += n;
-    if (stop == STOP_LOCK)
-      return write_locked (op, d, buf, len, offset);
+    if (stop == STOP_LOCK) {
+      n = d->detect_same ? same_section (d, buf, len, offset) : 0;
+      if (n == 0)
+        return write_locked (op, d, buf, len, offset);
+      buf += n;
+      len -= n;
+      offset += n;
+    }
     if (stop == STOP_HOLES) {
       n = write_holes (op, d, buf, len, offset, holes);
       if (n == -1)
@@ -499,20 +577,34 @@ write_section (struct tree_op *op, struct disk *d, const char *buf, size_t len,
   return 0;
 }
 
-static int
-write_bytes (struct tree_op *op, struct disk *d, const char *buf,
-             uint64_t count, uint64_t offset)
+int
+disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
+                  uint64_t count, uint64_t offset)
 {
   uint64_t first = offset >> PAGE_SHIFT;
   uint64_t last = (offset + count - 1) >> PAGE_SHIFT;
+  uint64_t owed = 0, cost = 0, same;
 
-  if (disk_quota (d) != TREE_NO_QUOTA &&
-      tree_op_charge (op, &d->tree,
-                      tree_not_owned (&d->tree, first, last)) == -1)
+  if (d->origin && disk_own_edges (op, d, count, offset) == -1)
     return -1;
+  if (disk_quota (d) != TREE_NO_QUOTA)
+    owed = tree_not_owned (&d->tree, first, last);
   /* For D4.  One page alone cannot be done by halves. */
-  if (last > first && tree_op_reserve (op, tree_cost (&d->tree, first,
-                                                      last)) == -1)
+  if (last > first)
+    cost = tree_cost (&d->tree, first, last);
+  /* What changes nothing needs neither quota nor memory. */
+  if ((owed || cost) && d->detect_same &&
+      (same = same_bytes (d, buf, count, offset)) > 0) {
+    if (same == count)
+      return 0;
+    buf += same;
+    count -= same;
+    offset += same;
+    return disk_write_bytes (op, d, buf, count, offset);
+  }
+  if (owed && tree_op_reserve_quota (op, &d->tree, owed) == -1)
+    return -1;
+  if (cost && tree_op_reserve (op, cost) == -1)
     return -1;
   while (count > 0) {
     size_t len = section_len (offset, count);
@@ -530,346 +622,22 @@ int
 disk_write (struct disk *d, const void *buf, uint64_t count, uint64_t offset)
 {
   struct tree_op op;
-  int r;
+  int r = change_begin (d, &op, count, offset, false);
 
-  if (begin (d, count, offset, true) == -1)
-    return -1;
-  if (count == 0)
-    return 0;
-  tree_op_begin (&op, d->tree.arena, false);
-  r = write_bytes (&op, d, buf, count, offset);
-  tree_op_end (&op);
-  if (r == 0)
-    mark_written (d);
-  return r;
-}
-
-/* ------------------------------------------------------- zero and trim */
-
-/* The whole pages of a zero or trim request, and what they become. */
-struct fill {
-  uint64_t first, stop;         /* pages, stop not included */
-  uint64_t end;                 /* first byte after the request */
-  page_t with;                  /* PAGE_HOLE or PAGE_ZERO */
-  bool emptied;                 /* the leaf is now, and might go */
-};
-
-static void
-fill_init (struct fill *f, uint64_t count, uint64_t offset, page_t with)
-{
-  f->first = (offset + PAGE_BYTES - 1) >> PAGE_SHIFT;
-  f->stop = (offset + count) >> PAGE_SHIFT;
-  f->end = offset + count;
-  f->with = with;
-  f->emptied = false;
-}
-
-/* How many leaves does the rest of the range cover as a whole? */
-static int64_t
-whole_leaves (const struct fill *f)
-{
-  return (int64_t) (f->stop / NODE_SLOTS) -
-    (int64_t) ((f->first + NODE_SLOTS - 1) / NODE_SLOTS);
-}
-
-/* Is there nothing in a leaf?  Begins to look where something is likeliest,
- * after what was just trimmed.
- */
-static bool
-leaf_is_empty (struct node *leaf, uint64_t from)
-{
-  uint64_t i;
-
-  for (i = 0; i < NODE_SLOTS; i++)
-    if (leaf_load (leaf, from + i) != PAGE_HOLE)
-      return false;
-  return true;
-}
-
-/* Go on without the lock.  Returns how many pages are as they should be; 0 if
- * the lock is needed, or better because whole subtrees can go at once.
- * In a reader section.
- */
-static uint64_t
-fill_fast (struct tree_op *op, struct disk *d, struct fill *f)
-{
-  uint64_t want = f->stop - f->first, span, i;
-  page_t page = tree_find (&d->tree, f->first, &span), old;
-  struct node *leaf;
-
-  if (page == f->with)
-    return min (want, span);
-  if (whole_leaves (f) >= 2)
-    return 0;
-  page = tree_find_exclusive (&d->tree, f->first, &span);
-  if (page == WRITER_MUST_LOCK || page < PAGE_FIRST)
-    return 0;
-  STRESS_POINT ();
-  leaf = node_at (d->tree.arena, page);
-  want = min (min (want, span), DISK_SECTION_PAGES);
-  for (i = 0; i < want; i++) {
-    do
-      old = leaf_load (leaf, f->first + i);
-    while (old != f->with && !leaf_swap (leaf, f->first + i, old, f->with));
-    if (old >= PAGE_FIRST) {
-      retire (&op->retired, old, 0);
-      tree_count (&d->tree, -1, -(int64_t) tree_owns (&d->tree, old));
-    }
-  }
-  f->emptied = f->with == PAGE_HOLE && leaf_is_empty (leaf, f->first + want);
-  return want;
-}
-
-/* Do the rest under the lock.  If the request reaches the end of the disk, the
- * last page counts as whole, and *tail says that it was done: only here can
- * the end not move.
- */
-static int
-fill_locked (struct tree_op *op, struct disk *d, const struct fill *f,
-             bool *tail)
-{
-  uint64_t stop = f->stop;
-  int r = -1;
-
-  tree_lock (&d->tree);
-  if (f->end > disk_size (d))
-    errno = ENOSPC;
-  else {
-    *tail = f->end == disk_size (d);
-    if (*tail)
-      stop = f->with == PAGE_HOLE ? UINT64_MAX : size_in_pages (f->end);
-    r = f->first < stop
-      ? tree_fill_locked (&d->tree, op, f->first, stop - 1, f->with) : 0;
-  }
-  tree_unlock (&d->tree);
-  return r;
-}
-
-static int
-fill_range (struct tree_op *op, struct disk *d, struct fill *f, bool *tail)
-{
-  *tail = false;
-  if (f->first == 0 && f->end == disk_size (d))
-    return fill_locked (op, d, f, tail);        /* the nodes go too */
-  while (f->first < f->stop) {
-    uint64_t n = 0;
-    bool in;
-
-    tree_op_room (op, DISK_SECTION_PAGES);
-    rcu_enter ();
-    in = in_range (d, 0, f->end);
-    if (in)
-      n = fill_fast (op, d, f);
-    rcu_exit ();
-    if (!in) {
-      errno = ENOSPC;
-      return -1;
-    }
-    if (n == 0)
-      return fill_locked (op, d, f, tail);
-    if (f->emptied) {
-      tree_lock (&d->tree);
-      tree_prune_locked (&d->tree, op, f->first);
-      tree_unlock (&d->tree);
-      f->emptied = false;
-    }
-    f->first += n;
-  }
-  if (f->end % PAGE_BYTES && f->end == disk_size (d))
-    return fill_locked (op, d, f, tail);
-  return 0;
-}
-
-/* Turn a hole into an allocated zero, if it is still one. */
-static int
-allocate_zero (struct tree_op *op, struct disk *d, uint64_t offset)
-{
-  struct node *leaf;
-
-  tree_lock (&d->tree);
-  /* Past the end there is nothing to allocate. */
-  if (in_range (d, 1, offset)) {
-    leaf = tree_leaf_locked (&d->tree, op, offset >> PAGE_SHIFT);
-    if (leaf == NULL) {
-      tree_unlock (&d->tree);
-      return -1;
-    }
-    leaf_swap (leaf, offset >> PAGE_SHIFT, PAGE_HOLE, PAGE_ZERO);
-  }
-  tree_unlock (&d->tree);
-  return 0;
-}
-
-/* Zero a part of a page. */
-static int
-zero_part (struct tree_op *op, struct disk *d, size_t len, uint64_t offset,
-           page_t with)
-{
-  uint64_t span;
-  page_t page;
-
-  if (len == 0)
-    return 0;
-  rcu_enter ();
-  page = tree_find (&d->tree, offset >> PAGE_SHIFT, &span);
-  if (page >= PAGE_FIRST)
-    page = leaf_load (node_at (d->tree.arena, page), offset >> PAGE_SHIFT);
-  rcu_exit ();
-  if (page >= PAGE_FIRST)
-    return write_bytes (op, d, zero_page, len, offset);
-  if (page == PAGE_HOLE && with == PAGE_ZERO)
-    return allocate_zero (op, d, offset);
-  return 0;
-}
-
-/* What a request to zero or trim costs at its two ends, the most it can. */
-static uint64_t
-fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with)
-{
-  uint64_t end = offset + count;
-  uint64_t first = offset >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
-
-  return tree_fill_cost (&d->tree, first, with, offset % PAGE_BYTES) +
-    (first < last
-     ? tree_fill_cost (&d->tree, last, with, end % PAGE_BYTES) : 0);
-}
-
-static int
-zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
-            uint64_t offset, page_t with)
-{
-  size_t head = min (-offset % PAGE_BYTES, count);
-  size_t tail = (offset + count) % PAGE_BYTES;
-  struct fill f;
-  bool tail_done;
-
-  /* For D4. */
-  if (tree_op_reserve (op, fill_cost (d, count, offset, with)) == -1)
-    return -1;
-  if (zero_part (op, d, head, offset, with) == -1)
-    return -1;
-  if (head == count)
-    return 0;
-  fill_init (&f, count, offset, with);
-  if (fill_range (op, d, &f, &tail_done) == -1)
-    return -1;
-  return tail_done ? 0 : zero_part (op, d, tail, f.end - tail, with);
-}
-
-int
-disk_zero (struct disk *d, uint64_t count, uint64_t offset, bool hole)
-{
-  struct tree_op op;
-  int r;
-
-  if (begin (d, count, offset, true) == -1)
-    return -1;
-  if (count == 0)
-    return 0;
-  tree_op_begin (&op, d->tree.arena, true);
-  r = zero_bytes (&op, d, count, offset, hole ? PAGE_HOLE : PAGE_ZERO);
-  tree_op_end (&op);
-  if (r == 0)
-    mark_written (d);
-  return r;
-}
-
-int
-disk_trim (struct disk *d, uint64_t count, uint64_t offset)
-{
-  struct tree_op op;
-  struct fill f;
-  bool tail_done;
-  int r;
-
-  if (begin (d, count, offset, true) == -1)
-    return -1;
-  if (count == 0)
-    return 0;
-  tree_op_begin (&op, d->tree.arena, true);
-  fill_init (&f, count, offset, PAGE_HOLE);
-  r = tree_op_reserve (&op, fill_cost (d, count, offset, PAGE_HOLE));
-  if (r == -1)
-    r = 0;      /* what takes memory frees none: it is shared.  A hint, only */
-  else
-    r = fill_range (&op, d, &f, &tail_done);
-  tree_op_end (&op);
-  return r;
-}
-
-/* -------------------------------------------------------- detect zeroes */
-
-static bool
-is_zero_page (const char *buf)
-{
-  return memcmp (buf, zero_page, PAGE_BYTES) == 0;
-}
-
-/* How much of a request, from its start, is pages of zeros (*zero), or not. */
-static uint64_t
-zero_run (const char *buf, uint64_t count, uint64_t offset, bool *zero)
-{
-  uint64_t n = 0;
-
-  do {
-    uint64_t part = page_len (offset + n, count - n);
-    bool is_zero = part == PAGE_BYTES && is_zero_page (buf + n);
-
-    if (n == 0)
-      *zero = is_zero;
-    else if (is_zero != *zero)
-      break;
-    n += part;
-  } while (n < count);
-  return n;
-}
-
-int
-disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
-                   uint64_t offset)
-{
-  const char *buf = vbuf;
-  uint64_t cost = 0, charge = 0, i, n;
-  struct tree_op op;
-  bool zero;
-  int r;
-
-  if (begin (d, count, offset, true) == -1)
-    return -1;
-  if (count == 0)
-    return 0;
-  tree_op_begin (&op, d->tree.arena, false);
-  /* For D4: the whole request, before the first change. */
-  for (i = 0; i < count; i += n) {
-    uint64_t first = (offset + i) >> PAGE_SHIFT, last;
-
-    n = zero_run (buf + i, count - i, offset + i, &zero);
-    last = (offset + i + n - 1) >> PAGE_SHIFT;
-    if (zero)
-      cost += fill_cost (d, n, offset + i, PAGE_HOLE);
-    else {
-      cost += tree_cost (&d->tree, first, last);
-      if (disk_quota (d) != TREE_NO_QUOTA)
-        charge += tree_not_owned (&d->tree, first, last);
-    }
-  }
-  r = tree_op_charge (&op, &d->tree, charge);
-  if (r == 0)
-    r = tree_op_reserve (&op, cost);
-  for (i = 0; i < count && r == 0; i += n) {
-    n = zero_run (buf + i, count - i, offset + i, &zero);
-    r = zero ? zero_bytes (&op, d, n, offset + i, PAGE_HOLE)
-      : write_bytes (&op, d, buf + i, n, offset + i);
-  }
-  tree_op_end (&op);
-  if (r == 0)
-    mark_written (d);
-  return r;
+  if (r != 1)
+    return r;
+  return change_end (d, &op, disk_write_bytes (&op, d, buf, count, offset));
 }
 
 /* -------------------------------------------------------------- resize */
 
-/* Zero the last page from a new end on.  With the gate closed. */
+static bool
+is_zero (const char *p, size_t len)
+{
+  return memcmp (p, disk_zero_page, len) == 0;
+}
+
+/* Zero the last page from the new end on.  The gate is closed. */
 static int
 zero_tail_locked (struct tree_op *op, struct disk *d, uint64_t size)
   REQUIRES (d->tree.lock)
@@ -885,17 +653,33 @@ zero_tail_locked (struct tree_op *op, struct disk *d, uint64_t size)
   if (page >= PAGE_FIRST)
     page = leaf_load (node_at (d->tree.arena, page), index);
   rcu_exit ();
-  if (page < PAGE_FIRST)
+  if (page < PAGE_FIRST || is_zero ((char *) arena_addr (d->tree.arena, page) +
+                                    size % PAGE_BYTES,
+                                    PAGE_BYTES - size % PAGE_BYTES))
     return 0;
   leaf = tree_leaf_locked (&d->tree, op, index);
   if (leaf == NULL)
     return -1;
-  return write_page_locked (op, d, leaf, zero_page,
+  return write_page_locked (op, d, leaf, disk_zero_page,
                             PAGE_BYTES - size % PAGE_BYTES, size);
 }
 
-/* Two paths at the most are copied: to the last page and, for what lies beyond
- * it, to the next.
+static void
+set_size (struct disk *d, uint64_t size) REQUIRES (d->tree.lock)
+{
+  record_store_size (d->tree.record, size);     /* P5 */
+  atomic_store_explicit (&d->size, size, memory_order_release);
+}
+
+static void
+set_origin_end (struct disk *d, uint64_t end) REQUIRES (d->tree.lock)
+{
+  record_store_origin_end (d->tree.record, end);
+  atomic_store_explicit (&d->origin_end, end, memory_order_release);
+}
+
+/* At most two paths are copied: to the last page and, for what lies beyond it,
+ * to the next.
  */
 #define SHRINK_COST (2 * TREE_MAX_HEIGHT + 1)
 
@@ -904,11 +688,15 @@ shrink_locked (struct tree_op *op, struct disk *d, uint64_t size)
   REQUIRES (d->tree.lock)
 {
   uint64_t old = disk_size (d);
+  uint64_t old_end = atomic_load_explicit (&d->origin_end,
+                                           memory_order_relaxed);
   int r;
 
   if (tree_op_reserve (op, SHRINK_COST) == -1)
     return -1;
-  atomic_store_explicit (&d->size, size, memory_order_release);
+  set_size (d, size);
+  if (size < old_end)           /* O6 */
+    set_origin_end (d, size);
   tree_close_locked (&d->tree);
   r = zero_tail_locked (op, d, size);
   if (r == 0)
@@ -916,8 +704,11 @@ shrink_locked (struct tree_op *op, struct disk *d, uint64_t size)
                           PAGE_HOLE);
   if (r == 0)
     r = tree_set_height_locked (&d->tree, op, size_in_pages (size));
-  if (r == -1)
-    atomic_store_explicit (&d->size, old, memory_order_release);
+  if (r == -1) {
+    if (size < old_end)
+      set_origin_end (d, old_end);
+    set_size (d, old);
+  }
   tree_open_locked (&d->tree);
   return r;
 }
@@ -942,14 +733,41 @@ disk_resize (struct disk *d, uint64_t size)
   else {
     r = tree_set_height_locked (&d->tree, &op, size_in_pages (size));
     if (r == 0)
-      atomic_store_explicit (&d->size, size, memory_order_release);
+      set_size (d, size);
   }
   tree_unlock (&d->tree);
   tree_op_end (&op);
   return r;
 }
 
-/* ------------------------------------------------------- clone and diff */
+int
+disk_settle (struct disk *d)
+{
+  uint64_t size = disk_size (d), span, index = size >> PAGE_SHIFT;
+  struct tree_op op;
+  page_t page;
+  int r;
+
+  page = tree_find (&d->tree, index, &span);
+  if (page >= PAGE_FIRST)
+    page = leaf_load (node_at (d->tree.arena, page), index);
+  if (tree_ends_at (&d->tree, size_in_pages (size)) &&
+      (size % PAGE_BYTES == 0 || page < PAGE_FIRST ||
+       is_zero ((char *) arena_addr (d->tree.arena, page) + size % PAGE_BYTES,
+                PAGE_BYTES - size % PAGE_BYTES)))
+    return 0;
+  if (rcu_prepare () == -1)
+    return -1;
+  tree_op_begin (&op, d->tree.arena, true);
+  op.unlimited = true;
+  tree_lock_first (&d->tree);
+  r = shrink_locked (&op, d, size);
+  tree_unlock (&d->tree);
+  tree_op_end (&op);
+  return r;
+}
+
+/* --------------------------------------------------------------- clone */
 
 struct disk *
 disk_clone (struct disk *d)
@@ -964,301 +782,10 @@ disk_clone (struct disk *d)
   tree_share_locked (&d->tree, &root, &mapped);
   tree_disown_locked (&d->tree);
   atomic_store_explicit (&clone->size, disk_size (d), memory_order_relaxed);
+  disk_share_origin (clone, d);
   tree_unlock (&d->tree);
+  record_store_size (clone->tree.record, disk_size (clone));
   tree_adopt (&clone->tree, root, mapped);
   mark_written (clone);
   return clone;
-}
-
-struct diff {
-  struct arena *a;
-  uint64_t size;                /* of the larger disk */
-  uint64_t start;               /* the first page that matters */
-  uint64_t offset, length;      /* found and not yet reported */
-  diff_fn fn;
-  void *opaque;
-};
-
-/* A subtree in the walk: a page, and the height of the tree it is the root of.
- * Above its own height a tree is thought of as the first child of a node that
- * has only holes besides.
- */
-struct side {
-  page_t page;
-  unsigned height;
-};
-
-static struct side
-side_child (struct arena *a, struct side s, unsigned level, unsigned i)
-{
-  if (s.page < PAGE_FIRST)
-    return (struct side) { s.height < level && i > 0 ? PAGE_HOLE : s.page,
-                           level - 1 };
-  if (s.height < level)
-    return i == 0 ? s : (struct side) { PAGE_HOLE, level - 1 };
-  return (struct side) {
-    slot_load (node_at (a, s.page), i), level - 1
-  };
-}
-
-static const char *
-side_data (struct arena *a, struct side s)
-{
-  return s.page < PAGE_FIRST ? zero_page : arena_addr (a, s.page);
-}
-
-static int
-diff_found (struct diff *c, uint64_t offset)
-{
-  uint64_t length = min (PAGE_BYTES, c->size - offset);
-  int r = 0;
-
-  if (c->length > 0 && c->offset + c->length == offset) {
-    c->length += length;
-    return 0;
-  }
-  if (c->length > 0)
-    r = c->fn (c->opaque, c->offset, c->length);
-  c->offset = offset;
-  c->length = length;
-  return r;
-}
-
-static int
-diff_below (struct diff *c, struct side a, struct side b, unsigned level,
-            uint64_t index)
-{
-  uint64_t i = 0;
-  int r = 0;
-
-  if ((a.page == b.page && a.height == b.height) ||
-      (a.page < PAGE_FIRST && b.page < PAGE_FIRST))
-    return 0;
-  if (level == 0)
-    return memcmp (side_data (c->a, a), side_data (c->a, b), PAGE_BYTES) == 0
-      ? 0 : diff_found (c, index << PAGE_SHIFT);
-  if (c->start > index)
-    i = (c->start - index) / slot_span (level);
-  for (; i < NODE_SLOTS && r == 0; i++)
-    r = diff_below (c, side_child (c->a, a, level, i),
-                    side_child (c->a, b, level, i), level - 1,
-                    index + i * slot_span (level));
-  return r;
-}
-
-int
-disk_diff (struct disk *a, struct disk *b, uint64_t offset, diff_fn fn,
-           void *opaque)
-{
-  struct disk *disk[2] = { a, b };
-  struct diff c = {
-    .a = a->tree.arena, .start = offset >> PAGE_SHIFT, .fn = fn,
-    .opaque = opaque
-  };
-  uint64_t root[2];
-  struct side side[2];
-  unsigned i, level = 0;
-  int64_t unused;
-  int r;
-
-  if (rcu_prepare () == -1)
-    return -1;
-  /* With a reference of our own both stay as they are while we look. */
-  for (i = 0; i < 2; i++) {
-    tree_lock_first (&disk[i]->tree);
-    tree_share_locked (&disk[i]->tree, &root[i], &unused);
-    if (c.size < disk_size (disk[i]))
-      c.size = disk_size (disk[i]);
-    tree_unlock (&disk[i]->tree);
-    side[i].page = root_page (root[i]);
-    side[i].height = root_height (root[i]);
-    if (level < side[i].height)
-      level = side[i].height;
-  }
-  r = diff_below (&c, side[0], side[1], level, 0);
-  if (r == 0 && c.length > 0)
-    r = fn (opaque, c.offset, c.length);
-  for (i = 0; i < 2; i++)
-    tree_unshare (a->tree.arena, root[i]);
-  return r;
-}
-
-/* ------------------------------------------------------------- extents */
-
-#define EXTENT_BUFFER 128
-
-struct extents {
-  struct disk *d;
-  uint64_t offset;              /* where the request begins */
-  uint64_t size;                /* of the disk */
-  uint64_t index;               /* page where the walk is */
-  bool sharing;                 /* tell shared data from the disk's own */
-  unsigned n;
-  struct { uint64_t index; page_t type; } found[EXTENT_BUFFER + 1];
-};
-
-/* Types, while the walk goes on: PAGE_HOLE, PAGE_ZERO and these. */
-#define TYPE_DATA PAGE_FIRST
-#define TYPE_SHARED (PAGE_FIRST + 1)
-
-static inline page_t
-extent_type (const struct extents *e, page_t page, bool shared)
-{
-  if (page < PAGE_FIRST)
-    return page;
-  if (!e->sharing)
-    return TYPE_DATA;
-  return shared || arena_refs (e->d->tree.arena, page) != 1
-    ? TYPE_SHARED : TYPE_DATA;
-}
-
-/* Where the run of slots of one type ends that begins before i. */
-static unsigned
-run_end (const struct extents *e, struct node *leaf, unsigned i, unsigned end,
-         page_t type, bool shared)
-{
-  if (type == TYPE_DATA && !e->sharing)
-    while (i < end && leaf_load (leaf, i) >= PAGE_FIRST)
-      i++;
-  else if (type < PAGE_FIRST)
-    while (i < end && leaf_load (leaf, i) == type)
-      i++;
-  else
-    while (i < end && extent_type (e, leaf_load (leaf, i), shared) == type)
-      i++;
-  return i;
-}
-
-/* Note that from index on the type is another. */
-static inline void
-extent_begins (struct extents *e, uint64_t index, page_t type)
-{
-  if (e->n == 0 || e->found[e->n - 1].type != type) {
-    e->found[e->n].index = index;
-    e->found[e->n++].type = type;
-  }
-}
-
-/* Look at one leaf, or at something uniform, until last or until the buffer is
- * full.  In a reader section.
- */
-static void
-extents_step (struct extents *e, uint64_t last)
-{
-  uint64_t span, base;
-  bool shared;
-  page_t page = tree_find_sharing (&e->d->tree, e->index, &span, &shared);
-  struct node *leaf;
-  unsigned i, end;
-
-  if (page < PAGE_FIRST) {
-    extent_begins (e, e->index, page);
-    e->index = span > UINT64_MAX - e->index ? UINT64_MAX : e->index + span;
-    return;
-  }
-  leaf = node_at (e->d->tree.arena, page);
-  base = e->index & ~(uint64_t) (NODE_SLOTS - 1);
-  end = last - base < NODE_SLOTS ? last - base + 1 : NODE_SLOTS;
-  for (i = e->index - base; i < end && e->n < EXTENT_BUFFER; ) {
-    page_t type = extent_type (e, leaf_load (leaf, i), shared);
-
-    extent_begins (e, base + i, type);
-    i = run_end (e, leaf, i + 1, end, type, shared);
-  }
-  e->index = base + i;
-}
-
-static int
-extents_report (struct extents *e, uint64_t from, uint64_t to, page_t type,
-                extent_fn fn, void *opaque)
-{
-  static const enum extent_type types[] = {
-    [PAGE_HOLE] = EXTENT_HOLE,
-    [PAGE_ZERO] = EXTENT_ZERO,
-    [TYPE_DATA] = EXTENT_DATA,
-    [TYPE_SHARED] = EXTENT_SHARED,
-  };
-  uint64_t offset = from << PAGE_SHIFT > e->offset
-    ? from << PAGE_SHIFT : e->offset;
-  uint64_t end = to > e->size >> PAGE_SHIFT ? e->size : to << PAGE_SHIFT;
-
-  return fn (opaque, offset, end - offset, types[type]);
-}
-
-static int
-walk_extents (struct disk *d, uint64_t count, uint64_t offset, bool sharing,
-              extent_fn fn, void *opaque)
-{
-  struct extents e;
-  uint64_t last;
-  unsigned i;
-  int r = 0;
-
-  if (begin (d, count, offset, false) == -1)
-    return -1;
-  if (count == 0)
-    return 0;
-  e.d = d;
-  e.sharing = sharing;
-  e.offset = offset;
-  e.index = offset >> PAGE_SHIFT;
-  e.n = 0;
-  last = (offset + count - 1) >> PAGE_SHIFT;
-  while (e.index <= last) {
-    bool in;
-
-    rcu_enter ();
-    e.size = disk_size (d);
-    in = e.size >= offset + count;
-    if (in)
-      extents_step (&e, last);
-    rcu_exit ();
-    if (!in) {
-      errno = EINVAL;
-      return -1;
-    }
-    /* All but the last are complete; that one may go on in the next step. */
-    for (i = 0; i + 1 < e.n; i++) {
-      r = extents_report (&e, e.found[i].index, e.found[i + 1].index,
-                          e.found[i].type, fn, opaque);
-      if (r)
-        return r;
-    }
-    e.found[0] = e.found[e.n - 1];
-    e.n = 1;
-  }
-  return extents_report (&e, e.found[0].index, e.index, e.found[0].type, fn,
-                         opaque);
-}
-
-int
-disk_extents (struct disk *d, uint64_t count, uint64_t offset, extent_fn fn,
-              void *opaque)
-{
-  return walk_extents (d, count, offset, false, fn, opaque);
-}
-
-int
-disk_extents_sharing (struct disk *d, uint64_t count, uint64_t offset,
-                      extent_fn fn, void *opaque)
-{
-  return walk_extents (d, count, offset, true, fn, opaque);
-}
-
-int
-disk_exclusive (struct disk *d, uint64_t *bytes)
-{
-  uint64_t pages = 0, index = 0, span;
-
-  if (rcu_prepare () == -1)
-    return -1;
-  for (; index < size_in_pages (disk_size (d)); index += span) {
-    rcu_enter ();
-    pages += tree_exclusive (&d->tree, index, &span);
-    rcu_exit ();
-    if (span > UINT64_MAX - index)
-      break;
-  }
-  *bytes = pages << PAGE_SHIFT;
-  return 0;
 }
