@@ -1,116 +1,116 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which name stands for which disk.  registry.h has the design. */
+/* The names of disks. registry.h has the design. */
 
 #include <config.h>
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <jansson.h>
+#include "base/mutex.h"
+#include "ramdisk/disk.h"
+#include "ramdisk/records.h"
+#include "ramdisk/registry-parts.h"
+#include "ramdisk/registry.h"
 
-#include "disk.h"
-#include "mutex.h"
-#include "registry.h"
-
-struct entry {
-  struct named_disk d;          /* first: one is cast to the other */
-  size_t handles;               /* open, guarded by registry.lock */
-  bool listed;                  /* in registry.entry */
-  bool probe;                   /* made by opening, and not kept (G3) */
-  time_t quota_reported;        /* guarded by registry.lock */
-  size_t connections;           /* the same */
-  struct connection *first;     /* the same */
-  struct figures_sum *closed;   /* the same; of connections that are closed */
-};
-
-struct registry {
-  struct arena *arena;
-  struct registry_options o;
-  struct mutex lock;
-  struct entry **entry GUARDED_BY (lock);       /* sorted by name */
-  size_t n GUARDED_BY (lock);
-  size_t alloc GUARDED_BY (lock);
-  struct connection *first GUARDED_BY (lock);
-  size_t connections GUARDED_BY (lock);
-  struct figures_sum closed GUARDED_BY (lock);
-  void (*listener) (void *opaque, const struct change_report *report);
-  void *listener_opaque;
-};
-
+/* Create an entry that is not in the list yet.  Takes the disk over. */
 static struct entry *
-entry_of (struct named_disk *d)
-{
-  return (struct entry *) d;
-}
-
-/* An entry that is in no list yet; takes the disk over. */
-static struct entry *
-entry_new (const char *name, struct disk *disk)
+entry_new (struct registry *r, const char *name, struct disk *disk)
 {
   struct entry *e = disk ? calloc (1, sizeof *e) : NULL;
+  char *copy = e ? strdup (name) : NULL;
 
-  if (e)
-    e->d.name = strdup (name);
-  if (e == NULL || e->d.name == NULL) {
+  if (copy)
+    e->self = lineage_new (name);
+  if (copy == NULL || e->self == NULL) {
     if (disk) {
       disk_free (disk);
       errno = ENOMEM;
     }
+    free (copy);
     free (e);
     return NULL;
   }
+  e->d.name = copy;
   e->d.disk = disk;
+  disk->detect_same = !r->o.keep_same;
+  /* The name is stored in the file before the record is valid (record_link). */
+  if (uuid_new (&e->d.uuid) == -1 ||
+      record_set_name (disk->tree.arena, disk->tree.record, name,
+                       &e->d.uuid) == -1) {
+    int err = errno;
+
+    disk_free (disk);
+    lineage_unref (e->self);
+    free (copy);
+    free (e);
+    errno = err;
+    return NULL;
+  }
+  mutex_init (&e->resizing);
+  e->d.id = registry_new_id ();
   return e;
 }
 
-static void
-entry_free (struct entry *e)
+void
+registry_keep_locked (struct entry *e)
 {
-  if (e == NULL)
-    return;
-  assert (e->connections == 0);
-  disk_free (e->d.disk);
-  free (e->closed);
-  free (e->d.name);
-  free (e);
+  e->ephemeral = false;
+  record_keep (e->d.disk->tree.record);
 }
 
 void
-registry_listen (struct registry *r,
-                 void (*fn) (void *opaque, const struct change_report *),
-                 void *opaque)
+registry_keep_for_ever_locked (struct entry *e)
 {
-  r->listener = fn;
-  r->listener_opaque = opaque;
+  e->auto_destroy = false;
+  registry_keep_locked (e);
+  record_stay (e->d.disk->tree.record);
 }
 
 static void
-report_locked (struct registry *r, enum change change, const struct entry *e,
-               const char *from, uint64_t old_size) REQUIRES (r->lock)
+keep (struct registry *r, struct named_disk *d)
 {
-  struct change_report report = {
-    .change = change, .name = e->d.name, .disk = e->d.disk, .from = from,
-    .old_size = old_size
-  };
-
-  if (r->listener)
-    r->listener (r->listener_opaque, &report);
+  mutex_lock (&r->lock);
+  registry_keep_locked (registry_entry (d));
+  mutex_unlock (&r->lock);
 }
 
-struct registry *
-registry_new (struct arena *arena, const struct registry_options *options)
+/* e is a clone of src. */
+static void
+descend (struct registry *r, struct entry *e, struct named_disk *src)
 {
-  struct registry *r = calloc (1, sizeof *r);
+  mutex_lock (&r->lock);
+  e->parent = registry_entry (src)->self;
+  e->parent->refs++;
+  record_set_parent (e->d.disk->tree.record, src->disk->tree.record);
+  mutex_unlock (&r->lock);
+}
 
-  if (r == NULL)
-    return NULL;
-  r->arena = arena;
-  r->o = *options;
-  mutex_init (&r->lock);
-  return r;
+static void
+entry_free (struct registry *r, struct entry *e)
+{
+  struct former_name *former;
+
+  if (e == NULL)
+    return;
+  assert (e->connections == 0);
+  mutex_lock (&r->lock);
+  lineage_unref (e->self);
+  lineage_unref (e->parent);
+  mutex_unlock (&r->lock);
+  disk_free (e->d.disk);
+  mutex_destroy (&e->resizing);
+  free (e->closed);
+  while ((former = e->former) != NULL) {
+    e->former = former->next;
+    free (former->name);
+    free (former);
+  }
+  free (e->d.name);
+  free (e);
 }
 
 void
@@ -123,67 +123,82 @@ registry_free (struct registry *r)
   for (i = 0; i < r->n; i++) {
     r->entry[i]->listed = false;
     if (r->entry[i]->handles == 0)
-      entry_free (r->entry[i]);
+      entry_free (r, r->entry[i]);
   }
   mutex_destroy (&r->lock);
   free (r->entry);
   free (r);
 }
 
-const char *
-registry_check_name (const char *name)
-{
-  size_t len = strlen (name);
-  json_t *string;
-
-  if (len > REGISTRY_MAX_NAME) {
-    errno = ENAMETOOLONG;
-    return "at most 4096 bytes";
-  }
-  /* jansson takes only well-formed UTF-8, RFC 3629. */
-  string = json_stringn (name, len);
-  if (string == NULL) {
-    errno = EILSEQ;
-    return "valid UTF-8";
-  }
-  json_decref (string);
-  return NULL;
-}
-
-/* Where a name is, or would be.  *found: whether it is there. */
-static size_t
-find_locked (struct registry *r, const char *name, bool *found)
+/* Give a disk its name in the arena's file.  This comes first, so that whatever
+ * others see is recovered.
+ */
+static void
+link_locked (struct registry *r, struct entry *e, struct entry *replaces)
   REQUIRES (r->lock)
 {
-  size_t low = 0, high = r->n;
-
-  *found = false;
-  while (low < high) {
-    size_t mid = low + (high - low) / 2;
-    int c = strcmp (name, r->entry[mid]->d.name);
-
-    if (c == 0) {
-      *found = true;
-      return mid;
-    }
-    if (c < 0)
-      high = mid;
-    else
-      low = mid + 1;
-  }
-  return low;
+  record_link (r->arena, e->d.disk->tree.record,
+               (e->ephemeral ? LAYOUT_EPHEMERAL : 0) |
+               (e->auto_destroy ? LAYOUT_AUTO_DESTROY : 0),
+               replaces ? replaces->d.disk->tree.record : NULL);
 }
 
+/* A disk has lost its name.  While somebody has it open, it is in the list of
+ * those that were deleted.  Returns whether it is.
+ */
+static bool
+bury_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
+{
+  e->listed = false;
+  e->self->entry = NULL;
+  if (e->handles == 0)
+    return false;
+  e->deleted_prev = NULL;
+  e->deleted_next = r->deleted;
+  if (r->deleted)
+    r->deleted->deleted_prev = e;
+  r->deleted = e;
+  r->ndeleted++;
+  return true;
+}
+
+/* The last handle of such a disk is closed. */
 static void
+unbury_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
+{
+  if (e->deleted_prev)
+    e->deleted_prev->deleted_next = e->deleted_next;
+  else
+    r->deleted = e->deleted_next;
+  if (e->deleted_next)
+    e->deleted_next->deleted_prev = e->deleted_prev;
+  r->ndeleted--;
+}
+
+/* Returns whether somebody has the disk open. */
+static bool
 remove_locked (struct registry *r, size_t i) REQUIRES (r->lock)
 {
-  r->entry[i]->listed = false;
+  struct entry *e = r->entry[i];
+
+  record_unlink (e->d.disk->tree.record);
   memmove (&r->entry[i], &r->entry[i + 1],
            (r->n - i - 1) * sizeof r->entry[0]);
   r->n--;
+  return bury_locked (r, e);
 }
 
-/* Make room for one more entry, if the limits allow it. */
+/* Must a change of the disk be refused because clients have it open? */
+static bool
+is_in_use_locked (const struct entry *e, enum if_open if_open)
+{
+  if (if_open == IF_OPEN_KEEP || e->connections == 0)
+    return false;
+  errno = EBUSY;
+  return true;
+}
+
+/* Make room for one more entry, if the limits allow that. */
 static int
 room_locked (struct registry *r) REQUIRES (r->lock)
 {
@@ -203,7 +218,7 @@ room_locked (struct registry *r) REQUIRES (r->lock)
   return 0;
 }
 
-/* Insert where find_locked said.  There must be room. */
+/* Insert where registry_find_locked said.  There must be room. */
 static void
 insert_locked (struct registry *r, size_t i, struct entry *e)
   REQUIRES (r->lock)
@@ -212,12 +227,13 @@ insert_locked (struct registry *r, size_t i, struct entry *e)
   r->entry[i] = e;
   r->n++;
   e->listed = true;
+  e->self->entry = e;
 }
 
-/* Make an entry with an empty disk.  Not in the list yet. */
+/* Create an entry with an empty disk.  It is not in the list yet. */
 static struct entry *
 make (struct registry *r, const char *name, uint64_t size,
-      uint32_t sector_size)
+      uint32_t sector_size, struct origin *origin)
 {
   if (registry_check_name (name) != NULL)
     return NULL;
@@ -225,11 +241,13 @@ make (struct registry *r, const char *name, uint64_t size,
     errno = EFBIG;
     return NULL;
   }
-  return entry_new (name, disk_new (r->arena, size, sector_size));
+  return entry_new (r, name, origin
+                    ? disk_new_over (r->arena, size, sector_size, origin)
+                    : disk_new (r->arena, size, sector_size));
 }
 
-/* Is the name taken in a way that there is nothing to be done?  Saves the work
- * to those who would find out at the end.
+/* Whether the name exists, so that nothing is to be done.  Saves work that
+ * would be found unnecessary at the end.
  */
 static bool
 is_taken (struct registry *r, const char *name, enum if_exists if_exists)
@@ -240,69 +258,242 @@ is_taken (struct registry *r, const char *name, enum if_exists if_exists)
   if (if_exists == IF_EXISTS_REPLACE)
     return false;
   mutex_lock (&r->lock);
-  i = find_locked (r, name, &found);
+  i = registry_find_locked (r, name, &found);
   if (found && if_exists == IF_EXISTS_IGNORE)
-    r->entry[i]->probe = false;
+    registry_keep_for_ever_locked (r->entry[i]);
   mutex_unlock (&r->lock);
   return found;
+}
+
+/* What was made, for a caller who wants to know. */
+static void
+say_made (enum made *made, enum made what)
+{
+  if (made)
+    *made = what;
 }
 
 static int
 taken (enum if_exists if_exists, enum made *made)
 {
   if (if_exists == IF_EXISTS_IGNORE) {
-    *made = MADE_NOTHING;
+    say_made (made, MADE_NOTHING);
     return 0;
   }
   errno = EEXIST;
   return -1;
 }
 
-/* Give a new entry its name.  Frees it if that fails, or is not needed. */
+/* Give a new entry its name.  *unused becomes what is to be freed without the
+ * lock, or NULL.  Returns 0 or an errno.
+ */
 static int
-publish (struct registry *r, struct entry *e, const char *from,
-         enum if_exists if_exists, enum made *made)
+publish_locked (struct registry *r, struct entry *e, const char *from,
+                const struct disk_options *options, enum if_exists if_exists,
+                enum made *made, struct entry **unused) REQUIRES (r->lock)
 {
-  struct entry *unused = NULL;
   bool found;
-  size_t i;
+  size_t i = registry_find_locked (r, e->d.name, &found);
   int err = 0;
 
-  *made = MADE_NEW;
-  mutex_lock (&r->lock);
-  i = find_locked (r, e->d.name, &found);
+  say_made (made, MADE_NEW);
+  *unused = e;
   if (found && if_exists != IF_EXISTS_REPLACE) {
     if (taken (if_exists, made) == -1)
       err = errno;
     else
-      r->entry[i]->probe = false;
-    unused = e;
+      registry_keep_for_ever_locked (r->entry[i]);
+    return err;
   }
-  else if (found) {
-    *made = MADE_REPLACEMENT;
-    unused = r->entry[i];
-    unused->listed = false;
+  if (options->replaces && (!found ||
+                            r->entry[i]->d.id != options->replaces))
+    return ESTALE;
+  if (found && is_in_use_locked (r->entry[i], options->if_open))
+    return errno;
+  if (!found && room_locked (r) == -1)
+    return errno;
+  *unused = NULL;
+  if (found) {
+    struct entry *old = r->entry[i];
+
+    say_made (made, MADE_REPLACEMENT);
+    if (options->replaces)      /* a reset: nobody meant it to stay (G7) */
+      e->auto_destroy = old->auto_destroy;
+    link_locked (r, e, old);
     r->entry[i] = e;
     e->listed = true;
-    if (unused->handles > 0)
-      unused = NULL;            /* its last handle frees it */
-    report_locked (r, CHANGE_REPLACED, e, from, 0);
-  }
-  else if (room_locked (r) == -1) {
-    err = errno;
-    unused = e;
+    e->self->entry = e;
+    if (!bury_locked (r, old))  /* else its last handle frees it */
+      *unused = old;
+    registry_report_locked (r, CHANGE_REPLACED, e, from, old->d.id);
   }
   else {
+    link_locked (r, e, NULL);
     insert_locked (r, i, e);
-    report_locked (r, from ? CHANGE_CLONED : CHANGE_CREATED, e, from, 0);
-  }
-  mutex_unlock (&r->lock);
-  entry_free (unused);
-  if (err) {
-    errno = err;
-    return -1;
+    registry_report_locked (r, from ? CHANGE_CLONED : CHANGE_CREATED, e, from,
+                            0);
   }
   return 0;
+}
+
+/* The same.  Frees the entry if that fails, or is not needed. */
+static int
+publish (struct registry *r, struct entry *e, const char *from,
+         const struct disk_options *options, enum if_exists if_exists,
+         enum made *made)
+{
+  struct entry *unused;
+  int err;
+
+  mutex_lock (&r->lock);
+  err = publish_locked (r, e, from, options, if_exists, made, &unused);
+  mutex_unlock (&r->lock);
+  entry_free (r, unused);
+  errno = err;
+  return err ? -1 : 0;
+}
+
+/* Would all of them get their names?  Makes room for them.  *bad: the one that
+ * would not.  Returns 0 or an errno.
+ */
+static int
+check_all_locked (struct registry *r, struct entry **e, size_t n,
+                  enum if_exists if_exists, enum if_open if_open, size_t *bad)
+  REQUIRES (r->lock)
+{
+  size_t i, at, new = 0;
+  struct entry **entry;
+  bool found;
+
+  for (i = 0; i < n; i++) {
+    *bad = i;
+    at = registry_find_locked (r, e[i]->d.name, &found);
+    if (found && if_exists == IF_EXISTS_ERROR)
+      return EEXIST;
+    if (found && if_exists == IF_EXISTS_REPLACE &&
+        is_in_use_locked (r->entry[at], if_open))
+      return errno;
+    new += !found;
+    if (new > r->o.max_disks || r->n + new > r->o.max_disks)
+      return ENFILE;
+  }
+  if (r->n + new > r->alloc) {
+    entry = reallocarray (r->entry, r->n + new, sizeof *entry);
+    if (entry == NULL)
+      return ENOMEM;
+    r->entry = entry;
+    r->alloc = r->n + new;
+  }
+  return 0;
+}
+
+/* e[i] was a clone in another life (registry_new.parent).  If what it was cloned
+ * from is not there, it has a parent that has lost its name.  Returns 0, or -1:
+ * no memory.
+ */
+static int
+remember_parent (struct registry *r, struct entry **e, size_t i,
+                 const struct registry_new *new)
+{
+  if (new->parent == NULL)
+    return 0;
+  if (new->parent_index != SIZE_MAX)
+    descend (r, e[i], &e[new->parent_index]->d);
+  else if ((e[i]->parent = lineage_new (new->parent)) == NULL)
+    return -1;
+  return 0;
+}
+
+int
+registry_add_all (struct registry *r, const struct registry_new *new, size_t n,
+                  enum if_exists if_exists, enum if_open if_open, size_t *bad)
+{
+  const struct disk_options options = { .if_open = if_open };
+  struct entry **e = calloc (2 * n + 1, sizeof *e), **unused = e + n;
+  size_t i, m = 0;
+  int err = e ? 0 : ENOMEM;
+
+  for (i = 0; i < n; i++) {
+    if (err == 0 && registry_check_name (new[i].name) != NULL) {
+      err = errno;
+      *bad = i;
+    }
+    if (err) {
+      disk_free (new[i].disk);
+      continue;
+    }
+    e[m] = entry_new (r, new[i].name, new[i].disk);
+    if (e[m] == NULL)
+      err = errno;
+    else {
+      if (new[i].source)
+        descend (r, e[m], new[i].source);
+      disk_set (new[i].disk, new[i].readonly, new[i].quota);
+      if (uuid_is_set (&new[i].uuid))
+        registry_set_uuid (e[m], &new[i].uuid);
+      m++;
+    }
+  }
+  for (i = 0; i < n && err == 0; i++)
+    if (remember_parent (r, e, i, &new[i]) == -1)
+      err = ENOMEM;
+  mutex_lock (&r->lock);
+  if (err == 0)
+    err = check_all_locked (r, e, n, if_exists, if_open, bad);
+  if (err == 0)
+    err = registry_unique_uuids_locked (r, e, n, if_exists);
+  for (i = 0; i < m; i++) {
+    unused[i] = e[i];
+    if (err == 0)
+      publish_locked (r, e[i], new[i].source ? new[i].source->name : NULL,
+                      &options, if_exists, NULL, &unused[i]);
+  }
+  mutex_unlock (&r->lock);
+  for (i = 0; i < m; i++)
+    entry_free (r, unused[i]);
+  free (e);
+  errno = err;
+  return err ? -1 : 0;
+}
+
+int
+registry_clone_all (struct registry *r, const struct registry_clone *clone,
+                    size_t n, const struct disk_options *options,
+                    enum if_exists if_exists, size_t *bad)
+{
+  struct registry_new *new = calloc (n + 1, sizeof *new);
+  struct disk **disk = calloc (2 * n + 1, sizeof *disk);
+  struct named_disk **d = calloc (n + 1, sizeof *d);
+  size_t held = 0, i;
+  int ret = -1, err;
+
+  if (new && disk && d) {
+    for (; held < n; held++) {
+      *bad = held;
+      d[held] = registry_hold (r, clone[held].from);
+      if (d[held] == NULL)
+        goto out;
+      keep (r, d[held]);
+      disk[held] = d[held]->disk;
+    }
+    if (disk_clone_together (disk, disk + n, n) == -1)
+      goto out;
+    for (i = 0; i < n; i++)
+      new[i] = (struct registry_new) {
+        .name = clone[i].to, .disk = disk[n + i], .source = d[i],
+        .readonly = options->readonly, .quota = options->quota,
+      };
+    ret = registry_add_all (r, new, n, if_exists, options->if_open, bad);
+  }
+ out:
+  err = errno;
+  while (held > 0)
+    registry_close (r, d[--held]);
+  free (new);
+  free (disk);
+  free (d);
+  errno = err;
+  return ret;
 }
 
 int
@@ -310,18 +501,118 @@ registry_create (struct registry *r, const char *name,
                  const struct disk_options *options, enum if_exists if_exists,
                  enum made *made)
 {
-  enum made unused;
   struct entry *e;
 
-  if (made == NULL)
-    made = &unused;
-  /* A size that cannot be is refused even if the name is taken. */
-  e = make (r, name, options->size, options->sector_size);
+  /* An invalid size is refused even if the name exists. */
+  e = make (r, name, options->size, options->sector_size, options->origin);
   if (e == NULL)
     return -1;
-  disk_set_readonly (e->d.disk, options->readonly);
-  disk_set_quota (e->d.disk, options->quota);
-  return publish (r, e, NULL, if_exists, made);
+  disk_set (e->d.disk, options->readonly, options->quota);
+  return publish (r, e, NULL, options, if_exists, made);
+}
+
+int
+registry_add (struct registry *r, const char *name, struct disk *disk,
+              const struct disk_options *options, enum if_exists if_exists,
+              enum made *made)
+{
+  struct entry *e;
+
+  if (registry_check_name (name) != NULL) {
+    int err = errno;
+
+    disk_free (disk);
+    errno = err;
+    return -1;
+  }
+  e = entry_new (r, name, disk);
+  if (e == NULL)
+    return -1;
+  disk_set (e->d.disk, options->readonly, options->quota);
+  return publish (r, e, NULL, options, if_exists, made);
+}
+
+/* A disk that is made by opening its name gets it, where
+ * registry_find_locked said.  There must be room.
+ */
+static void
+add_opened_locked (struct registry *r, size_t i, struct entry *e,
+                   const char *from) REQUIRES (r->lock)
+{
+  e->ephemeral = true;
+  e->auto_destroy = r->o.auto_destroy;
+  link_locked (r, e, NULL);
+  insert_locked (r, i, e);
+  registry_report_locked (r, from ? CHANGE_CLONED : CHANGE_CREATED, e, from, 0);
+}
+
+static void
+open_locked (struct entry *e)
+{
+  e->handles++;
+  e->opened = true;
+}
+
+/* A clone of the template that no name leads to yet. */
+static struct entry *
+clone_template (struct registry *r, const char *name)
+{
+  struct named_disk *src;
+  struct entry *e;
+
+  if (registry_check_name (name) != NULL)
+    return NULL;
+  if (strcmp (name, r->o.template_name) == 0) {
+    errno = ENOENT;
+    return NULL;
+  }
+  src = registry_hold (r, r->o.template_name);
+  if (src == NULL)
+    return NULL;
+  keep (r, src);
+  e = entry_new (r, name, disk_clone (src->disk));
+  if (e)
+    descend (r, e, src);
+  registry_close (r, src);
+  if (e) {
+    disk_set (e->d.disk, false, r->o.template_quota);
+    /* Until a client writes to it, it is as good as not there (G3). */
+    atomic_store_explicit (&e->d.disk->written, false, memory_order_relaxed);
+  }
+  return e;
+}
+
+/* Open a name that is not there, with a clone of the template.  A clone may
+ * wait, so it is made without the lock: if the name is there by then, the disk
+ * that it means is opened instead.
+ */
+static struct named_disk *
+open_clone (struct registry *r, const char *name)
+{
+  struct entry *made = clone_template (r, name), *e = made;
+  bool found;
+  size_t i;
+  int err = 0;
+
+  if (made == NULL)
+    return NULL;
+  mutex_lock (&r->lock);
+  i = registry_find_locked (r, name, &found);
+  if (found)
+    e = r->entry[i];
+  else if (room_locked (r) == -1) {
+    err = errno;
+    e = NULL;
+  }
+  else
+    add_opened_locked (r, i, e, r->o.template_name);
+  if (e)
+    open_locked (e);
+  mutex_unlock (&r->lock);
+  if (e != made)
+    entry_free (r, made);
+  errno = err;
+  return e ? &e->d : NULL;
 }
 
 struct named_disk *
@@ -332,115 +623,124 @@ registry_open (struct registry *r, const char *name)
   size_t i;
 
   mutex_lock (&r->lock);
-  i = find_locked (r, name, &found);
+  i = registry_find_locked (r, name, &found);
   if (found)
     e = r->entry[i];
   else if (!r->o.auto_create)
     errno = ENOENT;
+  else if (r->o.template_name) {
+    mutex_unlock (&r->lock);
+    return open_clone (r, name);
+  }
   else if (room_locked (r) == 0) {
-    e = make (r, name, r->o.default_size, r->o.sector_size);
-    if (e) {
-      e->probe = true;
-      insert_locked (r, i, e);
-      report_locked (r, CHANGE_CREATED, e, NULL, 0);
-    }
+    e = make (r, name, r->o.default_size, r->o.sector_size, NULL);
+    if (e)
+      add_opened_locked (r, i, e, NULL);
   }
   if (e)
-    e->handles++;
+    open_locked (e);
   mutex_unlock (&r->lock);
   return e ? &e->d : NULL;
 }
 
 void
+registry_end (struct registry *r)
+{
+  mutex_lock (&r->lock);
+  r->ended = true;
+  mutex_unlock (&r->lock);
+}
+
+/* Does a disk without handles lose its name (G3, G7)? */
+static bool
+is_finished_locked (const struct registry *r, const struct entry *e)
+  REQUIRES (r->lock)
+{
+  bool outlasts = r->ended && record_is_linked (e->d.disk->tree.record);
+
+  return (e->auto_destroy && e->opened && !outlasts) ||
+    (e->ephemeral &&
+     !atomic_load_explicit (&e->d.disk->written, memory_order_relaxed));
+}
+
+void
 registry_close (struct registry *r, struct named_disk *d)
 {
-  struct entry *e = entry_of (d);
+  struct entry *e = registry_entry (d);
   bool found, last;
 
   mutex_lock (&r->lock);
   assert (e->handles > 0);
   last = --e->handles == 0;
-  if (last && e->listed && e->probe &&
-      !atomic_load_explicit (&e->d.disk->written, memory_order_relaxed)) {
-    remove_locked (r, find_locked (r, e->d.name, &found));
-    report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
+  if (last && e->listed && is_finished_locked (r, e)) {
+    remove_locked (r, registry_find_locked (r, e->d.name, &found));
+    registry_report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
   }
+  else if (last && !e->listed)
+    unbury_locked (r, e);
   last = last && !e->listed;
   mutex_unlock (&r->lock);
   if (last)
-    entry_free (e);
+    entry_free (r, e);
 }
 
-/* A disk that was made by opening is to stay (G3). */
-static void
-keep (struct registry *r, struct named_disk *d)
+int
+registry_destroy_if (struct registry *r, const char *name,
+                     enum if_open if_open)
 {
+  struct entry *e = NULL;
+  bool found;
+  size_t i;
+  int err = 0;
+
   mutex_lock (&r->lock);
-  entry_of (d)->probe = false;
+  i = registry_find_locked (r, name, &found);
+  if (!found)
+    err = ENOENT;
+  else if (is_in_use_locked (r->entry[i], if_open))
+    err = errno;
+  else {
+    bool open;
+
+    e = r->entry[i];
+    open = remove_locked (r, i);
+    registry_report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
+    if (open)
+      e = NULL;                 /* its last handle frees it */
+  }
   mutex_unlock (&r->lock);
+  entry_free (r, e);
+  errno = err;
+  return err ? -1 : 0;
 }
 
 int
 registry_destroy (struct registry *r, const char *name)
 {
-  struct entry *e = NULL;
-  bool found, last = false;
-  size_t i;
+  return registry_destroy_if (r, name, IF_OPEN_KEEP);
+}
 
-  mutex_lock (&r->lock);
-  i = find_locked (r, name, &found);
-  if (found) {
-    e = r->entry[i];
-    remove_locked (r, i);
-    report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
-    last = e->handles == 0;
+int
+registry_clone_held (struct registry *r, struct named_disk *src,
+                     const char *from, const char *to,
+                     const struct disk_options *options,
+                     enum if_exists if_exists, enum made *made)
+{
+  struct entry *e;
+
+  if (is_taken (r, to, if_exists)) {
+    registry_close (r, src);
+    return taken (if_exists, made);
   }
-  mutex_unlock (&r->lock);
-  if (!found) {
-    errno = ENOENT;
+  keep (r, src);
+  e = entry_new (r, to, disk_clone (src->disk));
+  if (e)
+    descend (r, e, src);
+  registry_close (r, src);
+  if (e == NULL)
     return -1;
-  }
-  if (last)
-    entry_free (e);
-  return 0;
-}
-
-struct named_disk *
-registry_hold (struct registry *r, const char *name)
-{
-  struct entry *e = NULL;
-  bool found;
-  size_t i;
-
-  mutex_lock (&r->lock);
-  i = find_locked (r, name, &found);
-  if (found) {
-    e = r->entry[i];
-    e->handles++;
-  }
-  mutex_unlock (&r->lock);
-  if (!found)
-    errno = ENOENT;
-  return e ? &e->d : NULL;
-}
-
-size_t
-registry_hold_page (struct registry *r, const char *after, size_t n,
-                    struct named_disk **d, bool *more)
-{
-  bool found = false;
-  size_t i = 0, held;
-
-  mutex_lock (&r->lock);
-  if (after)
-    i = find_locked (r, after, &found) + found;
-  for (held = 0; held < n && i < r->n; held++, i++) {
-    r->entry[i]->handles++;
-    d[held] = &r->entry[i]->d;
-  }
-  *more = i < r->n;
-  mutex_unlock (&r->lock);
-  return held;
+  disk_set (e->d.disk, options->readonly, options->quota);
+  return publish (r, e, from, options, if_exists, made);
 }
 
 int
@@ -448,29 +748,14 @@ registry_clone (struct registry *r, const char *from, const char *to,
                 const struct disk_options *options, enum if_exists if_exists,
                 enum made *made)
 {
-  enum made unused;
   struct named_disk *src;
-  struct entry *e = NULL;
 
-  if (made == NULL)
-    made = &unused;
   if (registry_check_name (to) != NULL)
     return -1;
   src = registry_hold (r, from);
   if (src == NULL)
     return -1;
-  if (is_taken (r, to, if_exists)) {
-    registry_close (r, src);
-    return taken (if_exists, made);
-  }
-  keep (r, src);
-  e = entry_new (to, disk_clone (src->disk));
-  registry_close (r, src);
-  if (e == NULL)
-    return -1;
-  disk_set_readonly (e->d.disk, options->readonly);
-  disk_set_quota (e->d.disk, options->quota);
-  return publish (r, e, from, if_exists, made);
+  return registry_clone_held (r, src, from, to, options, if_exists, made);
 }
 
 int
@@ -478,6 +763,7 @@ registry_resize (struct registry *r, const char *name, uint64_t size,
                  uint64_t *old)
 {
   struct named_disk *d;
+  struct entry *e;
   int ret, err;
 
   if (size > r->o.max_size) {
@@ -487,15 +773,20 @@ registry_resize (struct registry *r, const char *name, uint64_t size,
   d = registry_hold (r, name);
   if (d == NULL)
     return -1;
+  e = registry_entry (d);
+  mutex_lock (&e->resizing);
   *old = disk_size (d->disk);
   ret = disk_resize (d->disk, size);
   err = errno;
   if (ret == 0) {
     mutex_lock (&r->lock);
-    entry_of (d)->probe = false;
-    report_locked (r, CHANGE_RESIZED, entry_of (d), NULL, *old);
+    registry_keep_locked (e);
+    /* By now the name may be another disk's. */
+    if (e->listed)
+      registry_report_locked (r, CHANGE_RESIZED, e, NULL, *old);
     mutex_unlock (&r->lock);
   }
+  mutex_unlock (&e->resizing);
   registry_close (r, d);
   errno = err;
   return ret;
@@ -510,20 +801,19 @@ registry_set (struct registry *r, const char *name, const bool *readonly,
   size_t i;
 
   mutex_lock (&r->lock);
-  i = find_locked (r, name, &found);
+  i = registry_find_locked (r, name, &found);
   if (found) {
     e = r->entry[i];
-    if (readonly)
-      disk_set_readonly (e->d.disk, *readonly);
-    if (quota)
-      disk_set_quota (e->d.disk, *quota);
+    if (readonly || quota)
+      disk_set (e->d.disk, readonly ? *readonly : disk_is_readonly (e->d.disk),
+                quota ? *quota : disk_quota (e->d.disk));
     now->readonly = disk_is_readonly (e->d.disk);
     now->quota = disk_quota (e->d.disk);
     now->size = disk_size (e->d.disk);
     now->sector_size = e->d.disk->sector_size;
     if (readonly || quota) {
-      e->probe = false;
-      report_locked (r, CHANGE_SET, e, NULL, 0);
+      registry_keep_locked (e);
+      registry_report_locked (r, CHANGE_SET, e, NULL, 0);
     }
   }
   mutex_unlock (&r->lock);
@@ -537,161 +827,14 @@ registry_set (struct registry *r, const char *name, const bool *readonly,
 void
 registry_quota_reached (struct registry *r, struct named_disk *d)
 {
-  struct entry *e = entry_of (d);
+  struct entry *e = registry_entry (d);
   struct timespec now;
 
   clock_gettime (CLOCK_MONOTONIC, &now);
   mutex_lock (&r->lock);
   if (e->quota_reported != now.tv_sec) {
     e->quota_reported = now.tv_sec;
-    report_locked (r, CHANGE_QUOTA, e, NULL, 0);
+    registry_report_locked (r, CHANGE_QUOTA, e, NULL, 0);
   }
   mutex_unlock (&r->lock);
-}
-
-/* --------------------------------------------------------------- figures */
-
-int
-registry_connect (struct registry *r, struct connection *c,
-                  struct named_disk *d)
-{
-  struct entry *e = entry_of (d);
-  struct figures_sum *closed = NULL;
-
-  c->d = d;
-  c->figures = figures_new ();
-  closed = calloc (1, sizeof *closed);
-  if (c->figures == NULL || closed == NULL) {
-    figures_free (c->figures);
-    free (closed);
-    return -1;
-  }
-  mutex_lock (&r->lock);
-  if (e->closed == NULL) {
-    e->closed = closed;
-    closed = NULL;
-  }
-  c->prev = c->all_prev = NULL;
-  c->next = e->first;
-  if (c->next)
-    c->next->prev = c;
-  e->first = c;
-  e->connections++;
-  c->all_next = r->first;
-  if (c->all_next)
-    c->all_next->all_prev = c;
-  r->first = c;
-  r->connections++;
-  mutex_unlock (&r->lock);
-  free (closed);
-  return 0;
-}
-
-void
-registry_disconnect (struct registry *r, struct connection *c)
-{
-  struct entry *e = entry_of (c->d);
-
-  mutex_lock (&r->lock);
-  figures_add (c->figures, e->closed);
-  figures_add (c->figures, &r->closed);
-  if (c->prev)
-    c->prev->next = c->next;
-  else
-    e->first = c->next;
-  if (c->next)
-    c->next->prev = c->prev;
-  e->connections--;
-  if (c->all_prev)
-    c->all_prev->all_next = c->all_next;
-  else
-    r->first = c->all_next;
-  if (c->all_next)
-    c->all_next->all_prev = c->all_prev;
-  r->connections--;
-  mutex_unlock (&r->lock);
-  figures_free (c->figures);
-}
-
-size_t
-registry_figures (struct registry *r, struct named_disk *d,
-                  struct figures_sum *sum)
-{
-  struct entry *e = entry_of (d);
-  struct connection *c;
-  size_t n;
-
-  memset (sum, 0, sizeof *sum);
-  mutex_lock (&r->lock);
-  if (e->closed)
-    figures_sum_add (sum, e->closed);
-  for (c = e->first; c; c = c->next)
-    figures_add (c->figures, sum);
-  n = e->connections;
-  mutex_unlock (&r->lock);
-  return n;
-}
-
-size_t
-registry_all_figures (struct registry *r, struct figures_sum *sum)
-{
-  struct connection *c;
-  size_t n;
-
-  memset (sum, 0, sizeof *sum);
-  mutex_lock (&r->lock);
-  figures_sum_add (sum, &r->closed);
-  for (c = r->first; c; c = c->all_next)
-    figures_add (c->figures, sum);
-  n = r->connections;
-  mutex_unlock (&r->lock);
-  return n;
-}
-
-size_t
-registry_connections (struct registry *r, struct named_disk *d)
-{
-  size_t n;
-
-  mutex_lock (&r->lock);
-  n = entry_of (d)->connections;
-  mutex_unlock (&r->lock);
-  return n;
-}
-
-/* ------------------------------------------------------------------ lists */
-
-int
-registry_each (struct registry *r, const char *after,
-               int (*fn) (void *opaque, const struct named_disk *d),
-               void *opaque)
-{
-  bool found = false;
-  size_t i = 0;
-  int ret = 0;
-
-  mutex_lock (&r->lock);
-  if (after)
-    i = find_locked (r, after, &found) + found;
-  for (; i < r->n && ret == 0; i++)
-    ret = fn (opaque, &r->entry[i]->d);
-  mutex_unlock (&r->lock);
-  return ret;
-}
-
-size_t
-registry_count (struct registry *r)
-{
-  size_t n;
-
-  mutex_lock (&r->lock);
-  n = r->n;
-  mutex_unlock (&r->lock);
-  return n;
-}
-
-const struct registry_options *
-registry_options (const struct registry *r)
-{
-  return &r->o;
 }

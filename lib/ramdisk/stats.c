@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Counters of requests.  figures.h has the design. */
+/* Counters of requests.  stats.h has the design. */
 
 #include <config.h>
 
@@ -8,15 +8,15 @@
 #include <string.h>
 #include <time.h>
 
-#include "figures.h"
+#include "ramdisk/stats.h"
 
-THREAD_LOCAL struct figures_mine figures_mine;
+THREAD_LOCAL struct stats_mine stats_mine;
 
-struct figures *
-figures_new (void)
+struct stats *
+stats_new (void)
 {
   static _Atomic uint64_t last_id;
-  struct figures *f = malloc (sizeof *f);
+  struct stats *f = malloc (sizeof *f);
 
   if (f == NULL)
     return NULL;
@@ -26,9 +26,9 @@ figures_new (void)
 }
 
 void
-figures_free (struct figures *f)
+stats_free (struct stats *f)
 {
-  struct figures_shard *s, *next;
+  struct stats_shard *s, *next;
 
   if (f == NULL)
     return;
@@ -40,35 +40,35 @@ figures_free (struct figures *f)
   free (f);
 }
 
-/* Find this thread's shard, or make it.  A thread may find that of one that has
- * ended, whose memory it got; that one counts no more.
+/* Find this thread's shard, or create it.  A thread may find the shard of a
+ * thread that has ended and whose memory it got; that thread counts no more.
  */
-struct figures_shard *
-figures_find_shard (struct figures *f)
+struct stats_shard *
+stats_find_shard (struct stats *f)
 {
-  struct figures_shard *s;
+  struct stats_shard *s;
 
   for (s = atomic_load_explicit (&f->first, memory_order_acquire); s;
        s = s->next)
-    if (s->owner == &figures_mine)
+    if (s->owner == &stats_mine)
       break;
   if (s == NULL) {
-    s = aligned_alloc (_Alignof (struct figures_shard), sizeof *s);
+    s = aligned_alloc (_Alignof (struct stats_shard), sizeof *s);
     if (s == NULL)
       return NULL;
     memset (s, 0, sizeof *s);
-    s->owner = &figures_mine;
+    s->owner = &stats_mine;
     s->random = (uint32_t) f->id * 2654435761u + 1;
     s->until_sample = 1;
     s->next = atomic_load_explicit (&f->first, memory_order_relaxed);
-    /* Release: pairs with the acquire of those who walk the list. */
+    /* Release: pairs with the acquire of readers of the list. */
     while (!atomic_compare_exchange_weak_explicit (&f->first, &s->next, s,
                                                    memory_order_release,
                                                    memory_order_relaxed))
       ;
   }
-  figures_mine.id = f->id;
-  figures_mine.shard = s;
+  stats_mine.id = f->id;
+  stats_mine.shard = s;
   return s;
 }
 
@@ -82,13 +82,13 @@ now_ns (void)
 }
 
 void
-figures_sample (struct figures_timer *t)
+stats_sample (struct stats_timer *t)
 {
-  struct figures_shard *s = t->shard;
+  struct stats_shard *s = t->shard;
 
   s->random = s->random * 1664525u + 1013904223u;
-  /* 1 to 2 * FIGURES_SAMPLE - 1, from the better bits */
-  s->until_sample = 1 + (s->random >> 16) % (2 * FIGURES_SAMPLE - 1);
+  /* 1 to 2 * STATS_SAMPLE - 1, from the better bits */
+  s->until_sample = 1 + (s->random >> 16) % (2 * STATS_SAMPLE - 1);
   t->start = now_ns ();
 }
 
@@ -97,14 +97,14 @@ bucket_of (uint64_t ns)
 {
   unsigned i = ns ? 64 - __builtin_clzll (ns) : 0;
 
-  return i < FIGURE_BUCKETS ? i : FIGURE_BUCKETS - 1;
+  return i < STAT_BUCKETS ? i : STAT_BUCKETS - 1;
 }
 
 void
-figures_took (struct figures_timer *t, enum figure what)
+stats_took (struct stats_timer *t, enum stat_kind what)
 {
-  figures_count (&t->shard->of[what].bucket[bucket_of (now_ns () - t->start)],
-                 1);
+  stats_count (&t->shard->of[what].bucket[bucket_of (now_ns () - t->start)],
+               1);
 }
 
 static uint64_t
@@ -114,18 +114,18 @@ load (const _Atomic uint64_t *counter)
 }
 
 void
-figures_add (const struct figures *f, struct figures_sum *sum)
+stats_add (const struct stats *f, struct stats_sum *sum)
 {
-  const struct figures_shard *s;
+  const struct stats_shard *s;
   unsigned i, j;
 
   for (s = atomic_load_explicit (&f->first, memory_order_acquire); s;
        s = s->next) {
-    for (i = 0; i < NFIGURES; i++) {
+    for (i = 0; i < NSTATS; i++) {
       sum->of[i].ops += load (&s->of[i].ops);
       sum->of[i].bytes += load (&s->of[i].bytes);
       sum->of[i].errors += load (&s->of[i].errors);
-      for (j = 0; j < FIGURE_BUCKETS; j++)
+      for (j = 0; j < STAT_BUCKETS; j++)
         sum->of[i].bucket[j] += load (&s->of[i].bucket[j]);
     }
     sum->no_memory += load (&s->no_memory);
@@ -133,16 +133,32 @@ figures_add (const struct figures *f, struct figures_sum *sum)
   }
 }
 
+int64_t
+stats_last (const struct stats *f)
+{
+  const struct stats_shard *s;
+  int64_t last = 0;
+
+  for (s = atomic_load_explicit (&f->first, memory_order_acquire); s;
+       s = s->next) {
+    int64_t at = atomic_load_explicit (&s->last, memory_order_relaxed);
+
+    if (at > last)
+      last = at;
+  }
+  return last;
+}
+
 void
-figures_sum_add (struct figures_sum *to, const struct figures_sum *from)
+stats_sum_add (struct stats_sum *to, const struct stats_sum *from)
 {
   unsigned i, j;
 
-  for (i = 0; i < NFIGURES; i++) {
+  for (i = 0; i < NSTATS; i++) {
     to->of[i].ops += from->of[i].ops;
     to->of[i].bytes += from->of[i].bytes;
     to->of[i].errors += from->of[i].errors;
-    for (j = 0; j < FIGURE_BUCKETS; j++)
+    for (j = 0; j < STAT_BUCKETS; j++)
       to->of[i].bucket[j] += from->of[i].bucket[j];
   }
   to->no_memory += from->no_memory;

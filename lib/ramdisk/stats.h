@@ -1,114 +1,124 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Figures: how many requests of what kind, how large and how long.
+/* Statistics: how many requests of which kind, how large, and how long they
+ * took.
  *
  * Design
  *
- * Counting must not make threads fight for a cache line, so each connection
- * has counters of its own, and in it each thread that serves it: a shard, which
- * only its owner writes, with plain stores.  Readers add the shards up; a
- * connection that closes is added to its disk's sum.
+ * Counting must not make threads compete for a cache line.  So each connection
+ * has its own counters, and within it each thread that serves it: a shard,
+ * which only its owner writes, with plain stores.  Readers add up the shards;
+ * when a connection closes, its counters are added to the sum of its disk.
  *
  * Reading the clock twice costs 45 ns, about 1 % of a small request through the
- * server, so only one request in FIGURES_SAMPLE is timed, on the average: the
- * distance is random, else a client that repeats itself could always hit the
- * same kind.  The first one of a thread is always timed.
+ * server.  So only one request in STATS_SAMPLE is timed, on average.  The
+ * distance is random; otherwise, with a client that repeats a pattern, the same
+ * kind of request could always be timed.  The first request of a thread is
+ * always timed.
  *
  * Thread-safety
- *   from any thread, take no lock:  figures_start, figures_done, figures_add
- *   wants to be alone:              figures_new, figures_free
+ *   from any thread, take no lock:  stats_start, stats_done, stats_add, stats_last
+ *   wants to be alone:              stats_new, stats_free
  */
 
-#ifndef MRAMDISK_FIGURES_H
-#define MRAMDISK_FIGURES_H
+#ifndef MRAMDISK_STATS_H
+#define MRAMDISK_STATS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
-#include "thread-local.h"
+#include "base/thread-local.h"
 
-enum figure {
-  FIGURE_READ,
-  FIGURE_WRITE,
-  FIGURE_ZERO,
-  FIGURE_TRIM,
-  FIGURE_EXTENTS,
-  NFIGURES
+enum stat_kind {
+  STAT_READ,
+  STAT_WRITE,
+  STAT_ZERO,
+  STAT_TRIM,
+  STAT_FLUSH,
+  STAT_CACHE,
+  STAT_EXTENTS,
+  NSTATS
 };
 
 /* Why a request failed. */
-enum figure_error {
-  FIGURE_OK,
-  FIGURE_NO_MEMORY,             /* ENOSPC: the server has none left */
-  FIGURE_QUOTA,                 /* ENOSPC: the disk may have none */
-  FIGURE_OTHER,
+enum stat_error {
+  STAT_OK,
+  STAT_NO_MEMORY,             /* ENOSPC: the server has no memory left */
+  STAT_QUOTA,                 /* ENOSPC: the disk's quota is used up */
+  STAT_OTHER,
 };
 
-/* Bucket i counts what took less than 2^i ns, and not less than the one
- * before; the last one also what took longer (9 minutes).
+/* Bucket i counts requests that took less than 2^i ns and at least as long as
+ * the bound of the bucket before; the last one also counts longer ones (9
+ * minutes).
  */
-#define FIGURE_BUCKETS 40
+#define STAT_BUCKETS 40
 
-/* One request in so many is timed. */
-#define FIGURES_SAMPLE 16
+/* The average number of requests for one that is timed. */
+#define STATS_SAMPLE 16
 
-struct figure_sum {
+struct stat_sum {
   uint64_t ops;
-  uint64_t bytes;               /* of those that were done */
+  uint64_t bytes;               /* of successful requests */
   uint64_t errors;
-  uint64_t bucket[FIGURE_BUCKETS];
+  uint64_t bucket[STAT_BUCKETS];
 };
 
-struct figures_sum {
-  struct figure_sum of[NFIGURES];
-  uint64_t no_memory, quota;    /* those of the errors */
+struct stats_sum {
+  struct stat_sum of[NSTATS];
+  uint64_t no_memory, quota;    /* failed requests */
 };
 
-struct figures_counter {
+struct stats_counter {
   _Atomic uint64_t ops, bytes, errors;
-  _Atomic uint64_t bucket[FIGURE_BUCKETS];
+  _Atomic uint64_t bucket[STAT_BUCKETS];
 };
 
-/* Starts and ends at a cache line of its own. */
-struct figures_shard {
-  _Alignas (64) struct figures_counter of[NFIGURES];
+/* Starts and ends at a cache line boundary. */
+struct stats_shard {
+  _Alignas (64) struct stats_counter of[NSTATS];
   _Atomic uint64_t no_memory, quota;
-  const void *owner;            /* the thread's figures_mine */
+  _Atomic int64_t last;         /* of a request: CLOCK_REALTIME_COARSE, s */
+  const void *owner;            /* the thread's stats_mine */
   uint32_t random;
+  uint32_t excess;              /* see buffers.h: of the thread's buffer */
   unsigned until_sample;
-  struct figures_shard *next;
+  struct stats_shard *next;
 };
 
 /* The counters of one connection. */
-struct figures {
-  uint64_t id;                  /* no two have the same, unlike addresses */
-  struct figures_shard *_Atomic first;
+struct stats {
+  uint64_t id;                  /* unique, unlike addresses */
+  struct stats_shard *_Atomic first;
 };
 
-/* The shard that this thread used last.  nbdkit's threads serve one connection
- * each, so it is nearly always the one wanted.
+/* The shard that this thread used last. nbdkit's threads serve one connection
+ * each, so it is nearly always the right one.
  */
-extern THREAD_LOCAL struct figures_mine {
+extern THREAD_LOCAL struct stats_mine {
   uint64_t id;
-  struct figures_shard *shard;
-} figures_mine;
+  struct stats_shard *shard;
+} stats_mine;
 
-struct figures_timer {
-  struct figures_shard *shard;
+struct stats_timer {
+  struct stats_shard *shard;
   uint64_t start;               /* ns; 0: not timed */
 };
 
-struct figures *figures_new (void);
-void figures_free (struct figures *f);
+struct stats *stats_new (void);
+void stats_free (struct stats *f);
 
-/* For figures_start and figures_done. */
-struct figures_shard *figures_find_shard (struct figures *f);
-void figures_sample (struct figures_timer *t);
-void figures_took (struct figures_timer *t, enum figure what);
+/* For stats_start and stats_done. */
+struct stats_shard *stats_find_shard (struct stats *f);
+void stats_sample (struct stats_timer *t);
+void stats_took (struct stats_timer *t, enum stat_kind what);
 
-/* One writer: no read-modify-write is needed, only that readers see no half. */
+/* There is one writer: no read-modify-write is needed, only stores that readers
+ * see whole.
+ */
 static inline void
-figures_count (_Atomic uint64_t *counter, uint64_t n)
+stats_count (_Atomic uint64_t *counter, uint64_t n)
 {
   atomic_store_explicit (counter,
                          atomic_load_explicit (counter,
@@ -116,47 +126,54 @@ figures_count (_Atomic uint64_t *counter, uint64_t n)
                          memory_order_relaxed);
 }
 
-/* Around a request.  If there is no memory for a new thread's counters its
- * requests are not counted.
+/* Called before and after a request.  If there is no memory for the counters of
+ * a new thread, its requests are not counted.
  */
 static inline void
-figures_start (struct figures *f, struct figures_timer *t)
+stats_start (struct stats *f, struct stats_timer *t)
 {
-  struct figures_shard *s = figures_mine.shard;
+  struct stats_shard *s = stats_mine.shard;
 
-  if (__builtin_expect (figures_mine.id != f->id, false))
-    s = figures_find_shard (f);
+  if (__builtin_expect (stats_mine.id != f->id, false))
+    s = stats_find_shard (f);
   t->shard = s;
   t->start = 0;
   if (s && --s->until_sample == 0)
-    figures_sample (t);
+    stats_sample (t);
 }
 
 static inline void
-figures_done (struct figures_timer *t, enum figure what, uint64_t bytes,
-              enum figure_error error)
+stats_done (struct stats_timer *t, enum stat_kind what, uint64_t bytes,
+            enum stat_error error)
 {
-  struct figures_counter *c;
+  struct stats_counter *c;
+  struct timespec now;
 
   if (t->shard == NULL)
     return;
+  /* The coarse clock is a load from the vDSO's page. */
+  clock_gettime (CLOCK_REALTIME_COARSE, &now);
+  atomic_store_explicit (&t->shard->last, now.tv_sec, memory_order_relaxed);
   c = &t->shard->of[what];
-  figures_count (&c->ops, 1);
-  if (error == FIGURE_OK)
-    figures_count (&c->bytes, bytes);
+  stats_count (&c->ops, 1);
+  if (error == STAT_OK)
+    stats_count (&c->bytes, bytes);
   else {
-    figures_count (&c->errors, 1);
-    if (error == FIGURE_NO_MEMORY)
-      figures_count (&t->shard->no_memory, 1);
-    else if (error == FIGURE_QUOTA)
-      figures_count (&t->shard->quota, 1);
+    stats_count (&c->errors, 1);
+    if (error == STAT_NO_MEMORY)
+      stats_count (&t->shard->no_memory, 1);
+    else if (error == STAT_QUOTA)
+      stats_count (&t->shard->quota, 1);
   }
   if (t->start)
-    figures_took (t, what);
+    stats_took (t, what);
 }
 
-/* Add what was counted so far to a sum. */
-void figures_add (const struct figures *f, struct figures_sum *sum);
-void figures_sum_add (struct figures_sum *to, const struct figures_sum *from);
+/* When the last request was done: CLOCK_REALTIME, seconds; 0: never. */
+int64_t stats_last (const struct stats *f);
 
-#endif /* MRAMDISK_FIGURES_H */
+/* Add what was counted so far to a sum. */
+void stats_add (const struct stats *f, struct stats_sum *sum);
+void stats_sum_add (struct stats_sum *to, const struct stats_sum *from);
+
+#endif /* MRAMDISK_STATS_H */

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of the registry share.  registry.h has the design.
+ *
+ * An entry is freed when it has neither name nor handle (G2).  One that has
+ * handles but no name is in registry.deleted.
+ *
+ * Thread-safety: the fields say which lock they want.
+ */
+
+#ifndef MRAMDISK_REGISTRY_PARTS_H
+#define MRAMDISK_REGISTRY_PARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/mutex.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/registry.h"
+#include "ramdisk/stats.h"
+
+/* What a disk is to its clones: they hold it, and it outlasts the disk.
+ * Guarded by registry.lock.
+ */
+struct lineage {
+  size_t refs;                  /* the disk's entry, and those of its clones */
+  char *name;                   /* of the disk, the last that it had */
+  struct entry *entry;          /* of the disk; NULL: it has lost its name */
+};
+
+/* A name that a disk had: those who hold the disk may be looking at it. */
+struct former_name {
+  struct former_name *next;
+  char *name;
+};
+
+/* Guarded by registry.lock, except for d and resizing. */
+struct entry {
+  struct named_disk d;          /* first: one is cast to the other */
+  struct lineage *self;
+  struct lineage *parent;       /* of the disk that was cloned, or NULL */
+  struct former_name *former;
+  struct mutex resizing;        /* held from a resize to its report (G5) */
+  size_t handles;               /* open */
+  bool listed;                  /* in registry.entry */
+  bool ephemeral;               /* made by opening, and not kept (G3) */
+  bool auto_destroy;            /* goes with its last client (G7) … */
+  bool opened;                  /* … of which there was one */
+  time_t quota_reported;
+  bool quota_low;               /* that was reported, too */
+  size_t connections;
+  struct registry_client *first;
+  struct stats_sum *closed;     /* of connections that are closed */
+  struct entry *deleted_prev, *deleted_next;
+};
+
+struct registry {
+  struct arena *arena;
+  struct registry_options o;
+  struct mutex lock;
+  struct entry **entry GUARDED_BY (lock);       /* sorted by name */
+  size_t n GUARDED_BY (lock);
+  size_t alloc GUARDED_BY (lock);
+  struct entry *deleted GUARDED_BY (lock);      /* open, but without a name */
+  size_t ndeleted GUARDED_BY (lock);
+  struct registry_client *first GUARDED_BY (lock);
+  size_t connections GUARDED_BY (lock);
+  struct stats_sum closed GUARDED_BY (lock);
+  bool ended GUARDED_BY (lock); /* registry_end was called */
+  void (*listener) (void *opaque, const struct change_report *report);
+  void *listener_opaque;
+};
+
+/* A number for a new disk (named_disk.id). */
+uint64_t registry_new_id (void);
+
+/* Where a name is, or would be.  *found: whether it is there. */
+size_t registry_find_locked (struct registry *r, const char *name, bool *found)
+  REQUIRES (r->lock);
+
+/* Tell the listener.  from: what was cloned, or what the name was; or NULL.
+ * other: the old size, or the id of the disk that was replaced.
+ */
+void registry_report_locked (struct registry *r, enum change change,
+                             const struct entry *e, const char *from,
+                             uint64_t other) REQUIRES (r->lock);
+
+/* A disk is meant to stay, even if it was made by opening it (G3). */
+void registry_keep_locked (struct entry *e);
+
+/* The same, and whoever leaves (G7). */
+void registry_keep_for_ever_locked (struct entry *e);
+
+/* As registry_clone, of a disk that the caller has open under the name `from`;
+ * closes it.
+ */
+int registry_clone_held (struct registry *r, struct named_disk *src,
+                         const char *from, const char *to,
+                         const struct disk_options *options,
+                         enum if_exists if_exists, enum made *made);
+
+/* Give a disk that has no name yet a UUID that it had before. */
+void registry_set_uuid (struct entry *e, const struct uuid *uuid);
+
+/* Of n disks that are about to get their names, give those a new UUID whose own
+ * is taken by a disk that keeps its name (G8).  Returns 0 or an errno.
+ */
+int registry_unique_uuids_locked (struct registry *r, struct entry **e,
+                                  size_t n, enum if_exists if_exists)
+  REQUIRES (r->lock);
+
+/* A lineage for a disk of that name.  NULL: no memory. */
+struct lineage *lineage_new (const char *name);
+
+/* One holder less, who may be NULL. */
+void lineage_unref (struct lineage *l);
+
+static inline struct entry *
+registry_entry (struct named_disk *d)
+{
+  return (struct entry *) d;
+}
+
+#endif /* MRAMDISK_REGISTRY_PARTS_H */
