@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Leader and followers; crew.h says who uses this. */
+/* Leader and followers; leader-followers.h says who uses this. */
 
 #include <config.h>
 
@@ -9,28 +9,18 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-#include "clock.h"
-#include "crew.h"
-#include "upstream-private.h"
+#include "base/clock.h"
+#include "nbd/leader-followers.h"
 
-/* ------------------------------------------------------------- waiters
- *
- *                  issues, wakes up
- *     RUNNING <------------------------+
- *      |  |                            |
- *      |  | crew_sleep                 |
- *      |  +-----------> SLEEPING -----(+)------- crew_ask -----> LOOK
- *      |                    |                                     |
- *      +--- crew_unlock ----+-----------> DONE <------------------+
- */
-enum { RUNNING, SLEEPING, LOOK, DONE };
+/* ------------------------------------------------------------- waiters */
 
 void
-upstream_waiter_init (struct upstream_waiter *w)
+lf_waiter_init (struct lf_waiter *w)
 {
-  atomic_init (&w->state, RUNNING);
-  w->pending = w->settling = 0;
-  w->busy = false;
+  atomic_init (&w->state, LF_RUNNING);
+  w->pending = w->answered = 0;
+  w->waits = w->busy = false;
+  w->next_ask = clock_now () + ENDING_TICK;
   w->ending = NULL;
 }
 
@@ -40,135 +30,150 @@ futex_wake (_Atomic unsigned *word)
   syscall (SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Store a new state and wake the thread if it sleeps.  After DONE is stored the
- * waiter may be gone: then the wake-up hits an address at which nobody sleeps,
- * or somebody who checks why it woke up.  Release: pairs with crew_sleep.
+/* Store a new state and wake the thread if it sleeps.  After LF_DONE is stored
+ * the waiter may be gone: then the wake-up hits an address at which no thread
+ * sleeps, or one that checks why it woke up.  Release: pairs with lf_sleep.
  */
 static void
-waiter_set (struct upstream_waiter *w, unsigned state)
+waiter_set (struct lf_waiter *w, unsigned state)
 {
   unsigned old = atomic_exchange_explicit (&w->state, state,
                                            memory_order_acq_rel);
 
-  if (old == SLEEPING)
+  if (old == LF_SLEEPING)
     futex_wake (&w->state);
 }
 
 void
-crew_ask (struct upstream_waiter *w)
+lf_ask (struct lf_waiter *w)
 {
-  waiter_set (w, LOOK);
+  waiter_set (w, LF_LOOK);
 }
 
 bool
-crew_sleep (struct upstream_waiter *w, int64_t until)
+lf_sleep (struct lf_waiter *w, int64_t until)
 {
   struct timespec ts = clock_timespec (until);
-  unsigned s = RUNNING;
+  unsigned s = LF_RUNNING;
 
-  atomic_compare_exchange_strong (&w->state, &s, SLEEPING);
-  while (atomic_load_explicit (&w->state, memory_order_acquire) == SLEEPING)
+  atomic_compare_exchange_strong (&w->state, &s, LF_SLEEPING);
+  while (atomic_load_explicit (&w->state, memory_order_acquire) == LF_SLEEPING)
     if (syscall (SYS_futex, &w->state,
-                 FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, SLEEPING,
+                 FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, LF_SLEEPING,
                  until == NEVER ? NULL : &ts, NULL,
                  FUTEX_BITSET_MATCH_ANY) == -1 && errno == ETIMEDOUT)
       break;
-  s = SLEEPING;
-  if (!atomic_compare_exchange_strong (&w->state, &s, RUNNING) && s == LOOK)
-    atomic_compare_exchange_strong (&w->state, &s, RUNNING);
-  return s == DONE;
+  s = LF_SLEEPING;
+  if (!atomic_compare_exchange_strong (&w->state, &s, LF_RUNNING) &&
+      s == LF_LOOK)
+    atomic_compare_exchange_strong (&w->state, &s, LF_RUNNING);
+  return s == LF_DONE;
 }
 
 bool
-crew_follow (struct upstream_waiter *w, int64_t until, bool *ends)
+lf_follow (struct lf_waiter *w, int64_t until, bool *ends)
 {
-  int64_t tick = next_tick (ENDING_TICK, until);
-
   *ends = false;
-  if (crew_sleep (w, tick))
+  if (lf_sleep (w, w->next_ask < until ? w->next_ask : until))
     return true;
-  *ends = tick != until && clock_now () >= tick && upstream_ends (w->ending);
+  *ends = lf_ask_ending (w);
   return false;
 }
 
-/* ---------------------------------------------------------------- crew */
+/* By the clock, not when nothing happens: a server that trickles keeps its
+ * connection busy.
+ */
+bool
+lf_ask_ending (struct lf_waiter *w)
+{
+  int64_t now = clock_now ();
+
+  if (now < w->next_ask)
+    return false;
+  w->next_ask = now + ENDING_TICK;
+  return program_ends (w->ending);
+}
+
+/* ------------------------------------------------- leader and followers */
 
 void
-crew_init (struct crew *crew)
+lf_init (struct leader_followers *lf)
 {
-  mutex_init (&crew->lock);
+  mutex_init (&lf->lock);
 }
 
 void
-crew_destroy (struct crew *crew)
+lf_destroy (struct leader_followers *lf)
 {
-  mutex_destroy (&crew->lock);
+  mutex_destroy (&lf->lock);
 }
 
-/* Who issued last is most likely to be awake, and will have to stay longest. */
-static struct upstream_waiter *
-next_leader (struct crew *crew) REQUIRES (&crew->lock)
+/* The thread that issued last is most likely to be awake, and has to stay
+ * longest.  A thread that has not come to wait yet may be busy elsewhere for
+ * any time; it leads when it comes, if nobody else does.
+ */
+static struct lf_waiter *
+next_leader (struct leader_followers *lf) REQUIRES (&lf->lock)
 {
-  struct upstream_command *c = crew->last;
+  struct lf_command *c = lf->last;
 
-  while (c && (c->waiter->busy ||
-               c->waiter->pending == c->waiter->settling))
+  while (c && (!c->waiter->waits || c->waiter->busy ||
+               c->waiter->pending == c->waiter->answered))
     c = c->prev;
   return c ? c->waiter : NULL;
 }
 
 void
-crew_unlock (struct crew *crew)
+lf_unlock (struct leader_followers *lf)
 {
-  struct upstream_waiter *w = crew->done, *next;
+  struct lf_waiter *w = lf->done, *next;
 
-  crew->done = NULL;
-  if (crew->leader == NULL && crew->asked == NULL) {
-    crew->asked = next_leader (crew);
-    if (crew->asked)
-      waiter_set (crew->asked, LOOK);
+  lf->done = NULL;
+  if (lf->leader == NULL && lf->asked == NULL) {
+    lf->asked = next_leader (lf);
+    if (lf->asked)
+      waiter_set (lf->asked, LF_LOOK);
   }
-  mutex_unlock (&crew->lock);
+  mutex_unlock (&lf->lock);
   for (; w; w = next) {
     next = w->next_done;
-    waiter_set (w, DONE);
+    waiter_set (w, LF_DONE);
   }
 }
 
 void
-crew_add (struct crew *crew, struct upstream_command *c,
-          struct upstream_waiter *w)
+lf_add (struct leader_followers *lf, struct lf_command *c,
+        struct lf_waiter *w)
 {
   c->waiter = w;
-  c->error = 0;
   c->next = NULL;
   if (w->pending++ == 0)
-    atomic_store (&w->state, RUNNING);
-  c->prev = crew->last;
-  if (crew->last)
-    crew->last->next = c;
+    atomic_store (&w->state, LF_RUNNING);
+  c->prev = lf->last;
+  if (lf->last)
+    lf->last->next = c;
   else
-    crew->first = c;
-  crew->last = c;
+    lf->first = c;
+  lf->last = c;
 }
 
 void
-crew_complete (struct crew *crew, struct upstream_command *c)
+lf_complete (struct leader_followers *lf, struct lf_command *c)
 {
-  struct upstream_waiter *w = c->waiter;
+  struct lf_waiter *w = c->waiter;
 
   if (c->prev)
     c->prev->next = c->next;
   else
-    crew->first = c->next;
+    lf->first = c->next;
   if (c->next)
     c->next->prev = c->prev;
   else
-    crew->last = c->prev;
+    lf->last = c->prev;
   if (--w->pending == 0) {
-    if (crew->asked == w)
-      crew->asked = NULL;
-    w->next_done = crew->done;
-    crew->done = w;
+    if (lf->asked == w)
+      lf->asked = NULL;
+    w->next_done = lf->done;
+    lf->done = w;
   }
 }

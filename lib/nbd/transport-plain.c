@@ -3,36 +3,39 @@
  *
  * Design
  *
- * One thread sends, one receives, and neither holds the lock meanwhile.  Who
- * issues a command while another sends leaves it in the queue and goes to wait;
- * the sender takes what has gathered there with its next system call.  So
- * nobody waits for his turn to send.  A sender that has done much for others
- * asks one of them to go on.
+ * One thread sends and one receives, and neither holds the lock while it does.
+ * If another thread is sending, a thread that issues a command leaves it in the
+ * queue and waits; the sender's next system call sends everything in the queue.
+ * So no thread waits for its turn to send.  A sender that has sent much for
+ * others asks one of them to continue.
  *
- * A request that is alone costs two system calls, a sendmsg and a recvmsg.
- * Those that block return after ENDING_TICK, by an option of the socket, if
- * nothing happens, so that their threads can ask whether it is time to leave.
+ * A lone request costs two system calls, a sendmsg and a recvmsg.  The socket
+ * has a time limit, so the recvmsg returns after ENDING_TICK, and its thread
+ * can check whether it has to leave.  It checks by the clock, because a server
+ * may send a byte now and then.  The sendmsg does not block: a server that
+ * reads a little now and then could keep its thread for ever.  So a thread that
+ * must wait for room does so in poll(2).
  *
- * Why sending may block: the server may be waiting for us to receive.  Its
- * replies are to commands that were sent as a whole.  The thread of such
- * a command waits, and then one of those leads (U1), or it is the sender, who
- * sends for a thread that waits.  Only the log (reconnect.c) is sent by
- * a thread that does not wait yet, and the replies to its writes fit into any
- * socket's buffer.
+ * A sender may wait for room.  That cannot deadlock with a server that waits
+ * for us to receive: its replies are to commands that were sent in full.  The
+ * thread of such a command waits, so some thread leads (U1); or it is the
+ * sender itself, which sends for a thread that waits.  Only the log
+ * (pool-replay.c) and a write that was started (pool.h) are sent by a thread
+ * that does not wait yet, and the replies to writes fit into any socket's
+ * buffer.
  *
- * Invariants, besides those of upstream.h
+ * Invariants, besides those of connection.h
  *
- *   S1  Only the leader takes in replies.
- *   S2  While the sender uses a command, it is not complete.  If it is answered
- *       meanwhile, it is `settling`, and the sender completes it.
- *   S3  If commands are in the queue, somebody sends, or a thread that does not
- *       lead has been asked to.
- *   S4  After a loss the leader completes all commands, when the sender has
- *       ended.  shutdown(2) ends the sender's system call, unless it is
- *       a poll(2); the leader's ends when the server closes its end in answer.
- *       Both also look by themselves, every ENDING_TICK; but a server that
- *       reads slowly may keep a sender in one system call, which pool_cut_off
- *       ends.
+ *   S1  Only the leader receives.
+ *   S2  While the sender uses a command, it is not complete.  If its reply
+ *       comes in that time, it is `answered`, and the sender completes it.
+ *   S3  If commands are in the queue, some thread sends, or a thread that waits
+ *       and does not lead has been asked to.  If another thread that issues, or
+ *       waits without leading, comes first, it sends.
+ *   S4  After a loss, the leader completes all commands once the sender has
+ *       ended.  The leader's system call ends when the server closes its end in
+ *       response.  Both also check by themselves: the leader every ENDING_TICK,
+ *       a sender that waits for room every SENDER_TICK.
  */
 
 #include <config.h>
@@ -45,107 +48,115 @@
 
 #include <sys/socket.h>
 
-#include "clock.h"
-#include "upstream.h"
-#include "upstream-private.h"
-#include "wire.h"
+#include "base/clock.h"
+#include "nbd/connection-private.h"
+#include "nbd/connection.h"
+#include "nbd/wire.h"
 
-/* How much is sent with one system call, if it is more than one command, and
- * before another thread is asked to go on; in commands and in bytes.
+/* The limits of one system call's data, unless it is a single command, and of
+ * what one thread sends before it asks another to continue; in commands and in
+ * bytes.
  */
 #define BATCH 16
 #define BATCH_BYTES 65536
 #define TURN_BYTES 262144
 
-/* Commands that were sent, by the low bits of their cookie. */
+/* How often a sender that waits for room checks whether the connection is lost:
+ * shutdown(2) does not wake a poll(2) for room in a Unix socket.
+ */
+#define SENDER_TICK (100 * NS_PER_MS)
+
+/* Commands that were sent, indexed by the low bits of their cookie. */
 #define BUCKETS 64
 
-struct socket_way {
+struct plain {
   struct wire wire;             /* the leader's */
 
-  /* Guarded by the crew's lock. */
+  /* Guarded by lf.lock. */
   uint64_t cookie;              /* of the last command */
-  struct upstream_command *bucket[BUCKETS];
-  struct upstream_command *unsent; /* the first; the later ones are too */
-  bool sending;                 /* somebody is in send_queued */
+  struct nbd_command *bucket[BUCKETS];
+  struct nbd_command *unsent;   /* the first; the later ones are too */
+  bool sending;                 /* a thread is in send_queued */
   pthread_cond_t sent;          /* that ended, after a loss */
 };
 
 /* -------------------------------------------------- commands in flight */
 
-/* It is about to be sent, and may be answered from now on. */
+/* The command is about to be sent, and may be answered from now on. */
 static void
-remember (struct socket_way *own, struct upstream_command *c)
+remember (struct plain *plain, struct nbd_command *c)
 {
-  struct upstream_command **bucket;
+  struct nbd_command **bucket;
 
-  c->cookie = ++own->cookie;
-  bucket = &own->bucket[c->cookie % BUCKETS];
+  c->cookie = ++plain->cookie;
+  bucket = &plain->bucket[c->cookie % BUCKETS];
   c->next_bucket = *bucket;
   *bucket = c;
 }
 
-static struct upstream_command **
-look_up (struct socket_way *own, uint64_t cookie)
+static struct nbd_command **
+look_up (struct plain *plain, uint64_t cookie)
 {
-  struct upstream_command **c;
+  struct nbd_command **c;
 
-  for (c = &own->bucket[cookie % BUCKETS]; *c; c = &(*c)->next_bucket)
+  for (c = &plain->bucket[cookie % BUCKETS]; *c; c = &(*c)->next_bucket)
     if ((*c)->cookie == cookie)
       break;
   return c;
 }
 
-/* Nobody finds it any more. */
+/* Nobody can find this command any more. */
 static void
-forget (struct socket_way *own, struct upstream_command *c)
+forget (struct plain *plain, struct nbd_command *c)
 {
-  *look_up (own, c->cookie) = c->next_bucket;
+  *look_up (plain, c->cookie) = c->next_bucket;
 }
 
-static struct upstream_command *
+static struct nbd_command *
 find (void *opaque, uint64_t cookie)
 {
-  struct upstream *u = opaque;
-  struct upstream_command *c;
+  struct connection *conn = opaque;
+  struct nbd_command *c;
 
-  mutex_lock (&u->crew.lock);
-  c = *look_up (u->own, cookie);
-  mutex_unlock (&u->crew.lock);
+  mutex_lock (&conn->lf.lock);
+  c = *look_up (conn->plain, cookie);
+  mutex_unlock (&conn->lf.lock);
   return c;
 }
 
 static void
-answered (void *opaque, struct upstream_command *c)
+answered (void *opaque, struct nbd_command *c)
 {
-  struct upstream *u = opaque;
+  struct connection *conn = opaque;
 
-  mutex_lock (&u->crew.lock);
-  forget (u->own, c);
+  mutex_lock (&conn->lf.lock);
+  forget (conn->plain, c);
   if (c->sending) {
-    c->settling = true;
-    c->waiter->settling++;
+    c->answered = true;
+    c->lf.waiter->answered++;
   }
   else
-    crew_complete (&u->crew, c);
-  /* We lead, so U1 holds; and who is done is told of it at the end. */
-  mutex_unlock (&u->crew.lock);
+    connection_complete (conn, c);
+  /* We lead, so U1 holds.  The waiters whose commands are complete are told at
+   * the end.
+   */
+  mutex_unlock (&conn->lf.lock);
 }
 
-/* The leader's, when nobody sends (S4). */
+/* For the leader, when nobody sends (S4). */
 static void
-fail_all (struct upstream *u) REQUIRES (&u->crew.lock)
+fail_all (struct connection *conn) REQUIRES (&conn->lf.lock)
 {
-  struct upstream_command *c, *next;
+  struct nbd_command *c, *next;
 
-  while (u->own->sending)
-    pthread_cond_wait (&u->own->sent, &u->crew.lock.m);
-  u->own->unsent = NULL;
-  memset (u->own->bucket, 0, sizeof u->own->bucket);
-  for (c = u->crew.first; c; c = next) {
-    next = c->next;
+  while (conn->plain->sending)
+    pthread_cond_wait (&conn->plain->sent, &conn->lf.lock.m);
+  conn->plain->unsent = NULL;
+  memset (conn->plain->bucket, 0, sizeof conn->plain->bucket);
+  for (c = nbd_command_of (conn->lf.first); c; c = next) {
+    next = nbd_command_of (c->lf.next);
     c->error = ENOTCONN;
-    crew_complete (&u->crew, c);
+    connection_complete (conn, c);
   }
 }
 
@@ -155,77 +166,72 @@ fail_all (struct upstream *u) REQUIRES (&u->crew.lock)
 struct batch {
   unsigned n;
   size_t bytes;
-  struct upstream_command *c[BATCH];
+  struct nbd_command *c[BATCH];
   unsigned char header[BATCH][WIRE_REQUEST];
   struct iovec piece[2 * BATCH];
   unsigned pieces;
 };
 
 static void
-gather (struct socket_way *own, struct batch *b)
+gather (struct plain *plain, struct batch *b)
 {
-  struct upstream_command *c;
+  struct nbd_command *c;
 
   b->n = b->pieces = 0;
   b->bytes = 0;
-  for (c = own->unsent; c && b->n < BATCH; c = c->next) {
-    size_t payload = c->op == UPSTREAM_WRITE ? c->count : 0;
+  for (c = plain->unsent; c && b->n < BATCH;
+       c = nbd_command_of (c->lf.next)) {
+    size_t payload = c->op == NBD_WRITE ? c->count : 0, header;
 
     if (b->n && b->bytes + payload > BATCH_BYTES)
       break;
     c->sending = true;
-    remember (own, c);
-    wire_request (b->header[b->n], c, c->cookie);
-    b->piece[b->pieces++] = (struct iovec) { b->header[b->n], WIRE_REQUEST };
+    remember (plain, c);
+    header = wire_request (b->header[b->n], plain->wire.headers, c, c->cookie);
+    b->piece[b->pieces++] = (struct iovec) { b->header[b->n], header };
     if (payload)
       b->piece[b->pieces++] = (struct iovec) { (void *) c->write, payload };
     b->c[b->n++] = c;
-    b->bytes += WIRE_REQUEST + payload;
+    b->bytes += header + payload;
   }
-  own->unsent = c;
+  plain->unsent = c;
 }
 
-/* Nothing happens on the socket: is it time to leave? */
+/* Must the thread leave, whatever the server does? */
 static bool
-time_to_leave (struct upstream *u, const struct upstream_waiter *w)
+time_to_leave (struct connection *conn, struct lf_waiter *w)
 {
-  if (upstream_ends (w->ending))
-    upstream_cut_off_at (u, 0);
-  return upstream_cut_off (u);
+  if (lf_ask_ending (w))
+    connection_drain_until (conn, 0);
+  return connection_is_drained (conn);
 }
 
 static int
-wait_for_room (struct upstream *u, const struct upstream_waiter *w,
-               int64_t until)
+wait_for_room (struct connection *conn, struct lf_waiter *w, int64_t until)
 {
-  struct pollfd p = { .fd = u->fd, .events = POLLOUT };
+  struct pollfd p = { .fd = conn->fd, .events = POLLOUT };
 
-  while (clock_now () < until) {
-    if (poll (&p, 1, clock_poll_timeout (next_tick (ENDING_TICK, until))) > 0)
+  while (!atomic_load (&conn->lost) && !time_to_leave (conn, w) &&
+         (until == NEVER || clock_now () < until))
+    if (poll (&p, 1, clock_poll_timeout (next_tick (SENDER_TICK, until))) > 0)
       return 0;
-    if (atomic_load (&u->lost) || time_to_leave (u, w))
-      break;
-  }
-  errno = ETIMEDOUT;
   return -1;
 }
 
-/* Send all of it, as the thread of this waiter; or return -1: the connection is
- * of no more use.
+/* Send everything, as the thread of this waiter.  Returns -1 if the connection
+ * can no longer be used.
  */
 static int
-send_all (struct upstream *u, struct iovec *piece, unsigned n,
-          const struct upstream_waiter *w, int64_t until)
+send_all (struct connection *conn, struct iovec *piece, unsigned n,
+          struct lf_waiter *w, int64_t until)
 {
-  int flags = MSG_NOSIGNAL | (until == NEVER ? 0 : MSG_DONTWAIT);
-
   while (n) {
     struct msghdr m = { .msg_iov = piece, .msg_iovlen = n };
-    ssize_t r = sendmsg (u->fd, &m, flags);
+    ssize_t r = sendmsg (conn->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 
     if (r == -1) {
       if (errno != EINTR &&
-          (errno != EAGAIN || wait_for_room (u, w, until) == -1))
+          (errno != EAGAIN || wait_for_room (conn, w, until) == -1))
         return -1;
       continue;
     }
@@ -237,94 +243,93 @@ send_all (struct upstream *u, struct iovec *piece, unsigned n,
     if (n) {
       piece->iov_base = (char *) piece->iov_base + r;
       piece->iov_len -= r;
-      if (upstream_cut_off (u))
-        return -1;
     }
   }
   return 0;
 }
 
-/* Who could go on to send.  Not the leader: he sleeps in a system call, perhaps
- * until his own command is sent.
+/* The waiter that could continue to send, or NULL.  Not the leader, which
+ * sleeps in a system call, perhaps until its own command is sent; nor a thread
+ * that does not wait yet.
  */
-static struct upstream_waiter *
-next_sender (struct upstream *u) REQUIRES (&u->crew.lock)
+static struct lf_waiter *
+next_sender (struct connection *conn) REQUIRES (&conn->lf.lock)
 {
-  struct upstream_command *c = u->own->unsent;
+  struct nbd_command *c = conn->plain->unsent;
 
-  while (c && c->waiter == u->crew.leader)
-    c = c->next;
-  return c ? c->waiter : NULL;
+  while (c && (!c->lf.waiter->waits || c->lf.waiter == conn->lf.leader))
+    c = nbd_command_of (c->lf.next);
+  return c ? c->lf.waiter : NULL;
 }
 
-/* Send what is in the queue, as the thread of this waiter. */
+/* Send the queued commands, as the thread of this waiter. */
 static void
-send_queued (struct upstream *u, struct upstream_waiter *w, int64_t until)
-  REQUIRES (&u->crew.lock)
+send_queued (struct connection *conn, struct lf_waiter *w, int64_t until)
+  REQUIRES (&conn->lf.lock)
 {
-  struct socket_way *own = u->own;
+  struct plain *plain = conn->plain;
   size_t bytes = 0;
   struct batch b;
   unsigned i;
   int r;
 
-  own->sending = w->busy = true;
-  if (u->crew.asked == w)
-    u->crew.asked = NULL;
-  while (own->unsent && !atomic_load (&u->lost) &&
-         (bytes < TURN_BYTES || next_sender (u) == NULL)) {
-    gather (own, &b);
-    crew_unlock (&u->crew);
-    r = send_all (u, b.piece, b.pieces, w, until);
-    crew_lock (&u->crew);
+  plain->sending = w->busy = true;
+  if (conn->lf.asked == w)
+    conn->lf.asked = NULL;
+  while (plain->unsent && !atomic_load (&conn->lost) &&
+         (bytes < TURN_BYTES || next_sender (conn) == NULL)) {
+    gather (plain, &b);
+    lf_unlock (&conn->lf);
+    r = send_all (conn, b.piece, b.pieces, w, until);
+    lf_lock (&conn->lf);
     if (r == -1)
-      upstream_kill_locked (u);
+      connection_kill_locked (conn);
     for (i = 0; i < b.n; i++) {
       b.c[i]->sending = false;
-      if (b.c[i]->settling) {
-        b.c[i]->waiter->settling--;
-        crew_complete (&u->crew, b.c[i]);
+      if (b.c[i]->answered) {
+        b.c[i]->lf.waiter->answered--;
+        connection_complete (conn, b.c[i]);
       }
     }
     bytes += b.bytes;
   }
-  own->sending = w->busy = false;
-  if (atomic_load (&u->lost))
-    pthread_cond_broadcast (&own->sent);
-  else if (own->unsent)
-    crew_ask (next_sender (u));
+  plain->sending = w->busy = false;
+  if (atomic_load (&conn->lost))
+    pthread_cond_broadcast (&plain->sent);
+  else if (plain->unsent)
+    lf_ask (next_sender (conn));
 }
 
 static void
-issue (struct upstream *u, struct upstream_command *c,
-       struct upstream_waiter *w, int64_t until)
+issue (struct connection *conn, struct nbd_command *c,
+       struct lf_waiter *w, int64_t until)
 {
-  c->sending = c->settling = false;
-  c->got = 0;
-  crew_lock (&u->crew);
-  crew_add (&u->crew, c, w);
-  if (atomic_load (&u->lost)) {
+  c->sending = c->answered = false;
+  lf_lock (&conn->lf);
+  lf_add (&conn->lf, &c->lf, w);
+  if (atomic_load (&conn->lost)) {
     c->error = ENOTCONN;
-    crew_complete (&u->crew, c);
+    connection_complete (conn, c);
   }
   else {
-    if (u->own->unsent == NULL)
-      u->own->unsent = c;
-    if (!u->own->sending)
-      send_queued (u, w, until);
+    if (conn->plain->unsent == NULL)
+      conn->plain->unsent = c;
+    if (!conn->plain->sending)
+      send_queued (conn, w, until);
   }
-  crew_unlock (&u->crew);
+  lf_unlock (&conn->lf);
 }
 
 /* ------------------------------------------------------------- waiting */
 
-/* Take in what there is, without the lock, as the thread of this waiter.
- * Returns 0; or -1 if the connection is of no more use.
+/* Receive what has arrived, without the lock.  This takes at most ENDING_TICK,
+ * even with MSG_WAITALL.  Returns 0; or -1 if the connection can no longer be
+ * used.
  */
 static int
-receive (struct upstream *u, const struct upstream_waiter *w, int64_t until)
+receive (struct connection *conn, int64_t until)
 {
-  struct wire *wire = &u->own->wire;
+  struct wire *wire = &conn->plain->wire;
   struct iovec piece[2];
   struct msghdr m = { .msg_iov = piece };
   int flags = 0;
@@ -332,108 +337,120 @@ receive (struct upstream *u, const struct upstream_waiter *w, int64_t until)
   bool all;
 
   m.msg_iovlen = wire_room (wire, piece, &all);
-  /* Until shortly before that the socket's own limit does. */
+  /* While `until` is further away, the socket's own time limit suffices. */
   if (until != NEVER && until - clock_now () <= ENDING_TICK) {
-    struct pollfd p = { .fd = u->fd, .events = POLLIN };
+    struct pollfd p = { .fd = conn->fd, .events = POLLIN };
 
     flags = MSG_DONTWAIT;
     if (poll (&p, 1, clock_poll_timeout (until)) <= 0)
-      return time_to_leave (u, w) ? -1 : 0;
+      return 0;
   }
   else if (all)
     flags = MSG_WAITALL;
-  r = recvmsg (u->fd, &m, flags);
+  r = recvmsg (conn->fd, &m, flags);
   if (r > 0)
     return wire_took (wire, r);
-  if (r == -1 && errno == EAGAIN)
-    return time_to_leave (u, w) ? -1 : 0;
-  return r == -1 && errno == EINTR ? 0 : -1;
+  return r == -1 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+
+/* The server has broken the protocol.  If the reply names no command and only
+ * one is in flight, that command is blamed.
+ */
+static void
+note_protocol_error (struct connection *conn) REQUIRES (&conn->lf.lock)
+{
+  conn->protocol_error = conn->plain->wire.protocol_error;
+  if (conn->lf.first && conn->lf.first == conn->lf.last)
+    nbd_command_of (conn->lf.first)->violated = true;
 }
 
 static void
-lead (struct upstream *u, struct upstream_waiter *w, int64_t until)
-  REQUIRES (&u->crew.lock)
+lead (struct connection *conn, struct lf_waiter *w, int64_t until)
+  REQUIRES (&conn->lf.lock)
 {
-  u->crew.leader = w;
-  u->crew.asked = NULL;
-  while (w->pending > w->settling) {
+  conn->lf.leader = w;
+  conn->lf.asked = NULL;
+  while (w->pending > w->answered) {
+    bool leave;
     int r;
 
-    if (atomic_load (&u->lost)) {
-      fail_all (u);
+    if (atomic_load (&conn->lost)) {
+      fail_all (conn);
       break;
     }
-    crew_unlock (&u->crew);
-    r = receive (u, w, until);
-    crew_lock (&u->crew);
+    lf_unlock (&conn->lf);
+    r = receive (conn, until);
+    leave = time_to_leave (conn, w);
+    lf_lock (&conn->lf);
     if (r == -1) {
-      if (!u->killed)
-        u->wrong = u->own->wire.wrong;
-      upstream_kill_locked (u);
+      if (!conn->killed && conn->plain->wire.protocol_error)
+        note_protocol_error (conn);
+      connection_kill_locked (conn);
     }
-    else if (upstream_cut_off (u))
-      upstream_cut_locked (u);
+    else if (leave)
+      connection_abort_locked (conn);
     else if (until != NEVER && clock_now () >= until)
       break;
   }
-  u->crew.leader = NULL;
+  conn->lf.leader = NULL;
 }
 
 static bool
-work (struct upstream *u, struct upstream_waiter *w, int64_t until)
-  REQUIRES (&u->crew.lock)
+work (struct connection *conn, struct lf_waiter *w, int64_t until)
+  REQUIRES (&conn->lf.lock)
 {
-  if (u->own->unsent && !u->own->sending && !atomic_load (&u->lost))
-    send_queued (u, w, until);
-  else if (u->crew.leader == NULL && w->pending > w->settling)
-    lead (u, w, until);
+  if (conn->plain->unsent && !conn->plain->sending &&
+      !atomic_load (&conn->lost))
+    send_queued (conn, w, until);
+  else if (conn->lf.leader == NULL && w->pending > w->answered)
+    lead (conn, w, until);
   else
     return false;
   return true;
 }
 
 static bool
-goodbye (struct upstream *u, int64_t until)
+disconnect (struct connection *conn, int64_t until)
 {
   unsigned char header[WIRE_REQUEST];
+  size_t n = wire_disconnect (header, conn->plain->wire.headers);
 
-  wire_disconnect (header);
-  return send (u->fd, header, sizeof header, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-    sizeof header && upstream_await_end (u, NULL, until);
+  return send (conn->fd, header, n, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+    (ssize_t) n && connection_drain (conn, NULL, until);
 }
 
 /* -------------------------------------------------------------- making */
 
 static const struct wire_owner owner = { .find = find, .answered = answered };
 
-static const struct upstream_way way = {
-  .issue = issue, .work = work, .goodbye = goodbye,
+static const struct transport transport = {
+  .issue = issue, .work = work, .disconnect = disconnect,
 };
 
 int
-over_socket_init (struct upstream *u, bool structured)
+transport_plain_init (struct connection *conn, bool structured)
 {
   const struct timeval tick = { .tv_sec = ENDING_TICK / NS_PER_S };
 
-  if (setsockopt (u->fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick) == -1 ||
-      setsockopt (u->fd, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick) == -1)
+  if (setsockopt (conn->fd, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick) == -1)
     return -1;
-  u->own = calloc (1, sizeof *u->own);
-  if (u->own == NULL)
+  conn->plain = calloc (1, sizeof *conn->plain);
+  if (conn->plain == NULL)
     return -1;
-  atomic_init (&u->cut_off, NEVER);
-  wire_init (&u->own->wire, structured, &owner, u);
-  if (pthread_cond_init (&u->own->sent, NULL))
+  atomic_init (&conn->drain_until, NEVER);
+  wire_init (&conn->plain->wire, conn->extended ? WIRE_EXTENDED
+             : structured ? WIRE_STRUCTURED : WIRE_SIMPLE, &owner, conn);
+  if (pthread_cond_init (&conn->plain->sent, NULL))
     abort ();
-  u->way = &way;
+  conn->transport = &transport;
   return 0;
 }
 
 void
-over_socket_free (struct upstream *u)
+transport_plain_free (struct connection *conn)
 {
-  if (u->own == NULL)
+  if (conn->plain == NULL)
     return;
-  pthread_cond_destroy (&u->own->sent);
-  free (u->own);
+  pthread_cond_destroy (&conn->plain->sent);
+  free (conn->plain);
 }
