@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Connecting to an upstream server: all that happens before the first command,
- * and after the last.
+/* Connecting to an upstream server: everything before the first command and
+ * after the last one.
  */
 
 #include <config.h>
@@ -21,27 +21,37 @@
 
 #include <libnbd.h>
 
-#include "clock.h"
-#include "loop.h"
-#include "upstream.h"
-#include "upstream-private.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/printable.h"
+#include "base/thread.h"
+#include "base/uuid.h"
+#include "nbd/block-size.h"
+#include "nbd/connection-private.h"
+#include "nbd/connection.h"
+#include "nbd/newer-libnbd.h"
+#include "nbd/self-connect.h"
 
-/* The largest read or write when the server does not say one, in bytes: what
- * the protocol lets a client assume.
- */
-#define DEFAULT_PAYLOAD (UINT32_C (32) << 20)
+bool
+connection_has_extended_headers (void)
+{
+  return nbd_set_request_extended_headers != NULL &&
+    nbd_get_extended_headers_negotiated != NULL &&
+    nbd_aio_block_status_64 != NULL;
+}
 
-/* The most that libnbd takes, in bytes. */
-#define LIBNBD_MOST_PAYLOAD (UINT32_C (64) << 20)
+bool
+connection_has_tls_hostname (void)
+{
+  return nbd_set_tls_hostname != NULL;
+}
 
-/* How long a server with which nothing is wrong may take to answer our
- * goodbye.
- */
-#define GOODBYE_TIME (500 * NS_PER_MS)
+/* How long a healthy server may take to close its end after NBD_CMD_DISC. */
+#define DISCONNECT_TIME (500 * NS_PER_MS)
 
-/* The kernel gives a Unix socket room for 208 KiB: a sender of 256 KiB has to
- * wait for the receiver, and both change places on the processor again and
- * again.  In bytes; the kernel takes as much of it as net.core.wmem_max says.
+/* The kernel gives a Unix socket room for 208 KiB.  So a sender of 256 KiB must
+ * wait for the receiver, and the two take turns on the processor again and
+ * again.  In bytes; the kernel limits the value to net.core.wmem_max.
  */
 #define UNIX_SNDBUF (2 << 20)
 
@@ -53,30 +63,168 @@ static const struct { int name, value; } keepalive[] = {
   { TCP_USER_TIMEOUT, 30000 },  /* milliseconds */
 };
 
+/* The most steps of libnbd's state machine that a handshake may take, and that
+ * a list of exports may take.  A message takes three or four; a handshake takes
+ * about 60 in all.  libnbd keeps some of what a server sends, for as long as
+ * the server keeps sending.
+ */
+#define MOST_STEPS 10000
+#define MOST_LIST_STEPS (8 * CONNECTION_MOST_EXPORTS)
+
+const char *
+connection_libnbd_error (void)
+{
+  const char *text = nbd_get_error ();
+  size_t n;
+
+  if (text == NULL)
+    return "unknown error";
+  if (strncmp (text, "nbd_", 4) != 0)
+    return text;
+  n = strspn (text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+  return strncmp (text + n, ": ", 2) == 0 ? text + n + 2 : text;
+}
+
 /* Write down what libnbd says of its last error in this thread. */
 static int
-nbd_failed (char why[UPSTREAM_WHY])
+nbd_failed (char why[CONNECTION_WHY])
 {
   int err = nbd_get_errno ();
-  const char *text = nbd_get_error ();
 
-  snprintf (why, UPSTREAM_WHY, "%s", text ? text : "unknown error");
+  printable_text (connection_libnbd_error (), why, CONNECTION_WHY);
   errno = err ? err : EIO;
   return -1;
 }
 
-/* For how long a handshake is waited for. */
-struct patience {
+static int
+failed (int err, char why[CONNECTION_WHY])
+{
+  snprintf (why, CONNECTION_WHY, "%s", strerror (err));
+  errno = err;
+  return -1;
+}
+
+/* A handshake under way, and its deadline.
+ *
+ * libnbd continues as long as there is something to receive.  A server that
+ * sends without a pause would keep us inside one call, so checking the clock
+ * between calls is not enough.  libnbd's debug messages report each step that
+ * it takes (watch_step).
+ */
+struct handshake {
   int64_t until;
-  const struct upstream_ending *ending; /* or NULL */
+  const struct ending *ending;  /* or NULL */
+  int64_t next_ask;             /* … when to ask for that */
+  int fd;                       /* our duplicate of the socket, to shut it down:
+                                 * libnbd may close its own; -1: none */
+  unsigned steps, most_steps;
+  bool debug;                   /* LIBNBD_DEBUG=1 */
+  int option;                   /* the errno of the last one */
+  const char *stopped;          /* why, or NULL */
+  int error;                    /* the errno for that */
 };
 
-/* Drive the handle until it has done what it was asked to.  If *loop is
- * LOOP_UNKNOWN it becomes known.
+static struct handshake
+handshake_begin (int64_t until, const struct ending *ending,
+                 unsigned most_steps)
+{
+  return (struct handshake) {
+    .until = until, .ending = ending, .fd = -1, .most_steps = most_steps,
+  };
+}
+
+static void
+stop (struct handshake *h, const char *why, int error)
+{
+  h->stopped = why;
+  h->error = error;
+}
+
+/* Must the handshake end? */
+static bool
+must_stop (struct handshake *h)
+{
+  int64_t now;
+
+  if (h->stopped)
+    return true;
+  now = clock_now ();
+  if (now >= h->until)
+    stop (h, "no answer in time", ETIMEDOUT);
+  else if (h->steps > h->most_steps)
+    stop (h, "the server keeps sending without completing its answer", EPROTO);
+  else if (now >= h->next_ask) {
+    h->next_ask = now + HANDSHAKE_ENDING_TICK;
+    if (program_ends (h->ending))
+      stop (h, "given up, because this server is shutting down", ESHUTDOWN);
+  }
+  return h->stopped;
+}
+
+/* libnbd calls this with its lock held, so it must not call libnbd. */
+static int
+watch_step (void *opaque, const char *context, const char *message)
+{
+  struct handshake *h = opaque;
+
+  h->steps++;
+  if (h->debug)
+    fprintf (stderr, "libnbd: debug: %s: %s\n", context, message);
+  if (must_stop (h) && h->fd >= 0)
+    shutdown (h->fd, SHUT_RDWR);
+  return 0;
+}
+
+static void
+release_socket (struct handshake *h)
+{
+  if (h->fd >= 0)
+    close (h->fd);
+  h->fd = -1;
+}
+
+/* libnbd is about to be called, and may receive. */
+static void
+hold_socket (struct handshake *h, int fd)
+{
+  release_socket (h);
+  h->fd = fcntl (fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static int
+watch (struct nbd_handle *nbd, struct handshake *h)
+{
+  h->debug = nbd_get_debug (nbd);
+  if (nbd_set_debug_callback (nbd, (nbd_debug_callback) {
+                                .callback = watch_step, .user_data = h }) == -1)
+    return -1;
+  return nbd_set_debug (nbd, true);
+}
+
+/* The handshake is over. */
+static void
+watch_no_more (struct nbd_handle *nbd, const struct handshake *h)
+{
+  nbd_set_debug (nbd, h->debug);
+  nbd_clear_debug_callback (nbd);
+}
+
+static int
+stopped (struct nbd_handle *nbd, const struct handshake *h,
+         char why[CONNECTION_WHY])
+{
+  snprintf (why, CONNECTION_WHY, "%s (%s)", h->stopped,
+            nbd_connection_state (nbd));
+  errno = h->error;
+  return -1;
+}
+
+/* Drive the handle until it has finished its current operation.  If *loop is
+ * SELF_CONNECT_UNKNOWN, the answer is found and stored there.
  */
 static int
-drive (struct nbd_handle *nbd, struct patience patience, enum loop *loop,
-       char why[UPSTREAM_WHY])
+drive (struct nbd_handle *nbd, struct handshake *h, enum self_connect *loop,
+       char why[CONNECTION_WHY])
 {
   while (nbd_aio_is_connecting (nbd)) {
     struct pollfd p = { .fd = nbd_aio_get_fd (nbd) };
@@ -85,10 +233,12 @@ drive (struct nbd_handle *nbd, struct patience patience, enum loop *loop,
 
     if (p.fd == -1)
       return nbd_failed (why);
-    if (*loop == LOOP_UNKNOWN)
-      *loop = loop_check (p.fd);
-    if (*loop == LOOP_YES) {
-      snprintf (why, UPSTREAM_WHY, "it is this server itself: a loop");
+    if (must_stop (h))
+      return stopped (nbd, h, why);
+    if (*loop == SELF_CONNECT_UNKNOWN)
+      *loop = self_connect_check (p.fd);
+    if (*loop == SELF_CONNECT_YES) {
+      snprintf (why, CONNECTION_WHY, "it is this server itself: a loop");
       errno = ELOOP;
       return -1;
     }
@@ -98,35 +248,25 @@ drive (struct nbd_handle *nbd, struct patience patience, enum loop *loop,
       p.events |= POLLOUT;
     r = poll (&p, 1,
               clock_poll_timeout (next_tick (HANDSHAKE_ENDING_TICK,
-                                             patience.until)));
-    if (r == -1 && errno != EINTR) {
-      snprintf (why, UPSTREAM_WHY, "poll: %s", strerror (errno));
-      return -1;
-    }
-    if (r <= 0) {
-      if (upstream_ends (patience.ending)) {
-        snprintf (why, UPSTREAM_WHY, "not waited for any longer (%s): this "
-                  "server ends", nbd_connection_state (nbd));
-        errno = ESHUTDOWN;
-        return -1;
-      }
-      if (clock_now () < patience.until)
-        continue;
-      snprintf (why, UPSTREAM_WHY, "no answer in time (%s)",
-                nbd_connection_state (nbd));
-      errno = ETIMEDOUT;
-      return -1;
-    }
+                                             h->until)));
+    if (r == -1 && errno != EINTR)
+      return failed (errno, why);
+    if (r <= 0)
+      continue;
+    hold_socket (h, p.fd);
     if ((p.revents & (POLLIN | POLLHUP | POLLERR)) &&
         (direction & LIBNBD_AIO_DIRECTION_READ))
       r = nbd_aio_notify_read (nbd);
     else if (direction & LIBNBD_AIO_DIRECTION_WRITE)
       r = nbd_aio_notify_write (nbd);
+    release_socket (h);
+    if (h->stopped)
+      return stopped (nbd, h, why);
     if (r == -1)
       return nbd_failed (why);
   }
-  if (nbd_aio_is_dead (nbd) || nbd_aio_is_closed (nbd)) {
-    snprintf (why, UPSTREAM_WHY, "the server closed the connection during "
+  if (!nbd_aio_is_ready (nbd) && !nbd_aio_is_negotiating (nbd)) {
+    snprintf (why, CONNECTION_WHY, "the server closed the connection during "
               "the handshake");
     errno = ECONNRESET;
     return -1;
@@ -136,76 +276,92 @@ drive (struct nbd_handle *nbd, struct patience patience, enum loop *loop,
 
 /* The same for a handle that was connected before. */
 static int
-drive_on (struct nbd_handle *nbd, struct patience patience,
-          char why[UPSTREAM_WHY])
+drive_on (struct nbd_handle *nbd, struct handshake *h,
+          char why[CONNECTION_WHY])
 {
-  enum loop loop = LOOP_NO;
+  enum self_connect loop = SELF_CONNECT_NO;
 
-  return drive (nbd, patience, &loop, why);
+  return drive (nbd, h, &loop, why);
 }
 
 static int
-start (struct nbd_handle *nbd, const struct upstream_target *t)
+start (struct nbd_handle *nbd, const struct connection_target *t)
 {
+  sigset_t own;
   int fd, r;
 
   switch (t->kind) {
-  case UPSTREAM_URI:
+  case TARGET_URI:
     return nbd_aio_connect_uri (nbd, t->name);
-  case UPSTREAM_UNIX:
+  case TARGET_UNIX:
     return nbd_aio_connect_unix (nbd, t->name);
-  case UPSTREAM_TCP:
+  case TARGET_TCP:
     return nbd_aio_connect_tcp (nbd, t->name, t->port);
-  case UPSTREAM_VSOCK:
+  case TARGET_VSOCK:
     return nbd_aio_connect_vsock (nbd, t->cid, t->vport);
-  case UPSTREAM_COMMAND:
-    return nbd_aio_connect_systemd_socket_activation (nbd, t->argv);
-  case UPSTREAM_SOCKET_FD:
-    fd = fcntl (t->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd == -1)
-      break;
-    r = nbd_aio_connect_socket (nbd, fd);
+  case TARGET_COMMAND:
+    thread_signals_open (&own);
+    r = nbd_aio_connect_systemd_socket_activation (nbd, t->argv);
+    thread_signals_restore (&own);
     return r;
+  case TARGET_SOCKET_FD:
+    fd = fcntl (t->fd, F_DUPFD_CLOEXEC, 0);
+    /* If fd is -1, libnbd reports the error. */
+    return nbd_aio_connect_socket (nbd, fd);
   }
-  return -1;
+  abort ();
 }
 
-/* Close a handle without waiting for anybody: a command that hangs, or that is
- * stopped, would keep nbd_close waiting for its end.
+/* Close a handle without waiting: if a command hangs or is stopped, nbd_close
+ * would wait for it to end.
  */
 static void
 close_now (struct nbd_handle *nbd)
 {
   if (nbd) {
-    /* An error only says that there is no command. */
+    /* An error only means that there is no command. */
     nbd_kill_subprocess (nbd, SIGKILL);
     nbd_close (nbd);
   }
 }
 
-/* A handle that is connected, and at the point where options are negotiated if
- * opt_mode is set and the server is not an oldstyle one, else ready.
+/* libnbd asks for extended headers unless told not to.  They come with
+ * structured replies.
+ */
+static int
+want_headers (struct nbd_handle *nbd, bool simple)
+{
+  return nbd_set_request_structured_replies (nbd, !simple) == -1 ||
+    (nbd_set_request_extended_headers &&
+     nbd_set_request_extended_headers
+     (nbd, !simple && connection_has_extended_headers ()) == -1) ? -1 : 0;
+}
+
+/* Make a connected handle.  With opt_mode it is negotiating options, unless the
+ * server is an oldstyle one; otherwise it is ready.
  */
 static struct nbd_handle *
-connected_handle (const struct upstream_target *t,
-                  const struct upstream_options *o, const char *export_name,
-                  bool simple, bool opt_mode, struct patience patience,
-                  char why[UPSTREAM_WHY])
+connected_handle (const struct connection_target *t,
+                  const struct connection_options *o, const char *export_name,
+                  bool simple, bool opt_mode, struct handshake *h,
+                  char why[CONNECTION_WHY])
 {
   struct nbd_handle *nbd = nbd_create ();
-  /* A command listens for us, and a socket was opened by somebody else. */
-  enum loop loop = t->kind == UPSTREAM_COMMAND ||
-    t->kind == UPSTREAM_SOCKET_FD ? LOOP_NO : LOOP_UNKNOWN;
+  /* Neither can be a loop: a command listens for our connection, and a socket
+   * was opened by somebody else.
+   */
+  enum self_connect loop = t->kind == TARGET_COMMAND ||
+    t->kind == TARGET_SOCKET_FD ? SELF_CONNECT_NO : SELF_CONNECT_UNKNOWN;
   int err;
 
-  if (nbd == NULL ||
+  if (nbd == NULL || watch (nbd, h) == -1 ||
       nbd_set_export_name (nbd, export_name) == -1 ||
       nbd_add_meta_context (nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == -1 ||
       nbd_set_full_info (nbd, true) == -1 ||
       nbd_set_opt_mode (nbd, opt_mode) == -1 ||
-      nbd_set_request_structured_replies (nbd, !simple) == -1 ||
-      /* Our callers' buffers are initialized, and a reply that does not fill
-       * one is an error (wire.c, over-libnbd.c).
+      want_headers (nbd, simple) == -1 ||
+      /* Our callers' buffers are initialized.  A reply that does not fill one
+       * is treated as an error (wire.c, transport-tls.c).
        */
       nbd_set_pread_initialize (nbd, false) == -1 ||
       nbd_set_tls (nbd, o->tls) == -1 ||
@@ -216,40 +372,69 @@ connected_handle (const struct upstream_target *t,
       (o->tls_username &&
        nbd_set_tls_username (nbd, o->tls_username) == -1) ||
       (o->tls_psk && nbd_set_tls_psk_file (nbd, o->tls_psk) == -1) ||
-      start (nbd, t) == -1) {
+      (o->tls_hostname && connection_has_tls_hostname () &&
+       nbd_set_tls_hostname (nbd, o->tls_hostname) == -1)) {
     nbd_failed (why);
     goto error;
   }
-  if (drive (nbd, patience, &loop, why) == -1)
+  if (t->kind == TARGET_SOCKET_FD)
+    hold_socket (h, t->fd);     /* for other kinds libnbd makes one */
+  if (start (nbd, t) == -1) {
+    nbd_failed (why);
+    goto error;
+  }
+  if (drive (nbd, h, &loop, why) == -1)
     goto error;
   return nbd;
 
  error:
   err = errno;
+  release_socket (h);
   close_now (nbd);
   errno = err;
   return NULL;
 }
 
-/* Take the name for the export from us rather than from the URI, and go on to
- * the data phase.
+/* The result of an option: 0, or the errno that libnbd maps the server's error
+ * to.
  */
 static int
-choose_export (struct nbd_handle *nbd, const char *export_name,
-               struct patience patience, char why[UPSTREAM_WHY])
+option_done (void *opaque, int *error)
 {
+  int *result = opaque;
+
+  *result = *error;
+  return 1;
+}
+
+/* Use our export name rather than the URI's, and enter the data phase. */
+static int
+choose_export (struct nbd_handle *nbd, const char *export_name,
+               struct handshake *h, char why[CONNECTION_WHY])
+{
+  const nbd_completion_callback done = { .callback = option_done,
+                                         .user_data = &h->option };
+  char shown[PRINTABLE_STRING];
+  int r;
+
   if (!nbd_aio_is_negotiating (nbd))
     return 0;                   /* oldstyle */
-  if (nbd_set_export_name (nbd, export_name) == -1 ||
-      nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
+  if (nbd_set_export_name (nbd, export_name) == -1)
     return nbd_failed (why);
-  if (drive_on (nbd, patience, why) == -1)
+  hold_socket (h, nbd_aio_get_fd (nbd));
+  h->option = 0;
+  r = nbd_aio_opt_go (nbd, done);
+  release_socket (h);
+  if (r == -1)
+    return nbd_failed (why);
+  if (drive_on (nbd, h, why) == -1)
     return -1;
   if (nbd_aio_is_ready (nbd))
     return 0;
-  snprintf (why, UPSTREAM_WHY, "the server refused export \"%s\"",
-            export_name);
-  errno = ENOENT;
+  r = h->option ? h->option : ENOENT;
+  snprintf (why, CONNECTION_WHY, "the server refused export \"%s\": %s",
+            printable_name (export_name, shown), strerror (r));
+  errno = r;
   return -1;
 }
 
@@ -262,12 +447,17 @@ block_size (struct nbd_handle *nbd, int which)
 }
 
 static int
-ask_info (struct nbd_handle *nbd, struct upstream_info *i,
-          char why[UPSTREAM_WHY])
+ask_info (struct nbd_handle *nbd, struct bdev_info *i,
+          char why[CONNECTION_WHY])
 {
-  i->size = nbd_get_size (nbd);
-  if (i->size == -1)
+  CLEANUP_FREE char *description = nbd_get_export_description (nbd);
+  int64_t size = nbd_get_size (nbd);
+
+  if (size == -1)
     return nbd_failed (why);
+  if (description)
+    uuid_find (description, &i->uuid);
+  i->size = size;
   i->readonly = nbd_is_read_only (nbd) == 1;
   i->can_flush = nbd_can_flush (nbd) == 1;
   i->can_fua = nbd_can_fua (nbd) == 1;
@@ -282,21 +472,13 @@ ask_info (struct nbd_handle *nbd, struct upstream_info *i,
   i->block_min = block_size (nbd, LIBNBD_SIZE_MINIMUM);
   i->block_preferred = block_size (nbd, LIBNBD_SIZE_PREFERRED);
   i->block_max = block_size (nbd, LIBNBD_SIZE_MAXIMUM);
-  i->payload_max = i->block_max ? i->block_max : DEFAULT_PAYLOAD;
-  if (i->payload_max > LIBNBD_MOST_PAYLOAD)
-    i->payload_max = LIBNBD_MOST_PAYLOAD;
-  if (i->block_min > 1)
-    i->payload_max -= i->payload_max % i->block_min;
-  if (i->payload_max == 0) {
-    snprintf (why, UPSTREAM_WHY, "the server's block sizes are impossible: "
-              "minimum %u, maximum %u", i->block_min, i->block_max);
-    errno = EPROTO;
-    return -1;
-  }
+  block_size_of_server (&i->block_min, &i->block_preferred, &i->block_max);
+  if (i->block_min == 0)
+    i->block_min = 1;
   return 0;
 }
 
-/* None is an error if the socket is of another kind. */
+/* An error is harmless if the socket is of another kind. */
 static void
 set_socket_options (int fd)
 {
@@ -316,130 +498,134 @@ set_socket_options (int fd)
                 sizeof keepalive[i].value);
 }
 
-/* The handshake is over.  Without TLS libnbd is not asked to read or write any
- * more: it would need several system calls for each request.
+/* The handshake is over.  Without TLS, libnbd no longer reads or writes: it
+ * would need several system calls for each request.
  */
 static int
-choose_way (struct upstream *u)
+choose_transport (struct connection *conn)
 {
   int flags;
 
-  if (nbd_get_tls_negotiated (u->nbd) == 1) {
-    over_libnbd_init (u);
+  conn->extended = connection_has_extended_headers () &&
+    nbd_get_extended_headers_negotiated (conn->nbd) == 1;
+  if (nbd_get_tls_negotiated (conn->nbd) == 1) {
+    transport_tls_init (conn);
     return 0;
   }
-  /* libnbd's reads did not block. */
-  flags = fcntl (u->fd, F_GETFL);
-  if (flags == -1 || fcntl (u->fd, F_SETFL, flags & ~O_NONBLOCK) == -1)
+  /* libnbd's reads were non-blocking. */
+  flags = fcntl (conn->fd, F_GETFL);
+  if (flags == -1 || fcntl (conn->fd, F_SETFL, flags & ~O_NONBLOCK) == -1)
     return -1;
-  return over_socket_init (u, nbd_get_structured_replies_negotiated (u->nbd)
-                           == 1);
+  return transport_plain_init
+    (conn, nbd_get_structured_replies_negotiated (conn->nbd) == 1);
 }
 
-struct upstream *
-upstream_connect (const struct upstream_target *target,
-                  const struct upstream_options *options,
-                  const char *export_name, bool simple, int64_t until,
-                  const struct upstream_ending *ending,
-                  char why[UPSTREAM_WHY])
+struct connection *
+connection_open (const struct connection_target *target,
+                 const struct connection_options *options,
+                 const char *export_name, bool simple, int64_t until,
+                 const struct ending *ending,
+                 char why[CONNECTION_WHY])
 {
-  const struct patience patience = { until, ending };
-  struct upstream *u = calloc (1, sizeof *u);
-  bool own_name = target->kind == UPSTREAM_URI && options->override_export;
+  struct handshake h = handshake_begin (until, ending, MOST_STEPS);
+  struct connection *conn = calloc (1, sizeof *conn);
+  bool own_name = target->kind == TARGET_URI && options->override_export;
   int err;
 
-  if (u == NULL) {
-    snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
+  if (conn == NULL) {
+    failed (errno, why);
     return NULL;
   }
-  crew_init (&u->crew);
-  u->nbd = connected_handle (target, options, export_name, simple, own_name,
-                             patience, why);
-  if (u->nbd == NULL)
+  lf_init (&conn->lf);
+  conn->nbd = connected_handle (target, options, export_name, simple, own_name,
+                                &h, why);
+  if (conn->nbd == NULL)
     goto error1;
-  if (own_name && choose_export (u->nbd, export_name, patience, why) == -1)
+  if (own_name && choose_export (conn->nbd, export_name, &h, why) == -1)
     goto error2;
-  if (ask_info (u->nbd, &u->info, why) == -1)
+  if (ask_info (conn->nbd, &conn->info, why) == -1)
     goto error2;
-  /* Our own, because libnbd closes its descriptor when the connection is lost
-   * and other threads may still be in poll(2).
+  /* A duplicate, because libnbd closes its descriptor when the connection is
+   * lost, while other threads may still poll(2) it.
    */
-  u->fd = fcntl (nbd_aio_get_fd (u->nbd), F_DUPFD_CLOEXEC, 0);
-  if (u->fd == -1) {
-    snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
+  conn->fd = fcntl (nbd_aio_get_fd (conn->nbd), F_DUPFD_CLOEXEC, 0);
+  if (conn->fd == -1) {
+    failed (errno, why);
     goto error2;
   }
-  set_socket_options (u->fd);
-  u->parting_time = options->parting_time;
-  u->ending = options->ending;
-  if (choose_way (u) == -1) {
-    snprintf (why, UPSTREAM_WHY, "%s", strerror (errno));
+  set_socket_options (conn->fd);
+  conn->drain_time = options->drain_time;
+  conn->ending = options->ending;
+  if (choose_transport (conn) == -1) {
+    failed (errno, why);
     goto error3;
   }
-  return u;
+  watch_no_more (conn->nbd, &h);
+  return conn;
 
  error3:
   err = errno;
-  close (u->fd);
+  close (conn->fd);
   errno = err;
  error2:
   err = errno;
-  close_now (u->nbd);
+  close_now (conn->nbd);
   errno = err;
  error1:
   err = errno;
-  crew_destroy (&u->crew);
-  free (u);
+  lf_destroy (&conn->lf);
+  free (conn);
   errno = err;
   return NULL;
 }
 
 /* Returns whether the server has closed its end. */
 static bool
-part (struct upstream *u)
+disconnect_or_drain (struct connection *conn)
 {
-  /* What we have sent would else be sent again and again, and arrive when the
-   * network works again.
+  /* Without the reset, the kernel would retransmit what we have sent, and it
+   * would arrive when the network works again.
    */
   static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-  if (!upstream_is_lost (u))
-    return u->way->goodbye (u, clock_now () + GOODBYE_TIME);
-  if (!upstream_await_end (u, u->ending, atomic_load (&u->cut_off)))
-    setsockopt (u->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  if (!connection_is_lost (conn))
+    return conn->transport->disconnect (conn, clock_now () + DISCONNECT_TIME);
+  if (!connection_drain (conn, conn->ending, atomic_load (&conn->drain_until)))
+    setsockopt (conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   return false;
 }
 
 void
-upstream_close (struct upstream *u)
+connection_close (struct connection *conn)
 {
-  if (u == NULL)
+  if (conn == NULL)
     return;
-  /* A command that has answered the goodbye may take its time to end. */
-  if (part (u))
-    nbd_close (u->nbd);
+  /* A command that has closed its end may take a while to exit. */
+  if (disconnect_or_drain (conn))
+    nbd_close (conn->nbd);
   else
-    close_now (u->nbd);
-  close (u->fd);
-  over_socket_free (u);
-  crew_destroy (&u->crew);
-  free (u);
+    close_now (conn->nbd);
+  close (conn->fd);
+  transport_plain_free (conn);
+  transport_tls_free (conn);
+  lf_destroy (&conn->lf);
+  free (conn);
 }
 
 bool
-upstream_is_local (const struct upstream *u)
+connection_is_local (const struct connection *conn)
 {
   int family = 0;
   socklen_t len = sizeof family;
 
-  return getsockopt (u->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 &&
+  return getsockopt (conn->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 &&
     family == AF_UNIX;
 }
 
 char *
-upstream_description (struct upstream *u)
+connection_description (struct connection *conn)
 {
-  return nbd_get_export_description (u->nbd);
+  return nbd_get_export_description (conn->nbd);
 }
 
 /* ------------------------------------------- without opening an export */
@@ -450,86 +636,110 @@ leave_options (struct nbd_handle *nbd)
   if (nbd_aio_is_negotiating (nbd))
     nbd_aio_opt_abort (nbd);
   else
-    over_libnbd_goodbye (nbd, clock_now () + GOODBYE_TIME);
+    transport_tls_disconnect (nbd, clock_now () + DISCONNECT_TIME);
   close_now (nbd);              /* nothing was written */
 }
 
 struct list {
-  upstream_list_fn fn;
+  connection_list_fn fn;
   void *opaque;
-  int error;
+  struct handshake *h;
+  size_t n, bytes;
+  bool full;
 };
 
+/* libnbd calls this with its lock held, so it must not call libnbd. */
 static int
 list_one (void *opaque, const char *name, const char *description)
 {
   struct list *l = opaque;
 
+  l->bytes += strlen (name) + strlen (description);
+  if (l->full || l->n == CONNECTION_MOST_EXPORTS ||
+      l->bytes > CONNECTION_MOST_LIST_BYTES) {
+    l->full = true;
+    if (l->h->fd >= 0)
+      shutdown (l->h->fd, SHUT_RDWR);
+    return 0;
+  }
+  l->n++;
   l->fn (l->opaque, name, description);
   return 0;
 }
 
 static int
-list_done (void *opaque, int *error)
+ask_list (struct nbd_handle *nbd, struct list *l, char why[CONNECTION_WHY])
 {
-  struct list *l = opaque;
+  const nbd_completion_callback done = { .callback = option_done,
+                                         .user_data = &l->h->option };
+  int r;
 
-  l->error = *error;
-  return 1;
+  if (!nbd_aio_is_negotiating (nbd)) {
+    snprintf (why, CONNECTION_WHY,
+              "an oldstyle server cannot list its exports");
+    errno = ENOTSUP;
+    return -1;
+  }
+  hold_socket (l->h, nbd_aio_get_fd (nbd));
+  l->h->option = 0;
+  r = nbd_aio_opt_list (nbd, (nbd_list_callback) { list_one, l, NULL }, done);
+  release_socket (l->h);
+  if (r == -1)
+    nbd_failed (why);
+  else
+    r = drive_on (nbd, l->h, why);
+  if (l->full)
+    return 0;                   /* so we ended it */
+  if (r == -1 || l->h->option == 0)
+    return r;
+  snprintf (why, CONNECTION_WHY, "the server does not list its exports: %s",
+            strerror (l->h->option));
+  errno = l->h->option;
+  return -1;
 }
 
 int
-upstream_list (const struct upstream_target *target,
-               const struct upstream_options *options, int64_t until,
-               const struct upstream_ending *ending, upstream_list_fn fn,
-               void *opaque, char why[UPSTREAM_WHY])
+connection_list (const struct connection_target *target,
+                 const struct connection_options *options, int64_t until,
+                 const struct ending *ending, connection_list_fn fn,
+                 void *opaque, char why[CONNECTION_WHY])
 {
-  const struct patience patience = { until, ending };
-  struct list l = { .fn = fn, .opaque = opaque };
+  struct handshake h = handshake_begin (until, ending, MOST_LIST_STEPS);
+  struct list l = { .fn = fn, .opaque = opaque, .h = &h };
   struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
-                                             patience, why);
-  int r = -1, err;
+                                             &h, why);
+  int r, err;
 
   if (nbd == NULL)
     return -1;
-  if (!nbd_aio_is_negotiating (nbd)) {
-    snprintf (why, UPSTREAM_WHY, "an oldstyle server has no list of exports");
-    errno = ENOTSUP;
-  }
-  else if (nbd_aio_opt_list (nbd,
-                             (nbd_list_callback) { list_one, &l, NULL },
-                             (nbd_completion_callback)
-                             { list_done, &l, NULL }) == -1)
-    nbd_failed (why);
-  else if (drive_on (nbd, patience, why) == 0) {
-    r = l.error ? -1 : 0;
-    if (l.error)
-      snprintf (why, UPSTREAM_WHY, "the server gives no list of exports: %s",
-                strerror (l.error));
-    errno = l.error;
-  }
+  r = ask_list (nbd, &l, why);
   err = errno;
+  if (r == 0 && l.full)
+    snprintf (why, CONNECTION_WHY, "it is too long: the first %zu names are "
+              "used", l.n);
+  else if (r == 0)
+    *why = '\0';
   leave_options (nbd);
   errno = err;
   return r;
 }
 
 char *
-upstream_default_export (const struct upstream_target *target,
-                         const struct upstream_options *options,
-                         int64_t until, const struct upstream_ending *ending)
+connection_default_export (const struct connection_target *target,
+                           const struct connection_options *options,
+                           int64_t until, const struct ending *ending)
 {
-  const struct patience patience = { until, ending };
-  char why[UPSTREAM_WHY], *name = NULL;
+  struct handshake h = handshake_begin (until, ending, MOST_STEPS);
+  char why[CONNECTION_WHY], *name = NULL;
   struct nbd_handle *nbd = connected_handle (target, options, "", false, true,
-                                             patience, why);
+                                             &h, why);
 
   if (nbd == NULL)
     return NULL;
   if (nbd_aio_is_negotiating (nbd) &&
       nbd_set_export_name (nbd, "") == 0 &&
       nbd_aio_opt_info (nbd, NBD_NULL_COMPLETION) == 0 &&
-      drive_on (nbd, patience, why) == 0)
+      drive_on (nbd, &h, why) == 0)
     name = nbd_get_canonical_export_name (nbd);
   leave_options (nbd);
   return name;

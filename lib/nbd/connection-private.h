@@ -1,73 +1,86 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What connect.c and the two ways to the server share of a connection. */
+/* What connect.c and the two transports share of a connection. */
 
-#ifndef MNBD_UPSTREAM_PRIVATE_H
-#define MNBD_UPSTREAM_PRIVATE_H
+#ifndef MBLOCK_CONNECTION_PRIVATE_H
+#define MBLOCK_CONNECTION_PRIVATE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "clock.h"
-#include "crew.h"
-#include "upstream.h"
+#include "base/clock.h"
+#include "nbd/connection.h"
+#include "nbd/leader-followers.h"
+#include "nbd/watchdog.h"
 
 struct nbd_handle;
 
-/* A way to the server, after the handshake: it keeps U1 to U3. */
-struct upstream_way {
-  void (*issue) (struct upstream *u, struct upstream_command *c,
-                 struct upstream_waiter *w, int64_t until);
+/* How commands reach the server after the handshake; it keeps U1 to U3. */
+struct transport {
+  void (*issue) (struct connection *conn, struct nbd_command *c,
+                 struct lf_waiter *w, int64_t until);
   /* With the lock held, which is given up meanwhile: lead, or send, if that is
    * to be done by the thread of this waiter now.  Returns false if not.
    */
-  bool (*work) (struct upstream *u, struct upstream_waiter *w, int64_t until);
-  /* Say goodbye and wait for the server to close its end (upstream_await_end).
-   * Returns whether it has.  Wants to be alone.
+  bool (*work) (struct connection *conn, struct lf_waiter *w, int64_t until);
+  /* Send NBD_CMD_DISC and wait for the server to close its end
+   * (connection_drain).  Returns whether it has.  Wants to be alone.
    */
-  bool (*goodbye) (struct upstream *u, int64_t until);
+  bool (*disconnect) (struct connection *conn, int64_t until);
 };
 
-struct upstream {
-  const struct upstream_way *way;
-  struct upstream_info info;    /* does not change */
+struct connection {
+  const struct transport *transport;
+  struct bdev_info info;        /* does not change */
+  bool extended;                /* it has extended headers; does not change */
   int fd;                       /* the socket, a descriptor of our own */
   struct nbd_handle *nbd;       /* over libnbd: guarded by the lock */
-  int64_t parting_time;         /* struct upstream_options */
-  const struct upstream_ending *ending;
+  int64_t drain_time;           /* struct connection_options */
+  const struct ending *ending;
   _Atomic bool lost;
-  _Atomic int64_t cut_off;      /* when to, whatever is in flight, or NEVER */
+  _Atomic int64_t drain_until;  /* replies are awaited until then, or NEVER */
 
-  struct crew crew;
-  bool killed GUARDED_BY (crew.lock);
-  const char *wrong GUARDED_BY (crew.lock); /* what the server did, or NULL */
+  struct leader_followers lf;
+  bool killed GUARDED_BY (lf.lock);
+  /* How the server broke the protocol, or NULL; and libnbd's words for it. */
+  const char *protocol_error GUARDED_BY (lf.lock);
+  char protocol_error_text[CONNECTION_WHY] GUARDED_BY (lf.lock);
 
-  /* over-libnbd.c */
-  bool writing GUARDED_BY (crew.lock); /* somebody is in help_write */
-  /* Reads that libnbd says are complete, but that we must ask about. */
-  struct upstream_command *reads GUARDED_BY (crew.lock);
+  /* transport-tls.c */
+  bool tls;
+  bool writing GUARDED_BY (lf.lock); /* somebody is in help_write */
+  struct watched watched;
 
-  struct socket_way *own;       /* over-socket.c */
+  struct plain *plain;          /* transport-plain.c */
 };
 
+/* The command that has this part, or NULL. */
+static inline struct nbd_command *
+nbd_command_of (struct lf_command *c)
+{
+  return (struct nbd_command *) c;
+}
+
+/* The command is complete (lf_complete). */
+static inline void
+connection_complete (struct connection *conn, struct nbd_command *c)
+  REQUIRES (&conn->lf.lock)
+{
+  cover_reset (&c->cover);
+  lf_complete (&conn->lf, &c->lf);
+}
+
 /* Our own, for all but TLS.  Returns 0, or -1 with errno. */
-int over_socket_init (struct upstream *u, bool structured);
-void over_socket_free (struct upstream *u);
+int transport_plain_init (struct connection *conn, bool structured);
+void transport_plain_free (struct connection *conn);
 
 /* Through libnbd, which knows how to encrypt. */
-void over_libnbd_init (struct upstream *u);
-bool over_libnbd_goodbye (struct nbd_handle *nbd, int64_t until);
+void transport_tls_init (struct connection *conn);
+void transport_tls_free (struct connection *conn);
+bool transport_tls_disconnect (struct nbd_handle *nbd, int64_t until);
 
-/* How often a thread that waits for an answer asks whether the program is about
- * to end, and one in a handshake.
+/* How often a thread in a handshake asks whether the program is about to end.
  */
-#define ENDING_TICK NS_PER_S
 #define HANDSHAKE_ENDING_TICK (200 * NS_PER_MS)
-
-static inline bool
-upstream_ends (const struct upstream_ending *e)
-{
-  return e && e->fn && e->fn (e->opaque);
-}
 
 /* `until`, or when to look around before that. */
 static inline int64_t
@@ -78,32 +91,41 @@ next_tick (int64_t tick, int64_t until)
   return next < until ? next : until;
 }
 
+/* What libnbd says of its last error in this thread, without the name of its
+ * function, "nbd_aio_connect_uri: ".  Only right after a call of libnbd that
+ * has returned an error: libnbd forgets no error when a later call succeeds.
+ * The text may quote the server, or a name.  Valid until the next call of
+ * libnbd in this thread.
+ */
+const char *connection_libnbd_error (void);
+
 /* Wait for the server to close its end, but not for longer than `until`;
  * whatever it sends before is thrown away.  Returns whether it has.  Wants to
  * be alone.
  */
-bool upstream_await_end (struct upstream *u, const struct upstream_ending *e,
-                         int64_t until);
+bool connection_drain (struct connection *conn, const struct ending *e,
+                       int64_t until);
 
 /* Make it lost.  Nothing more is sent; threads in a system call on the socket
  * return as soon as the server closes its end.  Without TLS they look every
  * ENDING_TICK, too; libnbd completes no command before it sees an end.
  */
-void upstream_kill_locked (struct upstream *u) REQUIRES (&u->crew.lock);
+void connection_kill_locked (struct connection *conn) REQUIRES (&conn->lf.lock);
 
 /* The same, but they return at once, and the server's end is not waited for. */
-void upstream_cut_locked (struct upstream *u) REQUIRES (&u->crew.lock);
+void connection_abort_locked (struct connection *conn)
+  REQUIRES (&conn->lf.lock);
 
-/* Cut it off then, unless that is to be earlier.  From any thread. */
-void upstream_cut_off_at (struct upstream *u, int64_t until);
+/* Await no reply after `until`; an earlier limit stays.  From any thread. */
+void connection_drain_until (struct connection *conn, int64_t until);
 
-/* Has the time come? */
+/* Is the time for replies over? */
 static inline bool
-upstream_cut_off (const struct upstream *u)
+connection_is_drained (const struct connection *conn)
 {
-  int64_t t = atomic_load (&u->cut_off);
+  int64_t t = atomic_load (&conn->drain_until);
 
   return t != NEVER && clock_now () >= t;
 }
 
-#endif /* MNBD_UPSTREAM_PRIVATE_H */
+#endif /* MBLOCK_CONNECTION_PRIVATE_H */

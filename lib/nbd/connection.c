@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What both ways to the server have in common; upstream.h has the design. */
+/* What both transports have in common; connection.h has the design. */
 
 #include <config.h>
 
@@ -8,99 +8,115 @@
 
 #include <sys/socket.h>
 
-#include "upstream.h"
-#include "upstream-private.h"
+#include "nbd/connection-private.h"
+#include "nbd/connection.h"
 
 void
-upstream_issue (struct upstream *u, struct upstream_command *c,
-                struct upstream_waiter *w, int64_t until)
+connection_issue (struct connection *conn, struct nbd_command *c,
+                  struct lf_waiter *w, int64_t until)
 {
-  c->upstream = u;
-  u->way->issue (u, c, w, until);
+  c->connection = conn;
+  c->error = 0;
+  c->violated = c->has_extents = false;
+  c->cover = (struct cover) { .n = 0 };
+  c->chunks = c->error_bytes = 0;
+  conn->transport->issue (conn, c, w, until);
 }
 
 bool
-upstream_wait (struct upstream *u, struct upstream_waiter *w, int64_t until)
+connection_wait (struct connection *conn, struct lf_waiter *w, int64_t until)
 {
   bool in_time = true, ends;
 
-  crew_lock (&u->crew);
+  lf_lock (&conn->lf);
+  w->waits = true;
   while (w->pending) {
     if (until != NEVER && clock_now () >= until) {
-      upstream_kill_locked (u);
+      connection_kill_locked (conn);
       until = NEVER;
       in_time = false;
     }
-    if (u->way->work (u, w, until))
+    if (conn->transport->work (conn, w, until))
       continue;
-    crew_unlock (&u->crew);
-    if (crew_follow (w, until, &ends))
+    lf_unlock (&conn->lf);
+    if (lf_follow (w, until, &ends))
       return in_time;
-    crew_lock (&u->crew);
-    if (u->crew.asked == w)
-      u->crew.asked = NULL;
+    lf_lock (&conn->lf);
+    if (conn->lf.asked == w)
+      conn->lf.asked = NULL;
     if (ends)
-      upstream_cut_locked (u);
+      connection_abort_locked (conn);
   }
-  crew_unlock (&u->crew);
+  lf_unlock (&conn->lf);
   /* Who completed our command may not have stored DONE yet. */
-  while (!crew_sleep (w, NEVER))
+  while (!lf_sleep (w, NEVER))
     ;
   return in_time;
 }
 
 void
-upstream_cut_off_at (struct upstream *u, int64_t until)
+connection_drain_until (struct connection *conn, int64_t until)
 {
-  int64_t old = atomic_load (&u->cut_off);
+  int64_t old = atomic_load (&conn->drain_until);
 
   while (until < old &&
-         !atomic_compare_exchange_weak (&u->cut_off, &old, until))
+         !atomic_compare_exchange_weak (&conn->drain_until, &old, until))
     ;
 }
 
 void
-upstream_kill_locked (struct upstream *u)
+connection_kill_locked (struct connection *conn)
 {
-  if (u->killed)
+  if (conn->killed)
     return;
-  u->killed = true;
-  atomic_store (&u->lost, true);
-  upstream_cut_off_at (u, clock_now () + u->parting_time);
-  shutdown (u->fd, SHUT_WR);
+  conn->killed = true;
+  atomic_store (&conn->lost, true);
+  connection_drain_until (conn, clock_now () + conn->drain_time);
+  shutdown (conn->fd, SHUT_WR);
 }
 
 void
-upstream_cut_locked (struct upstream *u)
+connection_kill (struct connection *conn)
 {
-  u->killed = true;
-  atomic_store (&u->lost, true);
-  upstream_cut_off_at (u, 0);
-  shutdown (u->fd, SHUT_RDWR);
+  lf_lock (&conn->lf);
+  connection_kill_locked (conn);
+  lf_unlock (&conn->lf);
 }
 
 void
-upstream_retire (struct upstream *u, int64_t until)
+connection_abort_locked (struct connection *conn)
 {
-  upstream_cut_off_at (u, until);
-  crew_lock (&u->crew);
-  if (upstream_cut_off (u))
-    upstream_cut_locked (u);
-  crew_unlock (&u->crew);
+  conn->killed = true;
+  atomic_store (&conn->lost, true);
+  connection_drain_until (conn, 0);
+  shutdown (conn->fd, SHUT_RDWR);
+}
+
+void
+connection_retire (struct connection *conn, int64_t until)
+{
+  connection_drain_until (conn, until);
+  /* Before the lock, which the leader may hold for long (watchdog.h). */
+  if (connection_is_drained (conn))
+    shutdown (conn->fd, SHUT_RDWR);
+  lf_lock (&conn->lf);
+  if (connection_is_drained (conn))
+    connection_abort_locked (conn);
+  lf_unlock (&conn->lf);
 }
 
 bool
-upstream_await_end (struct upstream *u, const struct upstream_ending *e,
-                    int64_t until)
+connection_drain (struct connection *conn, const struct ending *e,
+                  int64_t until)
 {
   unsigned char rest[4096];
 
-  while (clock_now () < until && !upstream_ends (e)) {
-    struct pollfd p = { .fd = u->fd, .events = POLLIN };
+  while (clock_now () < until && !program_ends (e)) {
+    struct pollfd p = { .fd = conn->fd, .events = POLLIN };
     ssize_t r;
 
     poll (&p, 1, clock_poll_timeout (next_tick (ENDING_TICK, until)));
-    r = recv (u->fd, rest, sizeof rest, MSG_DONTWAIT);
+    r = recv (conn->fd, rest, sizeof rest, MSG_DONTWAIT);
     if (r == 0 || (r == -1 && errno != EINTR && errno != EAGAIN))
       return true;
   }
@@ -108,25 +124,32 @@ upstream_await_end (struct upstream *u, const struct upstream_ending *e,
 }
 
 bool
-upstream_is_lost (const struct upstream *u)
+connection_is_lost (const struct connection *conn)
 {
-  return atomic_load (&u->lost);
+  return atomic_load (&conn->lost);
 }
 
 const char *
-upstream_take_wrong (struct upstream *u)
+connection_take_protocol_error (struct connection *conn)
 {
-  const char *wrong;
+  const char *error;
 
-  crew_lock (&u->crew);
-  wrong = u->wrong;
-  u->wrong = NULL;
-  crew_unlock (&u->crew);
-  return wrong;
+  lf_lock (&conn->lf);
+  error = conn->protocol_error;
+  conn->protocol_error = NULL;
+  lf_unlock (&conn->lf);
+  return error;
 }
 
-const struct upstream_info *
-upstream_info (const struct upstream *u)
+uint64_t
+connection_extents_max (const struct connection *conn)
 {
-  return &u->info;
+  return conn->extended ? INT64_MAX
+    : UINT32_MAX & ~(uint64_t) (conn->info.block_min - 1);
+}
+
+const struct bdev_info *
+connection_info (const struct connection *conn)
+{
+  return &conn->info;
 }

@@ -14,7 +14,7 @@
 
 #include <linux/vm_sockets.h>
 
-#include "loop.h"
+#include "nbd/self-connect.h"
 
 union address {
   struct sockaddr any;
@@ -26,7 +26,7 @@ union address {
 };
 
 /* Where the connection comes from and where it leads to. */
-struct connection {
+struct endpoints {
   union address local, peer;
   socklen_t local_len, peer_len;
 };
@@ -65,7 +65,7 @@ is_wildcard (const struct in6_addr *ip)
  * for 127.0.0.0/8 from the first of them.
  */
 static bool
-leads_to_internet (const struct connection *c, const union address *listening)
+leads_to_internet (const struct endpoints *c, const union address *listening)
 {
   struct in6_addr own, peer, local;
 
@@ -80,7 +80,7 @@ leads_to_internet (const struct connection *c, const union address *listening)
 }
 
 static bool
-leads_to (const struct connection *c, const union address *listening,
+leads_to (const struct endpoints *c, const union address *listening,
           socklen_t len)
 {
   if (is_internet (&c->peer) && is_internet (listening))
@@ -108,30 +108,30 @@ is_listening (int fd)
     listening;
 }
 
-enum loop
-loop_check (int fd)
+enum self_connect
+self_connect_check (int fd)
 {
-  struct connection c = {
+  struct endpoints c = {
     .local_len = sizeof c.local, .peer_len = sizeof c.peer,
   };
-  enum loop r = LOOP_NO;
+  enum self_connect r = SELF_CONNECT_NO;
   struct dirent *entry;
   DIR *dir;
 
   if (getpeername (fd, &c.peer.any, &c.peer_len) == -1 ||
       getsockname (fd, &c.local.any, &c.local_len) == -1)
-    return LOOP_UNKNOWN;
+    return SELF_CONNECT_UNKNOWN;
   dir = opendir ("/proc/self/fd");
   if (dir == NULL)
-    return LOOP_NO;
-  while (r == LOOP_NO && (entry = readdir (dir)) != NULL) {
+    return SELF_CONNECT_NO;
+  while (r == SELF_CONNECT_NO && (entry = readdir (dir)) != NULL) {
     int other = atoi (entry->d_name);
     union address own = { .storage = { 0 } };
     socklen_t len = sizeof own;
 
     if (*entry->d_name != '.' && is_listening (other) &&
         getsockname (other, &own.any, &len) == 0 && leads_to (&c, &own, len))
-      r = LOOP_YES;
+      r = SELF_CONNECT_YES;
   }
   closedir (dir);
   return r;

@@ -2,24 +2,24 @@
 /* Does a connection lead back to this process?
  *
  * A server that forwards to itself would open one connection after the other,
- * or, while it starts, wait for itself.  It is known by its own listening
- * sockets.  A loop over a second server, or one whose address is translated on
- * the way, is not found.
+ * or, while it starts, wait for itself.  The connection's other end is compared
+ * with this process' own listening sockets.  A loop through a second server, or
+ * through a translated address, is not detected.
  *
  * Thread-safe.
  */
 
-#ifndef MNBD_LOOP_H
-#define MNBD_LOOP_H
+#ifndef MNBD_SELF_CONNECT_H
+#define MNBD_SELF_CONNECT_H
 
 #include <stdbool.h>
 
-enum loop {
-  LOOP_UNKNOWN,                 /* it is not connected yet */
-  LOOP_NO,
-  LOOP_YES,
+enum self_connect {
+  SELF_CONNECT_UNKNOWN,                 /* it is not connected yet */
+  SELF_CONNECT_NO,
+  SELF_CONNECT_YES,
 };
 
-enum loop loop_check (int fd);
+enum self_connect self_connect_check (int fd);
 
-#endif /* MNBD_LOOP_H */
+#endif /* MNBD_SELF_CONNECT_H */
