@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How a pool gets its connections, loses them and gets them back; pool.h draws
- * the states.
+/* How a pool makes its connections, loses them and reconnects; pool.h draws the
+ * states.
  */
 
 #include <config.h>
@@ -11,74 +11,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <libnbd.h>
+#include "base/clock.h"
+#include "base/uuid.h"
+#include "nbd/pool-private.h"
+#include "nbd/pool.h"
 
-#include "clock.h"
-#include "pool.h"
-#include "pool-private.h"
-#include "printable.h"
-
-/* The time between attempts to connect; doubled each time, and half of it is
- * random.  Short at first, for a server that is only restarted; the longest is
- * what a client waits at the end of an outage, on average half of it.
+/* The time between attempts to connect.  It is doubled each time, and half of
+ * it is random.  It is short at first, for a server that is only restarted.  At
+ * the end of an outage a client waits for half of the longest time on average.
  */
 #define FIRST_BACKOFF (20 * NS_PER_MS)
 #define LAST_BACKOFF (1000 * NS_PER_MS)
 
-/* For the second and further connections to a server that has just answered:
- * one that takes fewer clients may not refuse us but let us wait.
+/* How long second and further connections to a server that has just answered
+ * may take: a server with a client limit may keep them waiting instead of
+ * refusing them.
  */
 #define EXTRA_CONNECT_TIME (2 * NS_PER_S)
 
-/* How many writes of the log are in flight at a time, and how many bytes. */
-#define REPLAY_BATCH 32
-#define REPLAY_BATCH_BYTES (UINT64_C (16) << 20)
-
-/* How long each write of a batch may take if there is no request-timeout. */
-#define REPLAY_TIME (10 * NS_PER_S)
-
-/* ------------------------------------------------------------ messages */
-
-/* Room for what a target is called: its name, and a port. */
-#define TARGET_NAME (PRINTABLE_STRING + 64)
-
-static const char *
-target_name (const struct upstream_target *t, char buf[TARGET_NAME])
-{
-  char name[PRINTABLE_STRING], port[PRINTABLE_STRING];
-
-  if (t->kind == UPSTREAM_TCP)
-    snprintf (buf, TARGET_NAME, "%s port %.48s", printable (t->name, name),
-              printable (t->port, port));
-  else if (t->kind == UPSTREAM_VSOCK)
-    snprintf (buf, TARGET_NAME, "vsock %" PRIu32 " port %" PRIu32, t->cid,
-              t->vport);
-  else if (t->kind == UPSTREAM_SOCKET_FD)
-    snprintf (buf, TARGET_NAME, "socket-fd %d", t->fd);
-  else
-    snprintf (buf, TARGET_NAME, "%s", printable (t->name, name));
-  return buf;
-}
-
-/* In an outage the same thing goes wrong again and again: say it once. */
-static void
-complain (struct pool *p, const struct upstream_target *t, const char *why)
-{
-  char name[TARGET_NAME], text[POOL_ERROR_SIZE];
-
-  snprintf (text, sizeof text, "upstream %s: %s", target_name (t, name), why);
-  mutex_lock (&p->lock);
-  if (strcmp (text, p->said) != 0) {
-    memcpy (p->said, text, sizeof text);
-    pool_wrong (p, "%s", text);
-  }
-  mutex_unlock (&p->lock);
-}
-
 /* -------------------------------------------------------------- losing */
 
-/* Spread the attempts of many clients of one server: between half and all of
- * the time.
+/* Spread the attempts of many clients of one server: returns a time between
+ * half of the given one and all of it.
  */
 static int64_t
 jitter (struct pool *p, int64_t time) REQUIRES (&p->lock)
@@ -86,7 +40,7 @@ jitter (struct pool *p, int64_t time) REQUIRES (&p->lock)
   return time / 2 + time / 2 * (rand_r (&p->random) & 0xffff) / 0xffff;
 }
 
-/* An attempt came to nothing: the next one after a longer time. */
+/* An attempt failed: wait longer before the next one. */
 static void
 back_off (struct pool *p) REQUIRES (&p->lock)
 {
@@ -101,42 +55,52 @@ retire_links (struct pool *p, int64_t until)
   unsigned i;
 
   for (i = 0; i < p->nlinks; i++)
-    upstream_retire (p->link[i].upstream, until);
+    connection_retire (p->link[i].connection, until);
 }
 
 void
-pool_cut_off (struct pool *p)
+pool_end_drain (struct pool *p)
 {
-  if (clock_now () >= p->parting)
-    retire_links (p, p->parting);
+  if (clock_now () >= p->drain_until)
+    retire_links (p, p->drain_until);
 }
 
-/* Once for each connection. */
 static void
-say_what_is_wrong (struct pool *p) REQUIRES (&p->lock)
+say_protocol_errors (struct pool *p) REQUIRES (&p->lock)
 {
-  const char *wrong;
+  char text[POOL_ERROR_SIZE];
+  const char *error;
   unsigned i;
 
   for (i = 0; i < p->nlinks; i++) {
-    wrong = upstream_take_wrong (p->link[i].upstream);
-    if (wrong)
-      pool_wrong (p, "the upstream does not keep to the protocol: %s",
-                  wrong);
+    error = connection_take_protocol_error (p->link[i].connection);
+    if (error) {
+      snprintf (text, sizeof text, "the upstream broke the protocol: %s",
+                error);
+      pool_say_once (p, text);
+    }
   }
+}
+
+void
+pool_count_loss (struct pool *p)
+{
+  p->losses++;
+  p->owed += p->departed;
+  p->departed = 0;
 }
 
 void
 pool_lost_writes (struct pool *p)
 {
-  p->losses++;
+  pool_count_loss (p);
   replay_forget (p->log);
-  /* If it fails fast, all fail, and whoever uses it knows. */
+  /* If the pool fails fast, all requests fail, and so its user knows. */
   if (p->o.fail_fast || p->told == p->incarnation)
     return;
   p->told = p->incarnation;
-  pool_say (p, POOL_ERROR, "the upstream connection was lost with writes that "
-            "were not flushed: the next flush will fail");
+  pool_say (p, POOL_ERROR, "the upstream connection was lost with unflushed "
+            "writes: the next flush will fail");
 }
 
 void
@@ -147,21 +111,38 @@ pool_lose (struct pool *p, uint64_t incarnation)
     return;
   p->state = POOL_DOWN;
   p->incarnation++;
-  p->figures.outages++;
-  p->parting = p->given_up || p->settling ? 0
-    : clock_now () + p->o.upstream.parting_time;
-  say_what_is_wrong (p);
-  retire_links (p, p->parting);
+  p->stats.outages++;
+  witness_lost (&p->witness);
+  p->drain_until = p->given_up || p->final_flushes ? 0
+    : clock_now () + p->o.connection.drain_time;
+  /* First, for it ends what a leader waits for with the connection's lock. */
+  retire_links (p, p->drain_until);
+  say_protocol_errors (p);
   if (p->outage == 0) {
     clock_gettime (CLOCK_REALTIME, &p->outage_time);
     p->outage = p->next_try = clock_now ();
     p->backoff = FIRST_BACKOFF;
+    pool_say_outage_begins (p);
   }
-  else
+  else {
     back_off (p);
+    pool_note (p, "the upstream connection was lost again");
+  }
   if (p->info.can_flush && p->o.replay_buffer == 0 && replay_dirty (p->log))
     pool_lost_writes (p);
-  pool_note (p, "the upstream connection was lost");
+  pthread_cond_broadcast (&p->changed);
+}
+
+void
+pool_retire (struct pool *p)
+{
+  p->state = POOL_DOWN;
+  p->incarnation++;
+  witness_lost (&p->witness);
+  p->drain_until = clock_now () + p->o.connection.drain_time;
+  p->next_try = clock_now ();
+  p->backoff = FIRST_BACKOFF;
+  retire_links (p, p->drain_until);
   pthread_cond_broadcast (&p->changed);
 }
 
@@ -172,17 +153,21 @@ pool_progress (struct pool *p, uint64_t incarnation)
     return;
   p->progress = true;
   p->shutdowns = 0;
+  if (p->outage)
+    pool_say_outage_ended (p);
   p->outage = 0;
+  *p->said = '\0';
 }
 
 /* --------------------------------------------------------- connecting */
 
-/* M6.  Returns NULL if the new server keeps what the first one promised. */
+/* Compare the new server with what clients were promised (M6).  Returns NULL if
+ * it keeps all promises; otherwise the one that it breaks.
+ */
 static const char *
-broken_promise (const struct pool *p, const struct upstream_info *now,
-                char buf[UPSTREAM_WHY])
+broken_promise (const struct bdev_info *was,
+                const struct bdev_info *now, char buf[CONNECTION_WHY])
 {
-  const struct upstream_info *was = &p->info;
   const struct {
     bool was, now;
     const char *name;
@@ -198,276 +183,431 @@ broken_promise (const struct pool *p, const struct upstream_info *now,
   size_t i;
 
   if (now->size != was->size) {
-    snprintf (buf, UPSTREAM_WHY, "its size is %" PRIi64 " bytes now, and was "
-              "%" PRIi64, now->size, was->size);
+    snprintf (buf, CONNECTION_WHY, "its size is now %" PRIu64 " bytes, but was "
+              "%" PRIu64, now->size, was->size);
     return buf;
   }
   if (now->readonly && !was->readonly)
-    return "it is read-only now";
+    return "it is now read-only";
   for (i = 0; i < sizeof capability / sizeof capability[0]; i++)
     if (capability[i].was && !capability[i].now) {
-      snprintf (buf, UPSTREAM_WHY, "it no longer offers %s",
+      snprintf (buf, CONNECTION_WHY, "it no longer offers %s",
                 capability[i].name);
       return buf;
     }
-  if (now->block_min > (was->block_min ? was->block_min : 1)) {
-    snprintf (buf, UPSTREAM_WHY, "its minimum block size is %" PRIu32 " now, "
-              "and was %" PRIu32, now->block_min, was->block_min);
-    return buf;
-  }
-  if (now->payload_max < was->payload_max) {
-    snprintf (buf, UPSTREAM_WHY, "its maximum block size is %" PRIu32 " now, "
-              "and was %" PRIu32, now->block_max, was->block_max);
+  if (now->block_min > was->block_min) {
+    snprintf (buf, CONNECTION_WHY, "its minimum block size is now %" PRIu32
+              ", but was %" PRIu32, now->block_min, was->block_min);
     return buf;
   }
   return NULL;
 }
 
-/* The next entries of the log that may be in flight together. */
-static unsigned
-next_batch (struct pool *p, uint64_t *seq, struct upstream_command *c)
+bool
+pool_wants_log (const struct bdev_info *info)
 {
-  static const enum upstream_op ops[] = {
-    [REPLAY_WRITE] = UPSTREAM_WRITE,
-    [REPLAY_ZERO] = UPSTREAM_ZERO,
-    [REPLAY_TRIM] = UPSTREAM_TRIM,
-  };
-  struct replay_item item;
-  uint64_t here = *seq, bytes = 0;
-  unsigned n = 0, i;
-
-  mutex_lock (&p->lock);
-  while (n < REPLAY_BATCH && bytes < REPLAY_BATCH_BYTES &&
-         replay_next (p->log, &here, &item)) {
-    for (i = 0; i < n; i++)
-      if (item.offset < c[i].offset + c[i].count &&
-          c[i].offset < item.offset + item.count)
-        goto out;
-    c[n++] = (struct upstream_command) {
-      .op = ops[item.type], .flags = item.flags, .count = item.count,
-      .offset = item.offset, .write = item.data,
-    };
-    bytes += item.data ? item.count : 0;
-    *seq = here;
-  }
- out:
-  mutex_unlock (&p->lock);
-  return n;
+  return info->can_flush && !info->readonly;
 }
 
-/* How an attempt to connect may end early. */
-struct haste {
-  int64_t deadline;             /* NEVER: none */
-  const struct upstream_ending *ending; /* or NULL */
-};
-
-static int64_t
-sooner (int64_t a, int64_t b)
-{
-  return a < b ? a : b;
-}
-
+/* M6: from now on this server's offer is what clients are promised.  Returns 0,
+ * or -1 with errno.
+ */
 static int
-send_log (struct pool *p, const struct haste *haste, char why[UPSTREAM_WHY])
+adopt (struct pool *p, struct connection *conn) REQUIRES (&p->lock)
 {
-  int64_t limit = p->o.request_timeout ? p->o.request_timeout : REPLAY_TIME;
-  struct upstream_command c[REPLAY_BATCH];
-  struct upstream *u = p->link[0].upstream;
-  uint64_t seq = 0, replays = 0, bytes = 0;
-  unsigned n, i;
+  const struct bdev_info *now = connection_info (conn);
 
-  while ((n = next_batch (p, &seq, c)) > 0) {
-    int64_t until = sooner (clock_now () + n * limit, haste->deadline);
-    struct upstream_waiter w;
+  if (p->log && pool_wants_log (now) != pool_wants_log (&p->info)) {
+    struct replay *log = replay_new (pool_wants_log (now)
+                                     ? p->o.replay_buffer : 0);
 
-    upstream_waiter_init (&w);
-    w.ending = haste->ending;
-    for (i = 0; i < n; i++)
-      upstream_issue (u, &c[i], &w, until);
-    upstream_wait (u, &w, until);
-    for (i = 0; i < n; i++) {
-      if (c[i].error) {
-        snprintf (why, UPSTREAM_WHY, "sending a write of %" PRIu32 " bytes at "
-                  "%" PRIu64 " again failed: %s", c[i].count, c[i].offset,
-                  strerror (c[i].error));
-        errno = c[i].error;
-        return -1;
-      }
-      replays++;
-      bytes += c[i].count;
-    }
+    if (log == NULL)
+      return -1;
+    replay_free (p->log);
+    p->log = log;
   }
-  if (replays)
-    pool_note (p, "sent %" PRIu64 " writes of %" PRIu64 " bytes again",
-               replays, bytes);
-  mutex_lock (&p->lock);
-  p->figures.replays += replays;
-  p->figures.replay_bytes += bytes;
-  mutex_unlock (&p->lock);
+  p->info = *now;
+  /* Nobody relies on the old disk, except for the log. */
+  if (!pool_dirty_locked (p)) {
+    pool_reset_witness (p);
+    atomic_store_explicit (&p->relied, false, memory_order_relaxed);
+  }
+  free (p->description);
+  p->description = connection_description (conn);
   return 0;
 }
 
-static int
-connect_first (struct pool *p, const struct upstream_target *t, bool again,
-               const struct haste *haste, char why[UPSTREAM_WHY])
+/* Has this target the disk that it had (M6)?  Returns NULL if it has, or nobody
+ * knows, or it does not matter.
+ */
+static const char *
+broken_identity (struct pool *p, const struct connection_target *t,
+                 const struct bdev_info *now, char buf[CONNECTION_WHY])
+  REQUIRES (&p->lock)
 {
-  int64_t until = sooner (clock_now () + p->o.connect_timeout,
-                          haste->deadline);
-  char promise[UPSTREAM_WHY];
-  const char *broken;
-  struct upstream *u;
+  const struct uuid *was = &p->uuid[t - p->o.target];
+  char text[UUID_STRING];
 
-  if (again && t->kind == UPSTREAM_SOCKET_FD) {
-    snprintf (why, UPSTREAM_WHY, "the connection is lost, and an open socket "
-              "cannot be connected again");
+  if (!p->o.identity || !uuid_differ (was, &now->uuid) ||
+      !(atomic_load_explicit (&p->relied, memory_order_relaxed) ||
+        pool_dirty_locked (p)))
+    return NULL;
+  /* Not the new one: a server that makes a disk for each connection has another
+   * one each time, and each line is logged once.
+   */
+  snprintf (buf, CONNECTION_WHY, "its UUID is no longer %s (see identity=)",
+            uuid_format (was, text));
+  return pool_nobody_relies (p, buf) ? NULL : buf;
+}
+
+/* May this server be used (M6)?  Returns NULL if so; otherwise the reason why
+ * not.
+ */
+static const char *
+check_server (struct pool *p, const struct connection_target *t,
+              struct connection *conn, char buf[CONNECTION_WHY])
+{
+  const struct bdev_info *now = connection_info (conn);
+  const char *broken = NULL;
+
+  mutex_lock (&p->lock);
+  if (p->was_connected)
+    broken = broken_promise (&p->info, now, buf);
+  if (broken && p->clients == 0) {
+    if (!pool_dirty_locked (p) || pool_can_replay (p, now))
+      broken = NULL;
+    else if (now->size < p->info.size && pool_may_lose_log (p)) {
+      pool_lose_log (p, broken);
+      broken = NULL;
+    }
+  }
+  if (broken == NULL && p->was_connected)
+    broken = broken_identity (p, t, now, buf);
+  mutex_unlock (&p->lock);
+  return broken;
+}
+
+static int
+refuse (const char *broken, char why[CONNECTION_WHY])
+{
+  snprintf (why, CONNECTION_WHY, "refused because it has changed: %.200s",
+            broken);
+  errno = ESHUTDOWN;
+  return -1;
+}
+
+/* The server is the right one, and has the log.  A client may have come since
+ * it was checked.
+ */
+static int
+accept_server (struct pool *p, const struct connection_target *t,
+               char why[CONNECTION_WHY])
+{
+  struct connection *conn = p->link[0].connection;
+  char promise[CONNECTION_WHY];
+  const char *broken = NULL;
+
+  mutex_lock (&p->lock);
+  if (p->clients)
+    broken = broken_promise (&p->info, connection_info (conn), promise);
+  else if (adopt (p, conn) == -1)
+    broken = "out of memory";
+  if (broken == NULL && uuid_is_set (&connection_info (conn)->uuid))
+    p->uuid[t - p->o.target] = connection_info (conn)->uuid;
+  mutex_unlock (&p->lock);
+  return broken ? refuse (broken, why) : 0;
+}
+
+static int
+connect_first (struct pool *p, const struct connection_target *t, bool again,
+               const struct pool_time_limit *time_limit,
+               char why[CONNECTION_WHY])
+{
+  int64_t until = pool_sooner (clock_now () + p->o.connect_timeout,
+                               time_limit->deadline);
+  char promise[CONNECTION_WHY];
+  const char *broken;
+  struct connection *conn;
+
+  if (again && t->kind == TARGET_SOCKET_FD) {
+    snprintf (why, CONNECTION_WHY, "the connection is lost, and socket-fd= "
+              "cannot be reconnected");
     errno = ESHUTDOWN;
     return -1;
   }
-  u = upstream_connect (t, &p->o.upstream, p->o.export_name, false, until,
-                        haste->ending, why);
-  if (u == NULL)
+  conn = connection_open (t, &p->o.connection, p->o.export_name, false, until,
+                          time_limit->ending, why);
+  if (conn == NULL)
     return -1;
-  if (again) {
-    broken = broken_promise (p, upstream_info (u), promise);
-    if (broken) {
-      upstream_close (u);
-      snprintf (why, UPSTREAM_WHY, "refused, for it has changed: %.200s",
-                broken);
-      errno = ESHUTDOWN;
-      return -1;
-    }
+  broken = check_server (p, t, conn, promise);
+  if (broken) {
+    connection_close (conn);
+    return refuse (broken, why);
   }
-  else {
-    p->info = *upstream_info (u);
-    free (p->description);
-    p->description = upstream_description (u);
-  }
-  p->link[0] = (struct link) { .upstream = u };
+  p->link[0] = (struct link) { .connection = conn };
   p->nlinks = 1;
-  p->local = upstream_is_local (u);
+  p->local = connection_is_local (conn);
   return 0;
 }
 
-/* As many as are wanted and possible.
+/* Make the other connections, as many as the options and the server allow.
  *
- * Should the server be replaced meanwhile, the first connections lead to the
- * old process and the last to the new one.  That does no harm: the old one can
- * acknowledge nothing any more, since all connections are made before the log
- * or any request is sent, and using its connection ends the incarnation.
+ * If the server is replaced meanwhile, the first connections lead to the old
+ * process and the last to the new one.  That does no harm: all connections are
+ * made before the witness is asked on each of them, and before the log or any
+ * request is sent.  So the old process acknowledges nothing, and a request on
+ * its connection ends the incarnation.
  */
 static void
-connect_more (struct pool *p, const struct upstream_target *t,
-              const struct haste *haste)
+connect_more (struct pool *p, const struct connection_target *t,
+              const struct pool_time_limit *time_limit)
 {
-  bool multi = upstream_info (p->link[0].upstream)->can_multi_conn &&
-    t->kind != UPSTREAM_COMMAND && t->kind != UPSTREAM_SOCKET_FD;
-  /* The first connection answers for extents; the others need only read and
-   * write.  Over a network holes in structured replies may save more than
-   * system calls cost.
+  const struct bdev_info *first = connection_info (p->link[0].connection);
+  bool multi = first->can_multi_conn && t->kind != TARGET_COMMAND &&
+    t->kind != TARGET_SOCKET_FD;
+  /* Only the first connection needs structured replies, for extents.  Over a
+   * network all connections use them: the holes in structured replies may save
+   * more than the additional system calls cost.
    */
   bool simple = p->local;
-  char why[UPSTREAM_WHY];
+  char why[CONNECTION_WHY];
 
   while (multi && p->nlinks < p->o.connections) {
-    int64_t time = sooner (p->o.connect_timeout, EXTRA_CONNECT_TIME);
-    struct upstream *u = upstream_connect (t, &p->o.upstream,
-                                           p->o.export_name, simple,
-                                           sooner (clock_now () + time,
-                                                   haste->deadline),
-                                           haste->ending, why);
-    struct upstream_info info;
+    int64_t time = pool_sooner (p->o.connect_timeout, EXTRA_CONNECT_TIME);
+    int64_t until = pool_sooner (clock_now () + time, time_limit->deadline);
+    struct connection *conn = connection_open (t, &p->o.connection,
+                                               p->o.export_name, simple, until,
+                                               time_limit->ending, why);
+    struct bdev_info info;
     const char *broken = NULL;
 
-    if (u) {
-      info = *upstream_info (u);
+    if (conn) {
+      info = *connection_info (conn);
       info.can_extents |= simple;
-      broken = broken_promise (p, &info, why);
+      broken = uuid_differ (&first->uuid, &info.uuid)
+        ? "it leads to another disk" : broken_promise (first, &info, why);
     }
-    if (u == NULL || broken) {
+    if (conn == NULL || broken) {
       pool_note (p, "using %u connections, another one failed: %s", p->nlinks,
                  broken ? broken : why);
-      upstream_close (u);
+      connection_close (conn);
       return;
     }
-    p->link[p->nlinks++] = (struct link) { .upstream = u };
+    p->link[p->nlinks++] = (struct link) { .connection = conn };
   }
 }
 
 static int
-connect_set (struct pool *p, const struct upstream_target *t, bool again,
-             const struct haste *haste)
+ask_all (struct pool *p, const struct pool_time_limit *time_limit,
+         char why[CONNECTION_WHY])
 {
-  char why[UPSTREAM_WHY];
+  unsigned i;
+
+  for (i = 0; i < p->nlinks; i++)
+    if (pool_ask_witness (p, p->link[i].connection, time_limit, why) == -1)
+      return -1;
+  return 0;
+}
+
+static int
+connect_set (struct pool *p, const struct connection_target *t, bool again,
+             const struct pool_time_limit *time_limit)
+{
+  char why[CONNECTION_WHY];
   int err;
 
-  if (connect_first (p, t, again, haste, why) == -1)
+  if (connect_first (p, t, again, time_limit, why) == -1)
     goto error;
-  connect_more (p, t, haste);
-  if (again && send_log (p, haste, why) == -1)
+  connect_more (p, t, time_limit);
+  if (again && (ask_all (p, time_limit, why) == -1 ||
+                pool_replay (p, time_limit, why) == -1))
+    goto error;
+  if (accept_server (p, t, why) == -1)
     goto error;
   return 0;
 
  error:
   err = errno;
-  complain (p, t, why);
-  retire_links (p, haste->deadline);
+  pool_complain (p, t, why);
+  retire_links (p, time_limit->deadline);
   pool_close_links (p);
   errno = err;
   return -1;
+}
+
+bool
+pool_server_has_changed (struct pool *p)
+{
+  int64_t time = pool_sooner (p->o.connect_timeout, EXTRA_CONNECT_TIME);
+  int64_t until = 0;
+  char why[CONNECTION_WHY], promise[CONNECTION_WHY];
+  const struct connection_target *t = NULL;
+  struct connection *conn = NULL;
+  bool changed = false;
+  size_t i;
+
+  mutex_unlock (&p->lock);
+  for (i = 0; i < p->o.ntargets && conn == NULL; i++) {
+    t = &p->o.target[i];
+    until = clock_now () + time;
+    conn = connection_open (t, &p->o.connection, p->o.export_name, false, until,
+                            &p->o.ending, why);
+  }
+  mutex_lock (&p->lock);
+  if (conn == NULL)
+    p->one_client = clock_now () >= until;
+  else {
+    const struct bdev_info *now = connection_info (conn);
+
+    changed = uuid_differ (&p->uuid[t - p->o.target], &now->uuid) ||
+      broken_promise (&p->info, now, promise) ||
+      broken_promise (now, &p->info, promise) ||
+      connection_payload_max (now) != connection_payload_max (&p->info);
+  }
+  mutex_unlock (&p->lock);
+  connection_close (conn);
+  mutex_lock (&p->lock);
+  return changed;
+}
+
+/* The largest payload that all connections accept. */
+static uint32_t
+payload_max (const struct pool *p)
+{
+  uint32_t max = CONNECTION_MOST_PAYLOAD, n;
+  unsigned i;
+
+  for (i = 0; i < p->nlinks; i++) {
+    n = connection_payload_max (connection_info (p->link[i].connection));
+    max = n < max ? n : max;
+  }
+  return max;
 }
 
 void
 pool_close_links (struct pool *p)
 {
   while (p->nlinks)
-    upstream_close (p->link[--p->nlinks].upstream);
+    connection_close (p->link[--p->nlinks].connection);
+}
+
+/* For connector_ends. */
+struct connector {
+  struct pool *p;
+  const struct ending *ending;  /* or NULL */
+};
+
+/* pool_give_up ends an attempt even if the attempt has a deadline. */
+static bool
+connector_ends (void *opaque)
+{
+  const struct connector *c = opaque;
+
+  return atomic_load (&c->p->given_up) ||
+    (c->ending && c->ending->fn && c->ending->fn (c->ending->opaque));
+}
+
+/* Connect to the first target that can be used.  Returns it, or NULL with
+ * errno.
+ */
+static const struct connection_target *
+connect_any (struct pool *p, bool again,
+             const struct pool_time_limit *time_limit)
+{
+  size_t i;
+
+  for (i = 0; i < p->o.ntargets; i++)
+    if (connect_set (p, &p->o.target[i], again, time_limit) == 0)
+      return &p->o.target[i];
+  return NULL;
+}
+
+/* The same.  The log is given up only if it can be sent to no target (M6). */
+static const struct connection_target *
+connect_best (struct pool *p, bool again,
+              const struct pool_time_limit *time_limit)
+{
+  const struct connection_target *t;
+  int err;
+
+  mutex_lock (&p->lock);
+  p->log_yields = p->renewing && p->o.ntargets == 1;
+  p->log_in_the_way = false;
+  mutex_unlock (&p->lock);
+  t = connect_any (p, again, time_limit);
+  if (t)
+    return t;
+  err = errno;
+  mutex_lock (&p->lock);
+  p->log_yields = p->renewing && p->o.ntargets > 1 && p->log_in_the_way;
+  again = again && p->log_yields;
+  mutex_unlock (&p->lock);
+  if (again)
+    return connect_any (p, again, time_limit);
+  errno = err;
+  return NULL;
 }
 
 int
 pool_become_connector (struct pool *p, int64_t deadline)
 {
-  const struct haste haste = {
-    .deadline = deadline ? deadline : NEVER,
-    .ending = deadline ? NULL : &p->o.ending,
+  struct connector connector = { p, deadline ? NULL : &p->o.ending };
+  const struct ending ending = {
+    .fn = connector_ends, .opaque = &connector,
+  };
+  const struct pool_time_limit time_limit = {
+    .deadline = deadline ? deadline : NEVER, .ending = &ending,
   };
   bool again = p->was_connected;
-  int64_t outage = p->outage;
-  char name[TARGET_NAME];
-  int r = -1, err = 0;
-  size_t i;
+  const struct connection_target *t;
+  char name[POOL_TARGET_NAME];
+  int r, err;
 
   p->state = POOL_CONNECTING;
-  say_what_is_wrong (p);        /* since the loss */
+  say_protocol_errors (p);      /* since the loss */
   if (again)
-    p->figures.attempts++;
+    p->stats.attempts++;
   mutex_unlock (&p->lock);
   pool_close_links (p);
-  for (i = 0; i < p->o.ntargets && r == -1; i++) {
-    r = connect_set (p, &p->o.target[i], again, &haste);
-    err = errno;
-  }
+  t = connect_best (p, again, &time_limit);
+  err = errno;
+  r = t ? 0 : -1;
   mutex_lock (&p->lock);
+  if (p->given_up && r == 0) {
+    /* Nobody may use these connections meanwhile. */
+    mutex_unlock (&p->lock);
+    retire_links (p, clock_now ());
+    pool_close_links (p);
+    mutex_lock (&p->lock);
+    r = -1;
+    err = ESHUTDOWN;
+  }
 
   if (r == 0) {
     pool_note (p, "%u connection%s to %s%s", p->nlinks,
                p->nlinks == 1 ? "" : "s",
-               target_name (&p->o.target[i - 1], name),
+               pool_target_name (t, name),
                again ? ", again" : "");
-    if (again && *p->said) {
-      pool_say (p, POOL_ERROR, "upstream %s: connected again after "
-                "%.1f seconds", name,
-                (double) (clock_now () - outage) / NS_PER_S);
-      *p->said = '\0';
-    }
+    p->target = t;
+    *p->said = '\0';
     p->was_connected = true;
+    p->one_client = false;
     p->progress = false;
-    p->figures.reconnects += again;
-    p->figures.connections = p->nlinks;
+    p->stats.reconnects += again;
+    p->stats.connections = p->nlinks;
+    p->payload_max = payload_max (p);
     p->state = p->interrupted ? POOL_RESEND : POOL_UP;
   }
   else {
     p->state = again ? POOL_DOWN : POOL_NEW;
-    p->figures.connections = 0;
+    p->stats.connections = 0;
+    if (again && p->outage == 0) {
+      /* Without clients, nobody had noticed the loss. */
+      clock_gettime (CLOCK_REALTIME, &p->outage_time);
+      p->outage = clock_now ();
+      p->backoff = FIRST_BACKOFF;
+      pool_say_outage_begins (p);
+    }
     back_off (p);
   }
   pthread_cond_broadcast (&p->changed);

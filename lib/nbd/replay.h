@@ -4,10 +4,10 @@
  *
  * Design
  *
- * A server may lose what it acknowledged until a flush succeeds.  The log keeps
- * a copy of each write (zeroes and trims are writes here) from before it is
- * sent until a later flush has succeeded, so that it can be sent again when
- * the server comes back without it.
+ * Until a flush succeeds, a server may lose what it acknowledged.  The log
+ * keeps a copy of each write (zeroes and trims count as writes here) from
+ * before it is sent until a later flush has succeeded, so that it can be sent
+ * again if the server comes back without it.
  *
  * The copies lie in a ring of the size that replay-buffer= gives, and leave it
  * in the order in which they came.  When a flush empties the log the ring
@@ -23,8 +23,8 @@
  *
  * and the entries that are GONE at the old end are free again.
  *
- * Who sends a request keeps a struct replay_op for it while it is in flight.
- * Some have no entry, only an op:
+ * The sender of a request keeps a struct replay_op for it while it is in
+ * flight.  Some requests have no entry, only an op:
  *   - with a limit of 0 there are no copies.  Then the log only knows whether
  *     acknowledged writes are unflushed (replay_dirty);
  *   - a write with FUA is safe when it is acknowledged;
@@ -128,7 +128,7 @@ bool replay_dirty (const struct replay *r);
 /* With a limit of 0, after the loss was reported: start again. */
 void replay_forget (struct replay *r);
 
-/* Would a flush make much room? */
+/* Do acknowledged writes take more than half of the log? */
 bool replay_half_full (const struct replay *r);
 
 /* Walk over the ACKED entries, oldest first: *seq is 0 at the start.
