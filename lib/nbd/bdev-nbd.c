@@ -1,255 +1,369 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The upstream side. */
+/* The NBD client as a block device. */
 
 #include <config.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <libnbd.h>
 
-#include "clock.h"
-#include "mutex.h"
-#include "side-upstream.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "bdev/extents.h"
+#include "nbd/bdev-nbd.h"
 
-/* How long a request may take where nothing may wait for a server that is
- * away, if mnbd-request-timeout= does not say it.
+/* How long a request may take in a device that fails fast, if request-timeout=
+ * is not set.
  */
 #define FAIL_FAST_TIMEOUT (30 * NS_PER_S)
 
-struct upstream_side {
-  struct side side;
+struct nbd {
+  struct bdev bdev;
   struct pool *pool;            /* NULL: not connected */
   struct pool_client client;
-  struct entry *entry;          /* whose pool it is, or NULL */
-  char *name;                   /* the export of a pool of its own, or NULL */
-  struct pool_options o;
-  void (*log) (void *opaque, enum pool_log level, const char *message);
-  char said[UPSTREAM_WHY + 512]; /* the last complaint while connecting */
-
-  /* For side_upstream_progress, side_upstream_outage and side_upstream_give_up:
-   * the pool may be replaced meanwhile.
-   */
-  struct mutex lock;
-  bool given_up GUARDED_BY (lock);
+  struct bdev_nbd_owner owner;
 };
 
-static struct upstream_side *
-side_of (struct side *s)
+/* A device with its own pool. */
+struct own {
+  struct nbd nbd;
+  char *name;                   /* of the export */
+  struct pool_options given, o; /* o: the pool's */
+  void (*disconnects) (const char *export_name, struct pool *pool);
+  uint64_t owed;                /* by pools before this one (pool_owed) */
+  char said[CONNECTION_WHY + 512]; /* the last complaint while connecting */
+
+  /* For bdev_nbd_progress, bdev_nbd_outage and bdev_nbd_give_up: another thread
+   * may replace the pool meanwhile.
+   */
+  struct mutex lock;
+  /* Set under the lock.  Read without it, because libnbd asks during a
+   * handshake, with its own locks held.
+   */
+  atomic_bool given_up;
+};
+
+static struct nbd *
+nbd_of (struct bdev *b)
 {
-  return (struct upstream_side *) s;
+  return (struct nbd *) b;
 }
+
+static struct own *
+own_of (struct bdev *b)
+{
+  return (struct own *) b;
+}
+
+/* ------------------------------------------------------------- requests */
 
 /* Returns NULL, with errno, if there is no connection. */
 static struct pool *
-pool_of (struct side *s)
+pool_of (struct bdev *b)
 {
-  struct pool *pool = side_of (s)->pool;
+  struct pool *pool = nbd_of (b)->pool;
 
   if (pool == NULL)
     errno = ESHUTDOWN;
   return pool;
 }
 
-static uint32_t
-fua (uint32_t flags)
+/* The pool, for a change. */
+static struct pool *
+pool_to_write (struct bdev *b)
 {
-  return flags & SIDE_FUA ? LIBNBD_CMD_FLAG_FUA : 0;
+  pool_client_writes (&nbd_of (b)->client);
+  return pool_of (b);
+}
+
+/* The flags of a zero are the common ones and NO_HOLE. */
+static uint32_t
+nbd_flags (uint32_t flags)
+{
+  return (flags & BDEV_FUA ? LIBNBD_CMD_FLAG_FUA : 0) |
+    (flags & BDEV_FAST_ZERO ? LIBNBD_CMD_FLAG_FAST_ZERO : 0) |
+    (flags & BDEV_REQ_ONE ? LIBNBD_CMD_FLAG_REQ_ONE : 0);
 }
 
 static int
-upstream_side_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
+device_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
-  struct pool *pool = pool_of (s);
+  struct pool *pool = pool_of (b);
 
   return pool ? pool_read (pool, buf, count, offset) : -1;
 }
 
 static int
-upstream_side_write (struct side *s, const void *buf, uint32_t count,
-                     uint64_t offset, uint32_t flags)
+device_write (struct bdev *b, const void *buf, uint32_t count, uint64_t offset,
+              uint32_t flags)
 {
-  struct pool *pool = pool_of (s);
+  struct pool *pool = pool_to_write (b);
 
-  return pool ? pool_write (pool, buf, count, offset, fua (flags)) : -1;
+  return pool ? pool_write (pool, buf, count, offset, nbd_flags (flags)) : -1;
+}
+
+_Static_assert (sizeof (struct pool_write) <= BDEV_WRITE_ROOM,
+                "BDEV_WRITE_ROOM is too small");
+
+static void
+device_write_start (struct bdev *b, struct bdev_write *w, const void *buf,
+                    uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct pool *pool = pool_to_write (b);
+
+  w->error = pool ? 0 : errno;
+  if (pool)
+    pool_write_start (pool, (struct pool_write *) w->room, buf, count, offset,
+                      nbd_flags (flags));
 }
 
 static int
-upstream_side_write_while (struct side *s, const void *buf, uint32_t count,
-                           uint64_t offset, uint32_t flags,
-                           void (*meanwhile) (void *opaque), void *opaque)
+device_write_wait (struct bdev *b, struct bdev_write *w)
 {
-  struct pool *pool = pool_of (s);
-  int err = errno;
-
-  if (pool)
-    return pool_write_while (pool, buf, count, offset, fua (flags), meanwhile,
-                             opaque);
-  meanwhile (opaque);
-  errno = err;
+  if (w->error == 0)
+    return pool_write_wait (nbd_of (b)->pool, (struct pool_write *) w->room);
+  errno = w->error;
   return -1;
 }
 
 static int
-upstream_side_zero (struct side *s, uint32_t count, uint64_t offset,
-                    uint32_t flags)
+device_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct pool *pool = pool_of (s);
-  uint32_t f = fua (flags);
+  struct pool *pool = pool_to_write (b);
+  uint32_t f = nbd_flags (flags) |
+    (flags & BDEV_MAY_TRIM ? 0 : LIBNBD_CMD_FLAG_NO_HOLE);
 
-  if (!(flags & SIDE_MAY_TRIM))
-    f |= LIBNBD_CMD_FLAG_NO_HOLE;
-  if (flags & SIDE_FAST_ZERO)
-    f |= LIBNBD_CMD_FLAG_FAST_ZERO;
   return pool ? pool_zero (pool, count, offset, f) : -1;
 }
 
 static int
-upstream_side_trim (struct side *s, uint32_t count, uint64_t offset,
-                    uint32_t flags)
+device_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct pool *pool = pool_of (s);
+  struct pool *pool = pool_to_write (b);
 
-  return pool ? pool_trim (pool, count, offset, fua (flags)) : -1;
+  return pool ? pool_trim (pool, count, offset, nbd_flags (flags)) : -1;
 }
 
 static int
-upstream_side_flush (struct side *s)
+device_flush (struct bdev *b)
 {
-  struct pool *pool = pool_of (s);
+  struct nbd *n = nbd_of (b);
+  struct pool *pool = pool_of (b);
+  bool told;
+  int r, err;
 
-  return pool ? pool_flush (pool, &side_of (s)->client) : -1;
+  if (pool == NULL)
+    return -1;
+  r = pool_flush (pool, &n->client, &told);
+  err = errno;
+  if (n->owner.flushed)
+    n->owner.flushed (n->owner.opaque, told);
+  errno = err;
+  return r;
 }
 
 static int
-upstream_side_cache (struct side *s, uint32_t count, uint64_t offset)
+device_cache (struct bdev *b, uint32_t count, uint64_t offset)
 {
-  struct pool *pool = pool_of (s);
+  struct pool *pool = pool_of (b);
 
   return pool ? pool_cache (pool, count, offset) : -1;
 }
 
-struct extents {
-  side_extent_fn fn;
-  void *opaque;
+static int
+give_extent (void *opaque, uint64_t offset, uint64_t length, uint64_t type)
+{
+  uint32_t t = (type & LIBNBD_STATE_HOLE ? BDEV_HOLE : 0) |
+    (type & LIBNBD_STATE_ZERO ? BDEV_ZERO : 0);
+
+  return extents_add (opaque, offset, length, t);
+}
+
+static int
+device_extents (struct bdev *b, uint64_t count, uint64_t offset, uint32_t flags,
+                bdev_extent_fn fn, void *opaque)
+{
+  struct pool *pool = pool_of (b);
+  struct extents e;
+
+  extents_init (&e, b->info.block_min, b->info.size, offset, count, fn,
+                opaque);
+  if (pool == NULL || pool_extents (pool, count, offset, nbd_flags (flags),
+                                    give_extent, &e) == -1)
+    return -1;
+  return extents_end (&e);
+}
+
+#define REQUESTS                                \
+  .read = device_read,                          \
+  .write = device_write,                        \
+  .write_start = device_write_start,            \
+  .write_wait = device_write_wait,              \
+  .zero = device_zero,                          \
+  .trim = device_trim,                          \
+  .flush = device_flush,                        \
+  .cache = device_cache,                        \
+  .extents = device_extents
+
+/* can_multi_conn does not depend on the server: all clients share a pool. */
+static struct bdev_info
+info_of (const struct pool *pool)
+{
+  struct bdev_info info = *pool_info (pool);
+
+  info.can_multi_conn = true;
+  return info;
+}
+
+struct pool *
+bdev_nbd_pool (struct bdev *b)
+{
+  return nbd_of (b)->pool;
+}
+
+const char *
+bdev_nbd_description (struct bdev *b)
+{
+  return pool_description (nbd_of (b)->pool);
+}
+
+/* ----------------------------------------------------- a client's device */
+
+static void
+client_close (struct bdev *b)
+{
+  struct nbd *n = nbd_of (b);
+  struct pool_legacy legacy;
+
+  pool_client_end (n->pool, &n->client, &legacy);
+  if (n->owner.left)
+    n->owner.left (n->owner.opaque, &legacy);
+  free (n);
+}
+
+static const struct bdev_ops client_ops = {
+  REQUESTS,
+  .close = client_close,
 };
 
-static int
-give_extent (void *opaque, uint64_t offset, uint32_t length, uint32_t type)
+struct bdev *
+bdev_nbd_client (struct pool *pool, const struct pool_legacy *legacy,
+                 const struct bdev_nbd_owner *owner)
 {
-  struct extents *e = opaque;
-  uint32_t t = (type & LIBNBD_STATE_HOLE ? SIDE_HOLE : 0) |
-    (type & LIBNBD_STATE_ZERO ? SIDE_ZERO : 0);
+  struct nbd *n = calloc (1, sizeof *n);
 
-  return e->fn (e->opaque, offset, length, t);
+  if (n == NULL)
+    return NULL;
+  n->bdev.ops = &client_ops;
+  n->pool = pool;
+  if (owner)
+    n->owner = *owner;
+  pool_client_init (pool, &n->client, legacy);
+  n->bdev.info = info_of (pool); /* which stays from now on */
+  return &n->bdev;
 }
 
-static int
-upstream_side_extents (struct side *s, uint32_t count, uint64_t offset,
-                       uint32_t flags, side_extent_fn fn, void *opaque)
+void
+bdev_nbd_writes (struct bdev *b)
 {
-  struct pool *pool = pool_of (s);
-  struct extents e = { fn, opaque };
-  uint32_t f = flags & SIDE_REQ_ONE ? LIBNBD_CMD_FLAG_REQ_ONE : 0;
-
-  return pool ? pool_extents (pool, count, offset, f, give_extent, &e) : -1;
+  pool_client_writes (&nbd_of (b)->client);
 }
 
-static struct side_info
-info_of (const struct upstream_info *i)
-{
-  /* Sizes that make no sense without each other. */
-  bool sizes = i->block_min && i->block_preferred && i->block_max;
+/* --------------------------------------------------- with its own pool */
 
-  return (struct side_info) {
-    .size = i->size,
-    .readonly = i->readonly,
-    .can_flush = i->can_flush,
-    .can_fua = i->can_fua,
-    .can_trim = i->can_trim,
-    .can_zero = i->can_zero,
-    .can_fast_zero = i->can_fast_zero,
-    .can_cache = i->can_cache,
-    .can_extents = i->can_extents,
-    .can_multi_conn = true,     /* all share one pool */
-    .rotational = i->rotational,
-    .block_min = sizes ? i->block_min : 1,
-    .block_preferred = sizes ? i->block_preferred : 0,
-    .block_max = sizes ? i->block_max : 0,
-  };
-}
-
-/* In an outage each attempt to connect fails in the same way: say it once. */
+/* In an outage each attempt to connect fails in the same way: log it once. */
 static void
 log_once (void *opaque, enum pool_log level, const char *message)
 {
-  struct upstream_side *u = opaque;
+  struct own *u = opaque;
 
-  if (level == POOL_ERROR && u->pool == NULL) {
+  if (level == POOL_ERROR && u->nbd.pool == NULL) {
     if (strcmp (message, u->said) == 0)
       return;
     snprintf (u->said, sizeof u->said, "%s", message);
   }
-  u->log (NULL, level, message);
+  u->given.log (u->given.opaque, level, message);
+}
+
+/* A caller that only looks reports no errors. */
+static void
+log_note (void *opaque, enum pool_log level, const char *message)
+{
+  struct own *u = opaque;
+
+  (void) level;
+  u->given.log (u->given.opaque, POOL_NOTE, message);
+}
+
+static bool
+gives_up (void *opaque)
+{
+  struct own *u = opaque;
+
+  return u->given.give_up && u->given.give_up (u->given.opaque);
 }
 
 static bool
 given_up (void *opaque)
 {
-  struct upstream_side *u = opaque;
-  bool r;
+  struct own *u = opaque;
 
-  mutex_lock (&u->lock);
-  r = u->given_up;
-  mutex_unlock (&u->lock);
-  return r;
+  return atomic_load (&u->given_up) || program_ends (&u->given.ending);
 }
 
 static void
-use_pool (struct upstream_side *u, struct pool *pool)
+own_disconnect (struct bdev *b)
 {
-  u->pool = pool;
-  u->side.info = info_of (pool_info (pool));
-  pool_client_init (pool, &u->client);
-}
-
-static void
-upstream_side_disconnect (struct side *s)
-{
-  struct upstream_side *u = side_of (s);
-  struct pool *pool = u->pool;
+  struct own *u = own_of (b);
+  struct pool *pool = u->nbd.pool;
+  struct pool_legacy legacy;
 
   if (pool == NULL)
     return;
   if (!u->o.fail_fast && pool_is_dirty (pool))
-    pool_settle (pool);
-  exports_log_figures (u->o.export_name, pool);
+    pool_final_flush (pool);
+  if (u->disconnects)
+    u->disconnects (u->name, pool);
+  /* Losses owed to the device's own client do not count: there is nobody to
+   * tell.  If the device fails fast, none count, because its user makes up for
+   * what is lost.
+   */
+  if (!u->o.fail_fast)
+    u->owed += pool_owed (pool);
+  pool_client_end (pool, &u->nbd.client, &legacy);
   mutex_lock (&u->lock);
-  u->pool = NULL;
+  u->nbd.pool = NULL;
   mutex_unlock (&u->lock);
   pool_free (pool);
 }
 
 static int
-upstream_side_connect (struct side *s)
+own_connect (struct bdev *b)
 {
-  struct upstream_side *u = side_of (s);
+  struct own *u = own_of (b);
   struct pool *pool;
   int err = 0;
 
-  upstream_side_disconnect (s);
+  own_disconnect (b);
   pool = pool_new (&u->o);
   if (pool == NULL)
     return -1;
   if (pool_open (pool) == -1)
     err = errno;
   mutex_lock (&u->lock);
-  if (err == 0 && u->given_up)
+  if (err == 0 && atomic_load (&u->given_up))
     err = ESHUTDOWN;
-  if (err == 0)
-    use_pool (u, pool);
+  if (err == 0) {
+    u->nbd.pool = pool;
+    pool_client_init (pool, &u->nbd.client, NULL);
+    pool_owe (pool, u->owed);
+    u->owed = 0;
+    b->info = info_of (pool);
+  }
   mutex_unlock (&u->lock);
   if (err == 0)
     return 0;
@@ -258,148 +372,178 @@ upstream_side_connect (struct side *s)
   return -1;
 }
 
-uint64_t
-side_upstream_progress (struct side *s)
+bool
+bdev_nbd_changed (struct bdev *b)
 {
-  struct upstream_side *u = side_of (s);
-  struct pool_figures f = { .attempts = 0 };
+  struct own *u = own_of (b);
+  struct pool_options o = u->o;
+  const struct bdev_info *now;
+  struct pool_outage outage;
+  bool changed = false;
+  struct pool *pool;
+
+  pool_outage (u->nbd.pool, &outage);
+  if (!outage.away && !pool_info (u->nbd.pool)->can_multi_conn)
+    return false;
+  o.log = log_note;
+  o.fail_fast = true;
+  o.connections = 1;
+  o.retry = 0;
+  o.reconnect = 0;
+  o.replay_buffer = 0;
+  pool = pool_new (&o);
+  if (pool == NULL)
+    return false;
+  if (pool_open (pool) == 0) {
+    now = pool_info (pool);
+    changed = now->size != b->info.size ||
+      now->readonly != b->info.readonly ||
+      now->block_min != b->info.block_min ||
+      uuid_differ (&now->uuid, &b->info.uuid);
+  }
+  pool_free (pool);
+  return changed;
+}
+
+int
+bdev_nbd_ride_out (struct bdev *b)
+{
+  struct own *u = own_of (b);
+  int r = -1, err = ESHUTDOWN;
+
+  mutex_lock (&u->lock);
+  if (u->nbd.pool && !atomic_load (&u->given_up)) {
+    r = pool_ride_out (u->nbd.pool, &u->given);
+    err = errno;
+  }
+  if (r == 0) {
+    u->o.fail_fast = false;
+    u->o.reconnect = u->given.reconnect;
+    u->o.request_timeout = u->given.request_timeout;
+    u->o.replay_buffer = u->given.replay_buffer;
+  }
+  mutex_unlock (&u->lock);
+  errno = err;
+  return r;
+}
+
+void
+bdev_nbd_abandon (struct bdev *b)
+{
+  struct own *u = own_of (b);
+
+  mutex_lock (&u->lock);
+  if (u->nbd.pool)
+    pool_abandon (u->nbd.pool);
+  mutex_unlock (&u->lock);
+}
+
+bool
+bdev_nbd_connected (struct bdev *b)
+{
+  return nbd_of (b)->pool != NULL;
+}
+
+bool
+bdev_nbd_dirty (struct bdev *b)
+{
+  struct pool *pool = nbd_of (b)->pool;
+
+  return pool && pool_is_dirty (pool);
+}
+
+uint64_t
+bdev_nbd_progress (struct bdev *b)
+{
+  struct own *u = own_of (b);
+  struct pool_stats stats = { .attempts = 0 };
   uint64_t n;
   unsigned i;
 
   mutex_lock (&u->lock);
-  if (u->pool)
-    pool_figures (u->pool, &f);
+  if (u->nbd.pool)
+    pool_stats (u->nbd.pool, &stats);
   mutex_unlock (&u->lock);
-  n = f.replays;
-  for (i = 0; i < UPSTREAM_OPS; i++)
-    n += f.requests[i];
+  n = stats.replays;
+  for (i = 0; i < NBD_OPS; i++)
+    n += stats.requests[i];
   return n;
 }
 
 uint64_t
-side_upstream_outage (struct side *s, struct pool_outage *outage)
+bdev_nbd_outage (struct bdev *b, struct pool_outage *outage)
 {
-  struct upstream_side *u = side_of (s);
-  struct pool_figures f = { .outages = 0 };
+  struct own *u = own_of (b);
+  struct pool_stats stats = { .outages = 0 };
 
   *outage = (struct pool_outage) { .away = false };
   mutex_lock (&u->lock);
-  if (u->pool) {
-    pool_figures (u->pool, &f);
-    pool_outage (u->pool, outage);
+  if (u->nbd.pool) {
+    pool_stats (u->nbd.pool, &stats);
+    pool_outage (u->nbd.pool, outage);
   }
   mutex_unlock (&u->lock);
-  return f.outages;
+  return stats.outages;
 }
 
 void
-side_upstream_give_up (struct side *s)
+bdev_nbd_give_up (struct bdev *b)
 {
-  struct upstream_side *u = side_of (s);
+  struct own *u = own_of (b);
 
   mutex_lock (&u->lock);
-  u->given_up = true;
-  if (u->pool)
-    pool_give_up (u->pool);
+  atomic_store (&u->given_up, true);
+  if (u->nbd.pool)
+    pool_give_up (u->nbd.pool);
   mutex_unlock (&u->lock);
 }
 
 static void
-upstream_side_close (struct side *s)
+own_close (struct bdev *b)
 {
-  struct upstream_side *u = side_of (s);
+  struct own *u = own_of (b);
 
-  if (u->entry)
-    entry_put (u->entry);
-  else if (u->name)
-    upstream_side_disconnect (s);
+  own_disconnect (b);
   mutex_destroy (&u->lock);
   free (u->name);
   free (u);
 }
 
-#define REQUESTS                                \
-  .read = upstream_side_read,                   \
-  .write = upstream_side_write,                 \
-  .zero = upstream_side_zero,                   \
-  .trim = upstream_side_trim,                   \
-  .flush = upstream_side_flush,                 \
-  .cache = upstream_side_cache,                 \
-  .extents = upstream_side_extents,             \
-  .write_while = upstream_side_write_while,     \
-  .close = upstream_side_close
-
-static const struct side_ops shared_ops = { REQUESTS };
-
-static const struct side_ops own_ops = {
+static const struct bdev_ops own_ops = {
   REQUESTS,
-  .connect = upstream_side_connect,
-  .disconnect = upstream_side_disconnect,
+  .close = own_close,
+  .connect = own_connect,
+  .disconnect = own_disconnect,
 };
 
-struct side *
-side_forward (const char *export_name)
+struct bdev *
+bdev_nbd_own (const struct pool_options *options,
+              void (*disconnects) (const char *export_name,
+                                   struct pool *pool))
 {
-  struct upstream_side *u = calloc (1, sizeof *u);
+  struct own *u = calloc (1, sizeof *u);
 
   if (u == NULL)
     return NULL;
-  u->side.ops = &shared_ops;
-  mutex_init (&u->lock);
-  u->entry = entry_get (export_name);
-  if (u->entry == NULL) {
-    free (u);
-    return NULL;
-  }
-  use_pool (u, u->entry->pool);
-  return &u->side;
-}
-
-struct side *
-side_upstream (const char *export_name, bool fail_fast)
-{
-  struct upstream_side *u = calloc (1, sizeof *u);
-
-  if (u == NULL)
-    return NULL;
-  u->side.ops = &own_ops;
-  mutex_init (&u->lock);
-  u->name = strdup (export_name);
+  u->nbd.bdev.ops = &own_ops;
+  u->name = strdup (options->export_name);
   if (u->name == NULL) {
     free (u);
     return NULL;
   }
-  u->o = exports_options (u->name);
-  u->o.fail_fast = fail_fast;
-  u->log = u->o.log;
+  mutex_init (&u->lock);
+  u->disconnects = disconnects;
+  u->given = u->o = *options;
+  u->o.export_name = u->name;
   u->o.log = log_once;
+  u->o.give_up = gives_up;
   u->o.opaque = u;
-  /* At its end a pair may still have much to send to a server that is slow. */
-  u->o.ending = (struct upstream_ending) { .fn = given_up, .opaque = u };
-  if (fail_fast) {
+  u->o.ending = (struct ending) { .fn = given_up, .opaque = u };
+  if (u->o.fail_fast) {
     u->o.reconnect = u->o.replay_buffer = 0;
-    /* A server that hangs is to be lost, too. */
+    /* A server that hangs must be given up, too. */
     if (u->o.request_timeout == 0)
       u->o.request_timeout = FAIL_FAST_TIMEOUT;
   }
-  return &u->side;
-}
-
-struct side *
-side_upstream_share (struct side *s)
-{
-  struct upstream_side *u = calloc (1, sizeof *u);
-
-  if (u == NULL)
-    return NULL;
-  u->side.ops = &shared_ops;
-  mutex_init (&u->lock);
-  use_pool (u, side_of (s)->pool);
-  return &u->side;
-}
-
-const char *
-side_upstream_description (struct side *s)
-{
-  return pool_description (side_of (s)->pool);
+  return &u->nbd.bdev;
 }

@@ -1,45 +1,113 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The upstream side: an export of the upstream server, over a pool
- * (plugins/mnbd/pool.h).
+/* The NBD client as a block device (bdev.h): an export over a pool (pool.h).
  *
- * Knows nothing of nbdkit.  What can go wrong while connecting is logged by the
- * pool.
+ * There are two kinds.  A client's device shares an open pool with others; the
+ * pool tells each of them separately about acknowledged writes that were lost
+ * (pool.h, M5).  A device with its own pool makes it in bdev_connect, and frees
+ * it in bdev_disconnect.
+ *
+ * On the way from the server, extents are rounded to whole blocks only here
+ * (extents.h).
+ *
+ * Thread-safety, beside bdev.h's
+ *   takes no lock:         bdev_nbd_pool, bdev_nbd_description,
+ *                          bdev_nbd_connected
+ *   takes locks inside:    bdev_nbd_dirty, bdev_nbd_changed, bdev_nbd_ride_out;
+ *                          and, whatever another thread does with the device,
+ *                          except close it: bdev_nbd_abandon,
+ *                          bdev_nbd_progress, bdev_nbd_outage,
+ *                          bdev_nbd_give_up
+ *
+ * Knows nothing of nbdkit.  The pool logs errors while connecting.
  */
 
-#ifndef MNBD_SIDE_UPSTREAM_H
-#define MNBD_SIDE_UPSTREAM_H
+#ifndef MBLOCK_BDEV_NBD_H
+#define MBLOCK_BDEV_NBD_H
 
-#include "exports.h"
-#include "side.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-/* A client's way to an export that is only forwarded.  It shares the export's
- * pool with the other clients.  NULL: it could not be connected.
+#include "bdev/bdev.h"
+#include "nbd/pool.h"
+
+/* Callbacks to the owner of a client's device; functions may be NULL. */
+struct bdev_nbd_owner {
+  /* Called after each flush, in its thread: did it fail because of a loss,
+   * which it reports to the client (pool_flush)?
+   */
+  void (*flushed) (void *opaque, bool told);
+  /* Called in the thread of bdev_close: the client has left the pool, and
+   * legacy is what it leaves (pool.h, M9).  The pool may be freed now.
+   */
+  void (*left) (void *opaque, const struct pool_legacy *legacy);
+  void *opaque;
+};
+
+/* Add a client to an open pool, which outlives the device; legacy as for
+ * pool_client_init.  owner may be NULL.  Returns NULL if there is no memory.
  */
-struct side *side_forward (const char *export_name);
+struct bdev *bdev_nbd_client (struct pool *pool,
+                              const struct pool_legacy *legacy,
+                              const struct bdev_nbd_owner *owner);
 
-/* A pair's own way, which is not connected before side_connect; fail_fast as in
- * engine.h.  NULL: no memory.
+/* A device with a pool of its own, which is not connected yet.  The options and
+ * the export's name are copied; whatever else they point to must outlive the
+ * device.  With fail_fast nothing waits for a server that is away or hangs,
+ * whatever the other options say.  Besides the options' `ending`,
+ * bdev_nbd_give_up ends requests that wait for an answer.  A caller that may
+ * still have much to send to a slow server when the program ends gives no
+ * `ending`.  disconnects, which may be NULL, is called before such a pool is
+ * freed.  NULL: no memory.
  */
-struct side *side_upstream (const char *export_name, bool fail_fast);
+struct bdev *bdev_nbd_own (const struct pool_options *options,
+                           void (*disconnects) (const char *export_name,
+                                                struct pool *pool));
 
-/* One more user of such a side that is connected, who is told on its own of
- * acknowledged writes that were lost (pool.h, M5).  To be closed before it.
- * NULL: no memory.
+/* The client is about to write to the same pool by another way: tell it about
+ * losses, too.
  */
-struct side *side_upstream_share (struct side *s);
+void bdev_nbd_writes (struct bdev *client);
 
-/* Of a pair's own way, from any thread: a number that changes whenever the
- * upstream has answered; and to wait for it no longer, now and later.
+/* The pool, or NULL: not connected. */
+struct pool *bdev_nbd_pool (struct bdev *b);
+
+/* The server's description of the export, or NULL.  The device must be
+ * connected.
  */
-uint64_t side_upstream_progress (struct side *s);
-void side_upstream_give_up (struct side *s);
+const char *bdev_nbd_description (struct bdev *b);
 
-/* Of a pair's own way, from any thread: whether the upstream is there, and how
- * often it was lost so far.
+/* The remaining functions are for devices with their own pool. */
+
+/* For a connected device that was made with fail_fast: from now on the other
+ * options count, as if it had been made without fail_fast.  Only
+ * bdev_disconnect or bdev_close then disconnects it.  No request may be under
+ * way, and all writes must have been flushed.  Returns 0; or -1 with errno and
+ * changes nothing (pool_ride_out).
  */
-uint64_t side_upstream_outage (struct side *s, struct pool_outage *outage);
+int bdev_nbd_ride_out (struct bdev *b);
 
-/* What the upstream says of the export, or NULL. */
-const char *side_upstream_description (struct side *s);
+/* The server does not answer in time: give up its connections (pool_abandon).
+ */
+void bdev_nbd_abandon (struct bdev *b);
 
-#endif /* MNBD_SIDE_UPSTREAM_H */
+/* Is the device connected, and does the pool hold unflushed writes? */
+bool bdev_nbd_connected (struct bdev *b);
+bool bdev_nbd_dirty (struct bdev *b);
+
+/* For a connected device on whose size nobody relies: has the export changed
+ * since?  This needs a new connection, so it does not ask a server that may
+ * accept only one while the device is connected to it.  Returns false if nobody
+ * knows.
+ */
+bool bdev_nbd_changed (struct bdev *b);
+
+/* A number that changes whenever the server has answered. */
+uint64_t bdev_nbd_progress (struct bdev *b);
+
+/* Stop waiting for the server, now and later. */
+void bdev_nbd_give_up (struct bdev *b);
+
+/* Is the server there, and how often has it been lost so far? */
+uint64_t bdev_nbd_outage (struct bdev *b, struct pool_outage *outage);
+
+#endif /* MBLOCK_BDEV_NBD_H */
