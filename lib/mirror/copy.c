@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mirror.h"
-#include "mirror-private.h"
-#include "size.h"
+#include "base/size.h"
+#include "base/thread.h"
+#include "mirror/mirror-private.h"
+#include "mirror/mirror.h"
 
 /* -------------------------------------------------------------- extents */
 
@@ -19,9 +20,12 @@ static int
 add_extent (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
 {
   struct map *map = opaque;
-  bool zero = type & SIDE_ZERO;
+  bool zero = type & BDEV_ZERO;
   struct map_extent *last = map->n ? &map->extent[map->n - 1] : NULL;
 
+  if (offset >= map->end)
+    return 0;
+  length = bdev_extent_cut (offset, length, map->end);
   if (last && last->zero == zero) {
     last->end = offset + length;
     return 0;
@@ -41,20 +45,22 @@ add_extent (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
 }
 
 int
-mirror_map (struct side *s, uint64_t offset, uint64_t count, struct map *map)
+mirror_map (struct bdev *b, uint64_t offset, uint64_t count, struct map *map)
 {
   uint64_t end = offset + count;
 
   map->n = 0;
-  if (!s->info.can_extents)
+  map->end = end;
+  if (!b->info.can_extents)
     return add_extent (map, offset, count, 0);
   while (offset < end) {
-    /* Block status wants whole blocks, which the end of the disk is. */
-    if (side_extents (s, least (end - offset, REGION), offset, 0, add_extent,
+    /* Block status needs whole blocks, and the disk's end is a block boundary.
+     */
+    if (bdev_extents (b, least (end - offset, REGION), offset, 0, add_extent,
                       map) == -1)
       return -1;
     if (map->n == 0 || map->extent[map->n - 1].end <= offset) {
-      errno = EIO;              /* no extents: it would go on for ever */
+      errno = EIO;              /* no extents: this would never end */
       return -1;
     }
     offset = map->extent[map->n - 1].end;
@@ -100,28 +106,37 @@ mirror_map_zero (const struct map *map, uint64_t offset, uint64_t end)
 /* A thread of a pass. */
 struct copier {
   struct mirror *m;
-  char *buf;                    /* COPY_MOST bytes */
-  struct map region, now, theirs;
+  bool trial;                   /* the secondary is not proved (Y10) */
+  char *buf;                    /* COPY_MOST bytes … */
+  char *other;                  /* … and as many of the secondary */
+  struct map region, now, theirs, piece;
+  struct mirror_use use;
   pthread_t thread;
 };
 
-/* What became of a window; errno says why. */
+/* How much of a first copy is on trial, in bytes. */
+#define TRIAL (UINT64_C (16) << 20)
+
+/* The result of a window; errno says why. */
 enum result { COPIED, PRIMARY_FAILED, SECONDARY_FAILED };
 
 bool
 mirror_rate_wait (struct mirror *m, uint64_t bytes)
 {
   int64_t now = clock_now (), until;
+  unsigned seen;
   bool go_on;
 
   mutex_lock (&m->lock);
-  if (m->o.rate) {
-    /* What was not used is lost, but for a moment's worth. */
+  if (m->rate) {
+    /* Unused budget is lost, except for a moment's worth. */
     if (m->rate_next < now - 50 * NS_PER_MS)
       m->rate_next = now - 50 * NS_PER_MS;
     until = m->rate_next;
-    m->rate_next += (double) bytes / m->o.rate * NS_PER_S;
-    while (!m->quit && m->phase == PHASE_RUN && clock_now () < until)
+    m->rate_next += (double) bytes / m->rate * NS_PER_S;
+    seen = m->rate_changes;
+    while (!m->quit && m->phase == PHASE_RUN && m->rate_changes == seen &&
+           clock_now () < until)
       mirror_wait (m, &m->changed, until);
   }
   go_on = !m->quit && m->phase == PHASE_RUN;
@@ -144,7 +159,9 @@ count (struct mirror *m, uint64_t sent, uint64_t zeroed)
   mutex_unlock (&m->lock);
 }
 
-/* Zero what does not read as zeros already; theirs is a map of it. */
+/* Zero the bytes unless they read as zeros already. theirs: a map of the
+ * secondary.
+ */
 static enum result
 zero_piece (struct copier *c, const struct map *theirs, uint64_t offset,
             uint64_t end)
@@ -153,10 +170,79 @@ zero_piece (struct copier *c, const struct map *theirs, uint64_t offset,
 
   if (offset == end || (theirs && mirror_map_zero (theirs, offset, end)))
     return COPIED;
-  if (mirror_zero_secondary (m, end - offset, offset, SIDE_MAY_TRIM) == -1)
+  mirror_waits (&c->use);
+  if (mirror_zero_secondary (m, end - offset, offset, BDEV_MAY_TRIM) == -1)
     return SECONDARY_FAILED;
+  mirror_goes_on (&c->use);
   count (m, 0, end - offset);
   return COPIED;
+}
+
+static enum result
+send (struct copier *c, const char *buf, uint32_t n, uint64_t offset)
+{
+  if (bdev_write (c->m->secondary, buf, n, offset, 0) == -1)
+    return SECONDARY_FAILED;
+  count (c->m, n, 0);
+  return COPIED;
+}
+
+/* Read the secondary into c->other.  *zero: there is no need to, since it reads
+ * as zeros.
+ */
+static enum result
+read_theirs (struct copier *c, uint32_t n, uint64_t offset, bool *zero)
+{
+  struct mirror *m = c->m;
+  bool ok = true;
+
+  *zero = false;
+  if (m->secondary->info.can_extents) {
+    ok = mirror_map (m->secondary, offset, n, &c->piece) == 0;
+    *zero = ok && mirror_map_zero (&c->piece, offset, offset + n);
+  }
+  if (ok && !*zero)
+    ok = bdev_read (m->secondary, c->other, n, offset) == 0;
+  return ok ? COPIED : SECONDARY_FAILED;
+}
+
+/* Send what is in c->buf, but only where the secondary has something else. */
+static enum result
+send_differences (struct copier *c, uint32_t n, uint64_t offset)
+{
+  struct mirror *m = c->m;
+  uint32_t from, to = 0, sent = 0;
+  bool zero;
+
+  if (read_theirs (c, n, offset, &zero) != COPIED)
+    return SECONDARY_FAILED;
+  if (zero) {
+    mirror_compared (m, n, 0);
+    return send (c, c->buf, n, offset);
+  }
+  while (mirror_next_difference (m, c->buf, c->other, n, &from, &to)) {
+    if (send (c, c->buf + from, to - from, offset + from) != COPIED)
+      return SECONDARY_FAILED;
+    sent += to - from;
+  }
+  mirror_compared (m, n, n - sent);
+  return COPIED;
+}
+
+/* Send what is in c->buf.  However many requests that takes, it is one wait: a
+ * client that waits for the range waits for all of them.
+ */
+static enum result
+send_piece (struct copier *c, uint32_t n, uint64_t offset)
+{
+  enum result r;
+
+  mirror_waits (&c->use);
+  r = mirror_compares (c->m) ? send_differences (c, n, offset)
+    : send (c, c->buf, n, offset);
+  if (r == COPIED)
+    mirror_goes_on (&c->use);
+  return r;
 }
 
 static enum result
@@ -167,23 +253,22 @@ copy_piece (struct copier *c, uint64_t offset, uint64_t end)
   while (offset < end) {
     uint32_t n = least (COPY_MOST, end - offset);
 
-    if (side_read (m->primary, c->buf, n, offset) == -1)
+    if (bdev_read (m->primary, c->buf, n, offset) == -1)
       return PRIMARY_FAILED;
     if (!m->primary->info.can_extents && is_zero (c->buf, n)) {
       if (zero_piece (c, NULL, offset, offset + n) != COPIED)
         return SECONDARY_FAILED;
     }
-    else {
-      if (side_write (m->secondary, c->buf, n, offset, 0) == -1)
-        return SECONDARY_FAILED;
-      count (m, n, 0);
-    }
+    else if (send_piece (c, n, offset) != COPIED)
+      return SECONDARY_FAILED;
     offset += n;
   }
   return COPIED;
 }
 
-/* With the range held, so that what the extents say stays true. */
+/* Either the range is held, so that the extents stay true; or the secondary is
+ * on trial, and what a client changes meanwhile is copied again.
+ */
 static enum result
 copy_by_extents (struct copier *c, uint64_t offset, uint64_t end)
 {
@@ -196,8 +281,10 @@ copy_by_extents (struct copier *c, uint64_t offset, uint64_t end)
   if (mirror_map (m->primary, offset, end - offset, &c->now) == -1)
     return PRIMARY_FAILED;
   if (m->secondary->info.can_extents) {
+    mirror_waits (&c->use);
     if (mirror_map (m->secondary, offset, end - offset, &c->theirs) == -1)
       return SECONDARY_FAILED;
+    mirror_goes_on (&c->use);
     theirs = &c->theirs;
   }
   for (i = 0; i < c->now.n && r == COPIED; i++) {
@@ -205,7 +292,7 @@ copy_by_extents (struct copier *c, uint64_t offset, uint64_t end)
     uint64_t from = round_up (e->offset, block);
     uint64_t to = e->end == m->size ? e->end : round_down (e->end, block);
 
-    /* Of the secondary's blocks, those that are all zero. */
+    /* Use only those of the secondary's blocks that are all zero. */
     if (!e->zero || from >= to)
       continue;
     r = copy_piece (c, offset, from);
@@ -230,7 +317,7 @@ log_progress (struct mirror *m) REQUIRES (&m->lock)
               size_format (now, rate), to_go);
 }
 
-/* A sample of the rate now and then. */
+/* Take a sample of the rate now and then. */
 static void
 sample (struct mirror *m) REQUIRES (&m->lock)
 {
@@ -249,14 +336,20 @@ sample (struct mirror *m) REQUIRES (&m->lock)
   }
 }
 
-/* Y5: with the range of these whole granules held. */
+/* Y5: the range of these whole granules is held.  Y10: on trial, only granules
+ * that nobody has touched become clean.
+ */
 static void
-clean (struct mirror *m, uint64_t offset, uint64_t end) REQUIRES (&m->lock)
+clean (struct mirror *m, uint64_t offset, uint64_t end, bool trial)
+  REQUIRES (&m->lock)
 {
-  uint64_t from = first_granule (m, offset), to = end_granule (m, end);
+  uint64_t from = first_granule (m, offset), to = end_granule (m, end), g, next;
   uint64_t before = mirror_dirty_bytes (m);
 
-  bitmap_clear (&m->dirty, from, to);
+  for (g = from; g < to; g = next + 1) {
+    next = trial ? bitmap_next_set (&m->touched, g, to) : to;
+    bitmap_clear (&m->dirty, g, next);
+  }
   before -= mirror_dirty_bytes (m);
   m->cleaned += before;
   m->ever_cleaned += before;
@@ -264,7 +357,7 @@ clean (struct mirror *m, uint64_t offset, uint64_t end) REQUIRES (&m->lock)
   sample (m);
 }
 
-/* The job cannot go on: its operator must start it again. */
+/* The job cannot continue: the operator must restart it. */
 static void
 give_up (struct mirror *m, uint64_t offset, int err)
 {
@@ -278,7 +371,24 @@ give_up (struct mirror *m, uint64_t offset, int err)
   mutex_unlock (&m->lock);
 }
 
-/* Copy a window, of whole granules.  Returns false to end the pass. */
+/* On trial the job holds no range, so nobody waits for it. */
+static void
+begin_use (struct mirror *m, struct copier *c) REQUIRES (m->lock)
+{
+  if (c->trial)
+    atomic_init (&c->use.since, 0);
+  else
+    mirror_use_begin (&m->job_uses, &c->use);
+}
+
+static void
+end_use (struct mirror *m, struct copier *c) REQUIRES (m->lock)
+{
+  if (!c->trial)
+    mirror_use_end (&m->job_uses, &c->use);
+}
+
+/* Copy a window of whole granules.  Returns false to end the pass. */
 static bool
 copy_window (struct copier *c, uint64_t offset, uint64_t end, uint64_t data)
 {
@@ -291,28 +401,35 @@ copy_window (struct copier *c, uint64_t offset, uint64_t end, uint64_t data)
 
   if (!mirror_rate_wait (m, data))
     return false;
-  ranges_lock (&m->ranges, &range, offset, end - offset, RANGE_SHARED);
+  if (!c->trial)
+    ranges_lock (&m->ranges, &range, offset, end - offset, RANGE_SHARED);
   mutex_lock (&m->lock);
   here = m->phase == PHASE_RUN && !m->quit && mirror_get (m, &incarnation);
+  if (here && c->trial)
+    bitmap_clear (&m->touched, first_granule (m, offset), end_granule (m, end));
+  if (here)
+    begin_use (m, c);
   mutex_unlock (&m->lock);
   if (here) {
     r = data == end - offset ? copy_piece (c, offset, end)
       : copy_by_extents (c, offset, end);
     err = errno;
     mutex_lock (&m->lock);
+    end_use (m, c);
     good = mirror_put (m, incarnation, r == SECONDARY_FAILED ? err : 0,
                        "copy") && r == COPIED;
     if (good)
-      clean (m, offset, end);
+      clean (m, offset, end, c->trial);
     mutex_unlock (&m->lock);
     if (r == PRIMARY_FAILED)
       give_up (m, offset, err);
   }
-  ranges_unlock (&m->ranges, &range);
+  if (!c->trial)
+    ranges_unlock (&m->ranges, &range);
   return good;
 }
 
-/* The end of the zeros from offset on, in whole granules. */
+/* Where the zeros that begin at offset end, in whole granules. */
 static uint64_t
 zeros_until (const struct copier *c, uint64_t offset, uint64_t end)
 {
@@ -323,7 +440,7 @@ zeros_until (const struct copier *c, uint64_t offset, uint64_t end)
   return e->end >= end ? end : round_down (e->end, c->m->granule);
 }
 
-/* How much data there is to send: what the rate is about. */
+/* How much data there is to send: the rate limit counts only data. */
 static uint64_t
 data_in (const struct map *map, uint64_t offset, uint64_t end)
 {
@@ -347,9 +464,12 @@ copy_region (struct copier *c, uint64_t offset, uint64_t end)
 {
   struct mirror *m = c->m;
 
-  /* Not exact, as no range is held: it is to find good windows. */
+  /* The map is not exact, because no range is held.  It only helps to choose
+   * good windows.
+   */
   if (mirror_map (m->primary, offset, end - offset, &c->region) == -1) {
     c->region.n = 0;
+    c->region.end = end;
     if (add_extent (&c->region, offset, end - offset, 0) == -1)
       return false;
   }
@@ -370,22 +490,33 @@ copy_region (struct copier *c, uint64_t offset, uint64_t end)
   return true;
 }
 
-/* The next run of dirty granules for a thread. */
+/* The next run of dirty granules for a thread.  A first copy on trial takes
+ * only the beginning of the disk, so that the rest is copied once, however much
+ * clients write.
+ */
 static bool
-claim (struct mirror *m, uint64_t *offset, uint64_t *end)
+claim (struct copier *c, uint64_t *offset, uint64_t *end)
 {
-  uint64_t from, to, most;
+  struct mirror *m = c->m;
+  uint64_t region = REGION, from, to, most;
+  bool r;
 
   mutex_lock (&m->lock);
+  if (c->trial && m->full)
+    region = TRIAL / COPY_THREADS;
   from = bitmap_next_set (&m->dirty, m->cursor, m->dirty.bits);
-  most = least (m->dirty.bits, from + (REGION >> m->shift ? REGION >> m->shift
+  most = least (m->dirty.bits, from + (region >> m->shift ? region >> m->shift
                                        : 1));
   to = bitmap_next_clear (&m->dirty, from, most);
-  m->cursor = to;
+  r = to > from && !(c->trial && m->full && m->claimed >= TRIAL);
+  if (r) {
+    m->cursor = to;
+    m->claimed += (to - from) << m->shift;
+  }
   mutex_unlock (&m->lock);
   *offset = granule_bytes (m, from);
   *end = granule_bytes (m, to);
-  return to > from;
+  return r;
 }
 
 static void *
@@ -395,15 +526,18 @@ copier (void *opaque)
   uint64_t offset, end;
 
   c->buf = malloc (COPY_MOST);
-  if (c->buf == NULL)
+  c->other = malloc (COPY_MOST);
+  if (c->buf == NULL || c->other == NULL)
     give_up (c->m, 0, errno);
   else
-    while (claim (c->m, &offset, &end) && copy_region (c, offset, end))
+    while (claim (c, &offset, &end) && copy_region (c, offset, end))
       ;
   free (c->buf);
+  free (c->other);
   mirror_map_free (&c->region);
   mirror_map_free (&c->now);
   mirror_map_free (&c->theirs);
+  mirror_map_free (&c->piece);
   return NULL;
 }
 
@@ -412,18 +546,22 @@ mirror_pass (struct mirror *m)
 {
   struct copier c[COPY_THREADS];
   unsigned n, i;
+  bool trial;
 
   memset (c, 0, sizeof c);
   mutex_lock (&m->lock);
   m->cursor = 0;
   sample (m);
-  /* A thread for each MiB, as long as there are any. */
+  trial = !m->proved;
+  /* One thread for each MiB, up to the limit. */
   n = least (COPY_THREADS, 1 + (mirror_dirty_bytes (m) >> 20));
   mutex_unlock (&m->lock);
-  for (i = 0; i < n; i++)
+  for (i = 0; i < n; i++) {
     c[i].m = m;
+    c[i].trial = trial;
+  }
   for (i = 1; i < n; i++)
-    if (pthread_create (&c[i].thread, NULL, copier, &c[i]))
+    if (thread_start (&c[i].thread, "mblock-copy", copier, &c[i]))
       break;
   n = i;
   copier (&c[0]);

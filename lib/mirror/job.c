@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The mirror's job: it gets the secondary back, has what is dirty copied, and
- * looks after a mirror that is synchronised.
+/* The mirror's job: it reconnects to the secondary, starts the copying of what
+ * is dirty, and looks after a synchronised mirror.
  */
 
 #include <config.h>
@@ -11,30 +11,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mirror.h"
-#include "mirror-private.h"
-#include "size.h"
+#include "base/cond.h"
+#include "base/size.h"
+#include "base/uuid.h"
+#include "mirror/mirror-private.h"
+#include "mirror/mirror.h"
 
-/* The time between attempts to connect, doubled each time in which nothing
- * could be copied.
+/* The time between attempts to connect.  It is doubled after each attempt that
+ * copied nothing.
  */
 #define FIRST_BACKOFF (100 * NS_PER_MS)
 #define LAST_BACKOFF (5 * NS_PER_S)
 
-/* How often the secondary is asked whether it is there: for so long a status
- * may be wrong if nobody writes.  And how often it is made to keep what it has
- * not flushed.
+/* How often the job checks that the secondary is there: without writes, the
+ * status may be wrong for this long.  And how often it flushes the secondary.
  */
 #define PROBE_EVERY (250 * NS_PER_MS)
 #define FLUSH_EVERY (5 * NS_PER_S)
 
-/* How long the end waits for requests that use the secondary. */
+/* How long the end waits for requests that still use the secondary. */
 #define LAST_WAIT (10 * NS_PER_S)
 
-/* How many granules are compared when the secondary is back. */
+/* A secondary on trial is proved after a pass that left at most this many
+ * bytes, or after this many passes.
+ */
+#define CAUGHT_UP (UINT64_C (4) << 20)
+#define MOST_TRIALS 4
+
+/* How many granules are compared when the secondary returns. */
 #define SAMPLES 64
 
-/* What only the job's thread knows. */
+/* State that only the job's thread uses. */
 struct job {
   struct mirror *m;
   int64_t next_try, backoff;
@@ -47,25 +54,20 @@ struct job {
 void
 mirror_wait (struct mirror *m, pthread_cond_t *cond, int64_t until)
 {
-  struct timespec ts = clock_timespec (until);
-
-  if (until == NEVER)
-    pthread_cond_wait (cond, &m->lock.m);
-  else
-    pthread_cond_timedwait (cond, &m->lock.m, &ts);
+  cond_wait_until (cond, &m->lock, until);
 }
 
 bool
 mirror_suits (struct mirror *m, char why[MIRROR_WHY])
 {
-  const struct side_info *i = &m->secondary->info;
+  const struct bdev_info *i = &m->secondary->info;
 
   if (i->size != m->size)
     snprintf (why, MIRROR_WHY, "the secondary's size is %" PRIu64 " bytes, "
               "expected the primary's, %" PRIu64, i->size, m->size);
   else if (i->readonly)
-    snprintf (why, MIRROR_WHY, "the secondary is read-only, expected one that "
-              "can be written");
+    snprintf (why, MIRROR_WHY, "the secondary is read-only: expected a "
+              "writable disk");
   else if (i->block_min > MIRROR_GRANULE)
     snprintf (why, MIRROR_WHY, "the secondary's minimum block size is %" PRIu32
               " bytes, expected at most %" PRIu64, i->block_min,
@@ -81,7 +83,7 @@ mirror_suits (struct mirror *m, char why[MIRROR_WHY])
 
 /* --------------------------------------------- is it the one that we lost? */
 
-/* What it says to read as zeros where the primary has data is lost.
+/* Ranges that the secondary reads as zeros where the primary has data are lost.
  * Returns 0, or -1 with errno.
  */
 static int
@@ -97,7 +99,7 @@ check_holes (struct job *j)
     if (mirror_map (m->secondary, offset, length, &j->their_map) == -1)
       return -1;
     if (mirror_map (m->primary, offset, length, &j->our_map) == -1)
-      continue;                 /* that is for the copying to find out */
+      continue;                 /* the copying will find that out */
     for (i = 0; i < j->our_map.n; i++) {
       const struct map_extent *e = &j->our_map.extent[i];
       size_t k;
@@ -131,20 +133,22 @@ differs (struct job *j, uint64_t g)
   bool clean;
   int r = 0;
 
+  /* Only the job could change a clean granule of the secondary.  So read it
+   * before the range is locked: clients need not wait for that read (Y10).
+   */
+  if (bdev_read (m->secondary, m->theirs, n, offset) == -1)
+    return -1;
   ranges_lock (&m->ranges, &range, offset, n, RANGE_SHARED);
   mutex_lock (&m->lock);
   clean = !bitmap_any (&m->dirty, g, g + 1);
   mutex_unlock (&m->lock);
-  if (clean && side_read (m->primary, m->ours, n, offset) == 0) {
-    r = side_read (m->secondary, m->theirs, n, offset);
-    if (r == 0)
-      r = memcmp (m->ours, m->theirs, n) != 0;
-  }
+  if (clean && bdev_read (m->primary, m->ours, n, offset) == 0)
+    r = memcmp (m->ours, m->theirs, n) != 0;
   ranges_unlock (&m->ranges, &range);
   return r;
 }
 
-/* One sample of each part of the disk.  Returns 0, or -1 with errno. */
+/* Compare one sample of each part of the disk.  Returns 0, or -1 with errno. */
 static int
 check_samples (struct job *j)
 {
@@ -168,7 +172,7 @@ check_samples (struct job *j)
       mutex_lock (&m->lock);
       mirror_dirty (m, 0, m->size);
       mirror_failed (m, "the secondary is back with other data at %" PRIu64
-                     ": all is copied again", granule_bytes (m, g));
+                     ": copying everything again", granule_bytes (m, g));
       mutex_unlock (&m->lock);
       return 0;
     }
@@ -178,28 +182,34 @@ check_samples (struct job *j)
 
 /* ------------------------------------------------------------- connecting */
 
-/* One attempt, without the lock.  Returns 0 or -1; it has been said. */
+/* Make one attempt, without the lock.  Returns 0; or -1, and the failure was
+ * logged.
+ */
 static int
 attempt (struct job *j)
 {
   struct mirror *m = j->m;
   char why[MIRROR_WHY];
   uint64_t before, after;
-  bool all;
+  bool all, other = false;
 
-  if (side_connect (m->secondary) == -1) {
+  if (bdev_connect (m->secondary) == -1) {
     int err = errno;
 
-    /* The pool has logged it.  Why it was lost tells more. */
+    /* The pool has logged this error.  The reason for the loss tells more. */
     mutex_lock (&m->lock);
     if (*m->error == '\0')
-      snprintf (m->error, sizeof m->error, "the secondary cannot be connected: "
-                "%s", strerror (err));
+      snprintf (m->error, sizeof m->error,
+                "cannot connect to the secondary: %s", strerror (err));
     mutex_unlock (&m->lock);
     return -1;
   }
   mutex_lock (&m->lock);
   m->attached = true;
+  if (m->phase != PHASE_RUN) {
+    mutex_unlock (&m->lock);
+    return -1;                  /* the primary may be gone already (Y8) */
+  }
   before = mirror_dirty_bytes (m);
   all = m->dirty.set == m->dirty.bits;
   mutex_unlock (&m->lock);
@@ -211,8 +221,20 @@ attempt (struct job *j)
     mutex_unlock (&m->lock);
     return -1;
   }
+  if (uuid_is_set (&m->secondary->info.uuid)) {
+    other = uuid_differ (&m->uuid, &m->secondary->info.uuid);
+    m->uuid = m->secondary->info.uuid;
+  }
   if (all)
     return 0;
+  if (other) {
+    mutex_lock (&m->lock);
+    mirror_dirty (m, 0, m->size);
+    mirror_failed (m, "the secondary is another disk, with another UUID: "
+                   "copying everything again");
+    mutex_unlock (&m->lock);
+    return 0;
+  }
   if ((m->secondary->info.can_extents && check_holes (j) == -1) ||
       check_samples (j) == -1)
     return -1;
@@ -221,7 +243,7 @@ attempt (struct job *j)
   mutex_unlock (&m->lock);
   if (after > before)
     mirror_say (m, ENGINE_NOTE, "the secondary is back, without %" PRIu64
-                " bytes that it had", after - before);
+                " bytes that it had before", after - before);
   return 0;
 }
 
@@ -239,6 +261,12 @@ reconnect (struct mirror *m, struct job *j) REQUIRES (&m->lock)
     if (block > atomic_load_explicit (&m->align, memory_order_relaxed))
       atomic_store_explicit (&m->align, block, memory_order_relaxed);
     m->connected = true;
+    /* With fail, no write may go to one side only, so clients wait for the
+     * secondary from the start.
+     */
+    m->proved = m->o.fail;
+    m->passes = 0;
+    m->claimed = 0;
     mirror_say (m, ENGINE_NOTE, "connected, with %" PRIu64 " bytes out of "
                 "sync", mirror_dirty_bytes (m));
   }
@@ -248,12 +276,14 @@ reconnect (struct mirror *m, struct job *j) REQUIRES (&m->lock)
   j->next_try = clock_now () + j->backoff;
 }
 
-/* Leave a secondary that was lost, or that the mirror was stopped for. */
+/* Disconnect from a secondary that was lost, or that the mirror no longer uses
+ * because it was stopped.
+ */
 static void
 leave (struct mirror *m) REQUIRES (&m->lock)
 {
   mutex_unlock (&m->lock);
-  side_disconnect (m->secondary);
+  bdev_disconnect (m->secondary);
   mutex_lock (&m->lock);
   m->attached = false;
   pthread_cond_broadcast (&m->changed);
@@ -262,24 +292,61 @@ leave (struct mirror *m) REQUIRES (&m->lock)
 /* ----------------------------------------------------------- the job */
 
 static void
-synchronise (struct mirror *m, struct job *j) REQUIRES (&m->lock)
+pass (struct mirror *m) REQUIRES (&m->lock)
 {
   char size[SIZE_STRING];
+
+  mirror_say (m, ENGINE_NOTE, "%s %s", m->full ? "copying" : "resyncing",
+              size_format (mirror_dirty_bytes (m), size));
+  mutex_unlock (&m->lock);
+  mirror_pass (m);
+  mutex_lock (&m->lock);
+}
+
+/* The secondary is on trial (Y10).  With clients at work some granules may
+ * always be dirty.  So after some passes clients themselves wait for what is
+ * left.
+ */
+static void
+prove (struct mirror *m) REQUIRES (&m->lock)
+{
   int r;
 
+  if (m->dirty.set)
+    pass (m);
+  m->passes++;
+  if (!m->connected || m->phase != PHASE_RUN || m->quit)
+    return;
+  mutex_unlock (&m->lock);
+  r = mirror_flush_secondary (m);
+  mutex_lock (&m->lock);
+  if (r == -1 || !m->connected || m->phase != PHASE_RUN)
+    return;
+  if (m->full || m->passes >= MOST_TRIALS ||
+      mirror_dirty_bytes (m) <= CAUGHT_UP) {
+    m->proved = true;
+    bitmap_clear_all (&m->touched);
+  }
+}
+
+static void
+synchronise (struct mirror *m, struct job *j) REQUIRES (&m->lock)
+{
+  int r;
+
+  if (!m->proved) {
+    prove (m);
+    return;
+  }
   if (m->dirty.set) {
-    mirror_say (m, ENGINE_NOTE, "%s %s", m->full ? "copying" : "resyncing",
-                size_format (mirror_dirty_bytes (m), size));
-    mutex_unlock (&m->lock);
-    mirror_pass (m);
-    mutex_lock (&m->lock);
+    pass (m);
     return;
   }
   mutex_unlock (&m->lock);
   r = mirror_flush_secondary (m);
   mutex_lock (&m->lock);
   if (r == 0 && m->connected && m->dirty.set == 0) {
-    m->settled = true;          /* Y6 */
+    m->synced = true;           /* Y6 */
     m->full = false;
     j->backoff = FIRST_BACKOFF;
     mirror_say (m, ENGINE_NOTE, "synchronised, %" PRIu64 " bytes were sent",
@@ -288,7 +355,7 @@ synchronise (struct mirror *m, struct job *j) REQUIRES (&m->lock)
   }
 }
 
-/* Synchronised, or failed: is the secondary still there? */
+/* Synchronised or failed: is the secondary still there? */
 static void
 look_after (struct mirror *m, struct job *j) REQUIRES (&m->lock)
 {
@@ -306,11 +373,11 @@ look_after (struct mirror *m, struct job *j) REQUIRES (&m->lock)
   if (m->size == 0 || !mirror_get (m, &incarnation))
     return;
   mutex_unlock (&m->lock);
-  if (side_read (m->secondary, m->theirs, m->secondary->info.block_min,
+  if (bdev_read (m->secondary, m->theirs, m->secondary->info.block_min,
                  0) == -1)
     err = errno;
   mutex_lock (&m->lock);
-  mirror_put (m, incarnation, err, "a read to see if it is there");
+  mirror_put (m, incarnation, err, "a test read");
 }
 
 static void
@@ -318,12 +385,17 @@ finish (struct mirror *m) REQUIRES (&m->lock)
 {
   int64_t until = clock_now () + LAST_WAIT;
 
+  if (m->phase == PHASE_SWITCHED) {
+    /* Its owner disconnects it, after the last client. */
+    mirror_last_flush (m);
+    return;
+  }
   if (m->connected && m->unflushed.set) {
     mutex_unlock (&m->lock);
     mirror_flush_secondary (m);
     mutex_lock (&m->lock);
   }
-  m->connected = false;
+  m->connected = m->proved = false;
   m->incarnation++;
   while (m->users && clock_now () < until)
     mirror_wait (m, &m->changed, until);
@@ -339,7 +411,9 @@ mirror_job (void *opaque)
 
   mutex_lock (&m->lock);
   while (!m->quit) {
-    if (m->attached && !m->connected) {
+    if (m->phase == PHASE_SWITCHED)
+      mirror_keep_secondary (m);
+    else if (m->attached && !m->connected) {
       if (m->users)
         mirror_wait (m, &m->job_wake, NEVER); /* Y7 */
       else
@@ -354,11 +428,11 @@ mirror_job (void *opaque)
       else
         mirror_wait (m, &m->job_wake, j.next_try);
     }
-    else if (m->phase == PHASE_RUN && (m->dirty.set || !m->settled))
+    else if (m->phase == PHASE_RUN && (m->dirty.set || !m->synced))
       synchronise (m, &j);
     else {
       mirror_wait (m, &m->job_wake, clock_now () + PROBE_EVERY);
-      if (m->connected && !m->quit)
+      if (m->connected && !m->quit && !m->switching)
         look_after (m, &j);
     }
   }

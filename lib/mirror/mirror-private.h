@@ -7,33 +7,73 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "bitmap.h"
-#include "clock.h"
-#include "mirror.h"
-#include "mutex.h"
-#include "ranges.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "bdev/bitmap.h"
+#include "bdev/ranges.h"
+#include "mirror/mirror.h"
 
-/* One request of the job for data, in bytes; four of them at a time keep
- * a server busy.
+/* The size of one data request of the job, in bytes.  Four in flight keep a
+ * server busy.
  */
 #define COPY_MOST (UINT32_C (256) << 10)
 #define COPY_THREADS 4
 
-/* What a thread of the job takes in one go, in bytes: the largest hole that
- * is zeroed, and locked, at once.
+/* What a thread of the job takes at once, in bytes.  This limits the hole that
+ * is zeroed, and locked, in one step.
  */
 #define REGION (UINT64_C (64) << 20)
 
-/* How many samples of the copied bytes give the rate, and their distance. */
+/* The rate is computed from this many samples of the copied bytes, taken at
+ * this interval.
+ */
 #define RATE_SAMPLES 16
 #define RATE_EVERY (250 * NS_PER_MS)
 
-/* How often the log says how far a copy is. */
+/* How often the progress of a copy is logged. */
 #define LOG_EVERY (10 * NS_PER_S)
 
-enum phase { PHASE_RUN, PHASE_STOPPED, PHASE_FAILED };
+/* How long the job leaves clients' writes unflushed after the switch. */
+#define SWITCHED_FLUSH_EVERY (5 * NS_PER_S)
 
-/* What was done by then. */
+enum phase { PHASE_RUN, PHASE_STOPPED, PHASE_FAILED, PHASE_SWITCHED };
+
+/* Where clients' requests go (Y9): OPEN, to the primary, and changes to both;
+ * CLOSED, they wait; SWITCHED, to the secondary alone; ENDED, nowhere.
+ */
+enum gate { GATE_OPEN, GATE_CLOSED, GATE_SWITCHED, GATE_ENDED };
+
+/* A client's bdev. */
+struct mirror_client {
+  struct bdev bdev;
+  struct mirror *m;
+  struct bdev *local;           /* NULL if the client came after the switch */
+  /* The client's own connection to the secondary.  Set with m->lock held while
+   * the gate is not SWITCHED; constant after that.
+   */
+  struct bdev *after;
+  /* Requests that were let in while the gate was open.  Only the client's
+   * threads write it, so clients share no cache line.
+   */
+  _Atomic unsigned active;
+  struct mirror_client *prev, *next; /* in m->clients */
+};
+
+/* A client's request, or a step of the job that holds a range, that may wait
+ * for the secondary.
+ */
+struct mirror_use {
+  _Atomic int64_t since;        /* waiting since then; 0: not waiting.  Written
+                                 * by its own thread, read by stall.c */
+  bool blocked;                 /* waiting for its range, whoever holds it */
+  struct mirror_use *prev, *next;
+};
+
+struct mirror_uses {
+  struct mirror_use *first;
+};
+
+/* What was done by that time. */
 struct rate_sample {
   int64_t time;
   uint64_t sent, done;
@@ -41,14 +81,29 @@ struct rate_sample {
 
 struct mirror {
   struct mirror_options o;      /* does not change */
-  struct side *primary, *secondary;
-  uint64_t size;
+  struct bdev *secondary;
+
+  /* The primary, as it was when the mirror was begun or last started (Y8), and
+   * what depends on its size.  primary may be used unless the mirror is
+   * stopped.
+   */
+  struct bdev *primary;
+  uint64_t disk, size;          /* its info's */
   uint64_t granule;             /* bytes, a power of two */
   unsigned shift;               /* its logarithm */
   bool sec_can_flush;           /* at first */
+  struct uuid uuid;             /* the secondary's, the last that it gave; only
+                                 * the job uses it */
+
+  /* Changes with the lock held.  Read without it: a store pairs with the loads
+   * in mirror_enter and mirror_leave.
+   */
+  _Atomic enum gate gate;
+  /* After the switch: has a client written since the job's last flush? */
+  atomic_bool wrote;
 
   struct ranges ranges;
-  /* How wide ranges are made: the secondary's minimum block.  Only grows. */
+  /* The alignment of ranges: the secondary's minimum block.  It only grows. */
   _Atomic uint32_t align;
 
   struct mutex lock;
@@ -58,26 +113,46 @@ struct mirror {
   enum phase phase GUARDED_BY (lock);
   bool quit GUARDED_BY (lock);
   bool full GUARDED_BY (lock);  /* in a first copy, not a resync */
-  bool settled GUARDED_BY (lock); /* flushed since the last pass (Y6) */
+  bool synced GUARDED_BY (lock); /* flushed since the last pass (Y6) */
 
   /* The secondary. */
   bool connected GUARDED_BY (lock); /* requests may use it */
-  bool attached GUARDED_BY (lock); /* side_connect has succeeded; the job's */
+  bool attached GUARDED_BY (lock); /* bdev_connect has succeeded; the job's */
   uint64_t incarnation GUARDED_BY (lock); /* changes when it is lost */
   unsigned users GUARDED_BY (lock); /* requests that use it (Y7) */
+  bool proved GUARDED_BY (lock); /* clients' changes go to it, too (Y10) */
+  unsigned passes GUARDED_BY (lock); /* since it was connected */
+  uint64_t claimed GUARDED_BY (lock); /* bytes, by a pass on trial */
+
+  /* Uses that may wait for the secondary (stall.c). */
+  struct mirror_uses client_uses GUARDED_BY (lock);
+  struct mirror_uses job_uses GUARDED_BY (lock);
+  pthread_cond_t stall_wake;
+  bool stall_started;           /* stall_thread is to be joined */
+  pthread_t stall_thread;
 
   struct bitmap dirty GUARDED_BY (lock);
+  /* Granules that clients changed on trial since the job began to copy them
+   * (Y10).
+   */
+  struct bitmap touched GUARDED_BY (lock);
   struct bitmap unflushed GUARDED_BY (lock);
-  struct bitmap flushing GUARDED_BY (lock); /* what a flush is to save */
+  struct bitmap flushing GUARDED_BY (lock); /* by the current flush */
   bool flush_runs GUARDED_BY (lock);
   uint64_t flushes_begun GUARDED_BY (lock), flushes_done GUARDED_BY (lock);
 
   /* The pass: where its threads take the next region, in granules. */
   uint64_t cursor GUARDED_BY (lock);
-  int64_t rate_next GUARDED_BY (lock); /* when the job may send again */
+  uint64_t rate GUARDED_BY (lock); /* bytes a second; 0: no limit */
+  unsigned rate_changes GUARDED_BY (lock); /* how often it was set */
+  int64_t rate_next GUARDED_BY (lock); /* when the job may send next */
 
-  /* Figures. */
+  /* Statistics. */
   uint64_t sent GUARDED_BY (lock), zeroed GUARDED_BY (lock);
+  uint64_t bytes_same GUARDED_BY (lock); /* not sent: they were there */
+  /* compare.c: what was compared lately, and what of it was the same. */
+  uint64_t compared GUARDED_BY (lock), same GUARDED_BY (lock);
+  unsigned pieces GUARDED_BY (lock);
   uint64_t cleaned GUARDED_BY (lock); /* bytes made clean in this resync … */
   uint64_t ever_cleaned GUARDED_BY (lock); /* … and since the start */
   struct rate_sample sample[RATE_SAMPLES] GUARDED_BY (lock);
@@ -85,8 +160,12 @@ struct mirror {
   int64_t next_log GUARDED_BY (lock); /* when to log them again */
   unsigned in_flight GUARDED_BY (lock);
   uint64_t writes GUARDED_BY (lock), outages GUARDED_BY (lock);
+  bool replaced GUARDED_BY (lock); /* another disk has the primary's name */
   bool ever_stopped GUARDED_BY (lock);
   struct mirror_stopped stopped GUARDED_BY (lock);
+  struct mirror_client *clients GUARDED_BY (lock);
+  bool switching GUARDED_BY (lock); /* the job and other threads keep off */
+  struct mirror_switched switched GUARDED_BY (lock);
   char error[MIRROR_WHY] GUARDED_BY (lock);
 
   pthread_t job;
@@ -96,9 +175,16 @@ struct mirror {
   struct mirror_verified verified GUARDED_BY (lock);
 };
 
+#define MIRROR_REPLACED                                                 \
+  "the primary was replaced by another disk of its name, which is not " \
+  "mirrored"
+
+#define MIRROR_HAS_SWITCHED                                             \
+  "the mirror has switched: its clients use the secondary alone"
+
 #define mirror_say(m, level, fmt, ...)                                  \
-  (m)->o.pair->log (level, "mirror of export \"%s\": " fmt,             \
-                    (m)->o.pair->export_name, __VA_ARGS__)
+  (m)->o.instance->log (level, "mirror of export \"%s\": " fmt,             \
+                    (m)->o.instance->export_name, __VA_ARGS__)
 
 /* ------------------------------------------------------------ granules */
 
@@ -115,7 +201,7 @@ end_granule (const struct mirror *m, uint64_t end)
   return (end + m->granule - 1) >> m->shift;
 }
 
-/* Granules in bytes; the last may be shorter. */
+/* The bytes of granules; the last may be shorter. */
 static inline uint64_t
 granule_bytes (const struct mirror *m, uint64_t granules)
 {
@@ -144,75 +230,215 @@ least (uint64_t a, uint64_t b)
 
 /* ------------------------------------------------------------ mirror.c */
 
-/* Mark what a change concerns, and see to it that the job hears of it. */
+/* Mark what a change covers, and make sure that the job notices. */
 void mirror_dirty (struct mirror *m, uint64_t offset, uint64_t count)
   REQUIRES (&m->lock);
 
 /* How many bytes are dirty. */
 uint64_t mirror_dirty_bytes (const struct mirror *m) REQUIRES (&m->lock);
 
-/* Use the secondary.  Returns false if it is not connected. */
+/* Begin to use the secondary.  Returns false if it is not connected. */
 bool mirror_get (struct mirror *m, uint64_t *incarnation) REQUIRES (&m->lock);
 
-/* The end of the use.  error: the errno with which a request failed, or 0.
- * Returns true if it is still the same incarnation and no request failed.
+/* The secondary failed a request, or does not answer: continue without it (Y3).
+ */
+void mirror_lose (struct mirror *m, int error, const char *what)
+  REQUIRES (&m->lock);
+
+/* End the use. error: the errno with which a request failed, or 0.  Returns
+ * true if the incarnation is still the same and no request failed.
  */
 bool mirror_put (struct mirror *m, uint64_t incarnation, int error,
                  const char *what) REQUIRES (&m->lock);
 
-/* Flush what the secondary has acknowledged.  Returns 0, or -1 with errno. */
+/* Make the secondary flush what it has acknowledged.  Returns 0, or -1 with
+ * errno.
+ */
 int mirror_flush_secondary (struct mirror *m);
+
+/* Hold the instance, and release it (engine.h). */
+void mirror_hold (const struct mirror *m);
+void mirror_release (const struct mirror *m);
+
+/* Zeros to write to a secondary that cannot zero. */
+extern const char mirror_zeros[COPY_MOST];
+
+/* Look up what the primary's name means now, and its size.  The instance may be
+ * held or not.
+ */
+enum instance_now mirror_look_held (struct mirror *m, uint64_t *size)
+  EXCLUDES (&m->lock);
+enum instance_now mirror_look (struct mirror *m, uint64_t *size)
+  EXCLUDES (&m->lock);
+
+/* Somebody found this disk by the primary's name. */
+void mirror_found (struct mirror *m, enum instance_now now) EXCLUDES (&m->lock);
 
 /* Remember and log an error. */
 void mirror_failed (struct mirror *m, const char *fmt, ...)
   REQUIRES (&m->lock) __attribute__ ((format (printf, 2, 3)));
 
-/* What has been sent of late, in bytes a second, and how long the rest will
- * take in seconds; -1: not known.
+/* The recent rate in bytes a second, and the estimated remaining time in
+ * seconds; -1: not known.
  */
 uint64_t mirror_rate (const struct mirror *m, int64_t *seconds_to_go)
   REQUIRES (&m->lock);
 
 enum mirror_state mirror_state (const struct mirror *m) REQUIRES (&m->lock);
 
-/* Write zeros to the secondary, in whichever way it has. */
+/* May the mirror be stopped now?  If not, say why. */
+bool mirror_may_stop (struct mirror *m, bool force, char why[MIRROR_WHY])
+  REQUIRES (&m->lock);
+
+/* Make the bitmaps for a primary of that size. */
+struct mirror_bitmaps {
+  struct bitmap dirty, touched, unflushed, flushing;
+  uint64_t granule;
+  unsigned shift;
+};
+int mirror_bitmaps_init (struct mirror_bitmaps *b, uint64_t size);
+void mirror_bitmaps_free (struct mirror_bitmaps *b);
+
+/* Write zeros to the secondary, by whatever command it supports. */
 int mirror_zero_secondary (struct mirror *m, uint64_t count, uint64_t offset,
                            uint32_t flags);
 
-/* -------------------------------------------------------- mirror-copy.c */
+/* --------------------------------------------------------------- copy.c */
 
-/* Copy what is dirty, until nothing is, or the secondary is lost, or the phase
- * has changed.
+/* Copy dirty granules until none is left, the secondary is lost, or the phase
+ * changes.
  */
 void mirror_pass (struct mirror *m);
 
-/* The extents of a side, from offset on for count bytes, merged: what reads as
- * zeros and what does not.  A side that cannot tell has only data.
+/* The extents of a bdev from offset on for count bytes, merged: what reads as
+ * zeros and what does not.  If the bdev cannot report extents, all is data.
  */
 struct map {
   struct map_extent { uint64_t offset, end; bool zero; } *extent;
   size_t n, room;
+  uint64_t end;                 /* of what the map is of */
 };
-int mirror_map (struct side *s, uint64_t offset, uint64_t count,
+int mirror_map (struct bdev *b, uint64_t offset, uint64_t count,
                 struct map *map);
 void mirror_map_free (struct map *map);
-/* Does all of that read as zeros?  It lies within the map. */
+/* Does the whole range read as zeros?  It must lie within the map. */
 bool mirror_map_zero (const struct map *map, uint64_t offset, uint64_t end);
 
-/* Wait until so many more bytes may be sent.  Returns false when the phase
+/* Wait until this many more bytes may be sent.  Returns false if the phase
  * changed meanwhile.
  */
 bool mirror_rate_wait (struct mirror *m, uint64_t bytes);
 
-/* -------------------------------------------------------- mirror-job.c */
+/* --------------------------------------------------------------- job.c */
 
-/* Is this secondary one that we can have?  If not, say why. */
+/* Can this secondary be used?  If not, say why. */
 bool mirror_suits (struct mirror *m, char why[MIRROR_WHY]);
 
 void *mirror_job (void *opaque);
 
-/* Until `until`, or until cond is signalled. */
+/* Wait until `until`, or until cond is signalled. */
 void mirror_wait (struct mirror *m, pthread_cond_t *cond, int64_t until)
   REQUIRES (&m->lock);
+
+/* -------------------------------------------------------------- stall.c */
+
+/* From here on the thread may wait for the secondary; and the end of that. */
+void mirror_use_begin (struct mirror_uses *uses, struct mirror_use *use);
+void mirror_use_end (struct mirror_uses *uses, struct mirror_use *use);
+
+/* The use begins to wait for the secondary, or continues. */
+static inline void
+mirror_waits (struct mirror_use *use)
+{
+  atomic_store_explicit (&use->since, clock_now (), memory_order_relaxed);
+}
+
+static inline void
+mirror_goes_on (struct mirror_use *use)
+{
+  atomic_store_explicit (&use->since, 0, memory_order_relaxed);
+}
+
+/* Take a range for a client's change. */
+void mirror_lock_range (struct mirror *m, struct range *range, uint64_t offset,
+                        uint64_t count) EXCLUDES (&m->lock);
+
+/* Start and end the limit on waiting.  Nobody else uses the mirror at the
+ * start; the end comes after m->quit.  Begin returns 0 or an errno.
+ */
+int mirror_stall_start (struct mirror *m);
+void mirror_stall_end (struct mirror *m);
+
+/* ------------------------------------------------------------- switch.c */
+
+/* Where a request goes: nowhere, with errno; until mirror_leave, to the primary
+ * (and the secondary); or to the client's `after`.
+ */
+enum way { WAY_NONE, WAY_BOTH, WAY_SECONDARY };
+
+enum way mirror_enter_slowly (struct mirror_client *c);
+void mirror_leave_slowly (struct mirror_client *c);
+
+/* Let a request in. */
+static inline enum way
+mirror_enter (struct mirror_client *c)
+{
+  /* Acquire: c->after was set before the switch. */
+  if (atomic_load_explicit (&c->m->gate, memory_order_acquire) ==
+      GATE_SWITCHED)
+    return WAY_SECONDARY;
+  return mirror_enter_slowly (c);
+}
+
+/* End a request that went the WAY_BOTH.  Leaves errno unchanged. */
+static inline void
+mirror_leave (struct mirror_client *c)
+{
+  atomic_fetch_sub (&c->active, 1);
+  if (atomic_load (&c->m->gate) != GATE_OPEN)
+    mirror_leave_slowly (c);
+}
+
+/* Requests of the WAY_SECONDARY. */
+int mirror_after_write (struct mirror_client *c, const void *buf,
+                        uint32_t count, uint64_t offset, uint32_t flags);
+int mirror_after_zero (struct mirror_client *c, uint32_t count,
+                       uint64_t offset, uint32_t flags);
+int mirror_after_trim (struct mirror_client *c, uint32_t count,
+                       uint64_t offset, uint32_t flags);
+int mirror_after_flush (struct mirror_client *c);
+int mirror_after_cache (struct mirror_client *c, uint32_t count,
+                        uint64_t offset);
+int mirror_after_extents (struct mirror_client *c, uint64_t count,
+                          uint64_t offset, uint32_t flags, bdev_extent_fn fn,
+                          void *opaque);
+
+static inline void
+mirror_wrote (struct mirror *m)
+{
+  if (!atomic_load_explicit (&m->wrote, memory_order_relaxed))
+    atomic_store (&m->wrote, true);
+}
+
+/* For the job after the switch: one turn, and the end. */
+void mirror_keep_secondary (struct mirror *m) REQUIRES (&m->lock);
+void mirror_last_flush (struct mirror *m) REQUIRES (&m->lock);
+
+/* -------------------------------------------------------- compare.c */
+
+/* Should the next piece be compared before it is sent?  Takes the lock. */
+bool mirror_compares (struct mirror *m);
+
+/* Of n bytes that were looked at, so many were the same, and not sent.  Takes
+ * the lock.
+ */
+void mirror_compared (struct mirror *m, uint64_t n, uint64_t same);
+
+/* Find the next bytes of n that are to be sent, after *to, which is 0 at first.
+ * Returns whether there are any; then they are in *from, *to.
+ */
+bool mirror_next_difference (struct mirror *m, const char *ours,
+                             const char *theirs, uint32_t n, uint32_t *from,
+                             uint32_t *to);
 
 #endif /* MNBD_MIRROR_PRIVATE_H */

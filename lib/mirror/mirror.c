@@ -12,11 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mirror.h"
-#include "mirror-private.h"
+#include "base/cond.h"
+#include "base/thread.h"
+#include "mirror/mirror-private.h"
+#include "mirror/mirror.h"
 
-/* Zeros to be written to a secondary that cannot zero. */
-static const char zeros[COPY_MOST];
+const char mirror_zeros[COPY_MOST];
 
 /* ----------------------------------------------------------- what is dirty */
 
@@ -32,25 +33,28 @@ mirror_dirty_bytes (const struct mirror *m)
   return bytes;
 }
 
-/* Something becomes dirty: if nothing was, a new resync begins. */
+/* Granules become dirty.  If none was dirty, a new resync begins. */
 static void
 begin_resync (struct mirror *m) REQUIRES (&m->lock)
 {
-  if (m->settled && m->dirty.set == 0) {
+  if (m->synced && m->dirty.set == 0) {
     m->cleaned = 0;
     m->nsamples = 0;
   }
-  m->settled = false;
+  m->synced = false;
 }
 
 void
 mirror_dirty (struct mirror *m, uint64_t offset, uint64_t count)
 {
   bool was_clean = m->dirty.set == 0;
+  uint64_t end = least (offset + count, m->size);
 
+  /* A client may still use the size that the primary had before. */
+  if (offset >= end)
+    return;
   begin_resync (m);
-  bitmap_set (&m->dirty, first_granule (m, offset),
-              end_granule (m, offset + count));
+  bitmap_set (&m->dirty, first_granule (m, offset), end_granule (m, end));
   if (was_clean)
     pthread_cond_signal (&m->job_wake);
 }
@@ -78,11 +82,10 @@ mirror_get (struct mirror *m, uint64_t *incarnation)
   return true;
 }
 
-/* The secondary failed a request, or does not answer: do without it (Y3). */
-static void
-lose (struct mirror *m, int error, const char *what) REQUIRES (&m->lock)
+void
+mirror_lose (struct mirror *m, int error, const char *what)
 {
-  m->connected = false;
+  m->connected = m->proved = false;
   m->incarnation++;
   m->outages++;
   begin_resync (m);
@@ -102,15 +105,17 @@ mirror_put (struct mirror *m, uint64_t incarnation, int error,
             const char *what)
 {
   if (error && incarnation == m->incarnation)
-    lose (m, error, what);
+    mirror_lose (m, error, what);
   if (--m->users == 0 && !m->connected) {
     pthread_cond_broadcast (&m->changed);
     pthread_cond_signal (&m->job_wake);
   }
+  else if (m->switching)
+    pthread_cond_broadcast (&m->changed);
   return error == 0 && incarnation == m->incarnation;
 }
 
-/* One flush covers all that wait for one that begins after they came. */
+/* One flush serves all threads that were waiting before it began. */
 int
 mirror_flush_secondary (struct mirror *m)
 {
@@ -137,7 +142,7 @@ mirror_flush_secondary (struct mirror *m)
     bitmap_swap (&m->unflushed, &m->flushing);
     mirror_get (m, &incarnation);
     mutex_unlock (&m->lock);
-    if (m->secondary->info.can_flush && side_flush (m->secondary) == -1)
+    if (m->secondary->info.can_flush && bdev_flush (m->secondary) == -1)
       error = errno;
     mutex_lock (&m->lock);
     if (mirror_put (m, incarnation, error, "flush"))
@@ -146,7 +151,7 @@ mirror_flush_secondary (struct mirror *m)
     m->flushes_done = mine;
     pthread_cond_broadcast (&m->changed);
   }
-  /* It may have been lost while another thread's flush was under way. */
+  /* The secondary may have been lost during another thread's flush. */
   if (m->incarnation != incarnation)
     r = -1;
   mutex_unlock (&m->lock);
@@ -158,14 +163,14 @@ int
 mirror_zero_secondary (struct mirror *m, uint64_t count, uint64_t offset,
                        uint32_t flags)
 {
-  struct side *s = m->secondary;
+  struct bdev *s = m->secondary;
 
   if (!s->info.can_fua)
-    flags &= ~SIDE_FUA;
+    flags &= ~BDEV_FUA;
   while (count) {
     uint32_t n = least (count, s->info.can_zero ? REGION : COPY_MOST);
-    int r = s->info.can_zero ? side_zero (s, n, offset, flags)
-      : side_write (s, zeros, n, offset, flags & SIDE_FUA);
+    int r = s->info.can_zero ? bdev_zero (s, n, offset, flags)
+      : bdev_write (s, mirror_zeros, n, offset, flags & BDEV_FUA);
 
     if (r == -1)
       return -1;
@@ -186,13 +191,28 @@ struct change {
   uint32_t flags;
 
   struct range range;
-  bool both;                    /* it goes to the secondary, too */
+  bool ours;                    /* the disk is the primary */
+  bool both;                    /* goes to the secondary, too … */
   uint64_t incarnation;
+  struct mirror_use use;
+  bool behind;                  /* … or the job copies it (Y10) */
 };
+
+/* The job must copy this change. */
+static void
+leave_to_job (struct mirror *m, const struct change *c) REQUIRES (&m->lock)
+{
+  uint64_t end = least (c->offset + c->count, m->size);
+
+  mirror_dirty (m, c->offset, c->count);
+  if (c->behind && c->offset < end)
+    bitmap_set (&m->touched, first_granule (m, c->offset),
+                end_granule (m, end));
+}
 
 /* Take the range, wide enough for the secondary's blocks (Y4). */
 static int
-begin_change (struct mirror *m, struct change *c)
+begin_change (struct mirror *m, const struct bdev *local, struct change *c)
 {
   uint64_t end = c->offset + c->count;
   uint32_t align;
@@ -203,30 +223,39 @@ begin_change (struct mirror *m, struct change *c)
 
     align = atomic_load_explicit (&m->align, memory_order_relaxed);
     from = round_down (c->offset, align);
-    ranges_lock (&m->ranges, &c->range, from, round_up (end, align) - from,
-                 RANGE_EXCLUSIVE);
+    mirror_lock_range (m, &c->range, from, round_up (end, align) - from);
     mutex_lock (&m->lock);
-    /* It grows with the lock held, before the secondary is connected. */
+    /* align grows with the lock held, before the secondary is connected. */
     if (align == atomic_load_explicit (&m->align, memory_order_relaxed))
       break;
     mutex_unlock (&m->lock);
     ranges_unlock (&m->ranges, &c->range);
   }
+  c->ours = local->info.disk == m->disk;
   if (m->quit)
     err = ESHUTDOWN;
+  else if (!c->ours)
+    m->in_flight++;
   else if (m->o.fail && m->phase != PHASE_STOPPED && !m->connected)
     err = EIO;
   else {
-    c->both = m->connected && !bitmap_all (&m->dirty,
-                                           first_granule (m, c->offset),
-                                           end_granule (m, end));
-    if (c->both && (c->flags & SIDE_FAST_ZERO) &&
+    /* The primary refuses what lies beyond the end. */
+    c->both = m->proved && end <= m->size &&
+      !bitmap_all (&m->dirty, first_granule (m, c->offset),
+                   end_granule (m, end));
+    /* It does not count among the users, so the secondary may be lost, come
+     * back and be copied to before the primary has the change.
+     */
+    c->behind = !c->both;
+    if (c->both && (c->flags & BDEV_FAST_ZERO) &&
         !m->secondary->info.can_fast_zero)
       err = ENOTSUP;
-    else if (c->both)
+    else if (c->both) {
       mirror_get (m, &c->incarnation);
+      mirror_use_begin (&m->client_uses, &c->use);
+    }
     else
-      mirror_dirty (m, c->offset, c->count);
+      leave_to_job (m, c);
     m->in_flight += err == 0;
   }
   mutex_unlock (&m->lock);
@@ -238,17 +267,17 @@ begin_change (struct mirror *m, struct change *c)
 }
 
 static int
-change_primary (struct side *local, const struct change *c)
+change_primary (struct bdev *local, const struct change *c)
 {
-  return c->buf ? side_write (local, c->buf, c->count, c->offset, c->flags)
-    : side_zero (local, c->count, c->offset, c->flags);
+  return c->buf ? bdev_write (local, c->buf, c->count, c->offset, c->flags)
+    : bdev_zero (local, c->count, c->offset, c->flags);
 }
 
-/* A block of the secondary that the change covers in part only: the primary,
- * which has been changed, knows the rest.
+/* The change covers only a part of a block of the secondary.  The primary has
+ * been changed already, so read the rest from there.
  */
 static int
-copy_block (struct mirror *m, struct side *local, uint64_t offset,
+copy_block (struct mirror *m, struct bdev *local, uint64_t offset,
             uint32_t flags)
 {
   uint32_t count = least (m->secondary->info.block_min, m->size - offset);
@@ -256,23 +285,23 @@ copy_block (struct mirror *m, struct side *local, uint64_t offset,
   int r = -1;
 
   if (block) {
-    r = side_read (local, block, count, offset);
+    r = bdev_read (local, block, count, offset);
     if (r == 0)
-      r = side_write (m->secondary, block, count, offset, flags & SIDE_FUA);
+      r = bdev_write (m->secondary, block, count, offset, flags & BDEV_FUA);
   }
   free (block);
   return r;
 }
 
-/* After the primary. */
+/* Read it after the primary was changed. */
 static int
-change_secondary (struct mirror *m, struct side *local,
+change_secondary (struct mirror *m, struct bdev *local,
                   const struct change *c)
 {
-  struct side *s = m->secondary;
+  struct bdev *s = m->secondary;
   uint64_t block = s->info.block_min, end = c->offset + c->count;
   uint64_t from = round_up (c->offset, block), to = round_down (end, block);
-  uint32_t flags = c->flags & ~(s->info.can_fua ? 0 : SIDE_FUA);
+  uint32_t flags = c->flags & ~(s->info.can_fua ? 0 : BDEV_FUA);
 
   if (end == m->size)
     to = end;
@@ -282,81 +311,74 @@ change_secondary (struct mirror *m, struct side *local,
   if (to != end && to >= from && copy_block (m, local, to, flags) == -1)
     return -1;
   if (to > from) {
-    if (c->buf ? side_write (s, c->buf + (from - c->offset), to - from, from,
+    if (c->buf ? bdev_write (s, c->buf + (from - c->offset), to - from, from,
                              flags)
         : mirror_zero_secondary (m, to - from, from, flags))
       return -1;
   }
-  if ((c->flags & SIDE_FUA) && !s->info.can_fua)
+  if ((c->flags & BDEV_FUA) && !s->info.can_fua)
     return mirror_flush_secondary (m);
   return 0;
 }
 
-/* A write to the primary, to be done while the secondary works. */
-struct primary_write {
-  struct side *local;
-  const struct change *c;
-  int error;
-};
-
-static void
-write_primary (void *opaque)
-{
-  struct primary_write *w = opaque;
-
-  w->error = change_primary (w->local, w->c) == -1 ? errno : 0;
-}
-
-/* Can it go to the secondary as it is? */
+/* Can the change go to the secondary unmodified? */
 static bool
 fits_secondary (const struct mirror *m, const struct change *c)
 {
-  const struct side_info *i = &m->secondary->info;
+  const struct bdev_info *i = &m->secondary->info;
 
-  return c->buf && m->secondary->ops->write_while &&
-    ((c->offset | c->count) & (i->block_min - 1)) == 0 &&
-    (i->can_fua || !(c->flags & SIDE_FUA));
+  return c->buf && ((c->offset | c->count) & (i->block_min - 1)) == 0 &&
+    (i->can_fua || !(c->flags & BDEV_FUA));
 }
 
-/* Change one side or both.  Errors are errno values, 0: none. */
+/* Change one side or both.  Errors are errno values; 0 means none. */
 static void
-change_sides (struct mirror *m, struct side *local, const struct change *c,
+change_sides (struct mirror *m, struct bdev *local, struct change *c,
               int *err, int *sec_err)
 {
   if (c->both && fits_secondary (m, c)) {
-    struct primary_write w = { local, c, 0 };
+    struct bdev_write w;
 
-    if (m->secondary->ops->write_while (m->secondary, c->buf, c->count,
-                                        c->offset, c->flags, write_primary,
-                                        &w) == -1)
+    /* The primary works at the same time as the secondary. */
+    mirror_waits (&c->use);
+    bdev_write_start (m->secondary, &w, c->buf, c->count, c->offset,
+                      c->flags);
+    mirror_goes_on (&c->use);
+    if (change_primary (local, c) == -1)
+      *err = errno;
+    mirror_waits (&c->use);
+    if (bdev_write_wait (m->secondary, &w) == -1)
       *sec_err = errno;
-    *err = w.error;
     return;
   }
   if (change_primary (local, c) == -1)
     *err = errno;
-  else if (c->both && change_secondary (m, local, c) == -1)
-    *sec_err = errno;
+  else if (c->both) {
+    mirror_waits (&c->use);
+    if (change_secondary (m, local, c) == -1)
+      *sec_err = errno;
+  }
 }
 
 static int
-change (struct mirror *m, struct side *local, struct change *c)
+make_change (struct mirror *m, struct bdev *local, struct change *c)
 {
   bool not_fast, good = true, both;
   int err = 0, sec_err = 0;
 
-  if (begin_change (m, c) == -1)
+  if (begin_change (m, local, c) == -1)
     return -1;
   both = c->both;
   change_sides (m, local, c, &err, &sec_err);
   mutex_lock (&m->lock);
-  /* Not an error: the primary has done nothing, or the secondary leaves it to
-   * the job.
+  /* Not an error: either the primary has changed nothing, or the job copies to
+   * the secondary later.
    */
-  not_fast = (c->flags & SIDE_FAST_ZERO) &&
+  not_fast = (c->flags & BDEV_FAST_ZERO) &&
     (err ? err == ENOTSUP || err == EOPNOTSUPP
      : sec_err == ENOTSUP || sec_err == EOPNOTSUPP);
   if (both) {
+    mirror_use_end (&m->client_uses, &c->use);
     good = mirror_put (m, c->incarnation, not_fast ? 0 : sec_err, c->what);
     if (!good || (err && !not_fast) || (not_fast && sec_err))
       mirror_dirty (m, c->offset, c->count); /* Y2 */
@@ -364,8 +386,10 @@ change (struct mirror *m, struct side *local, struct change *c)
       bitmap_set (&m->unflushed, first_granule (m, c->offset),
                   end_granule (m, c->offset + c->count)); /* Y3 */
   }
+  else if (c->ours && c->behind)
+    leave_to_job (m, c);        /* Y10 */
   m->in_flight--;
-  m->writes++;
+  m->writes += c->ours;
   mutex_unlock (&m->lock);
   ranges_unlock (&m->ranges, &c->range);
 
@@ -375,72 +399,111 @@ change (struct mirror *m, struct side *local, struct change *c)
   return err ? -1 : 0;
 }
 
-/* ------------------------------------------------------- a client's side */
+/* ------------------------------------------------------- a client's bdev */
 
-struct client {
-  struct side side;
-  struct mirror *m;
-  struct side *local;
-};
-
-static struct client *
-client_of (struct side *s)
+static struct mirror_client *
+client_of (struct bdev *b)
 {
-  return (struct client *) s;
+  return (struct mirror_client *) b;
 }
 
-static int
-client_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
-{
-  return side_read (client_of (s)->local, buf, count, offset);
-}
-
-static int
-client_write (struct side *s, const void *buf, uint32_t count,
-              uint64_t offset, uint32_t flags)
-{
-  struct change c = { .what = "write", .buf = buf, .count = count,
-                      .offset = offset, .flags = flags };
-
-  return change (client_of (s)->m, client_of (s)->local, &c);
-}
-
-static int
-client_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
-{
-  struct change c = { .what = "zero", .count = count, .offset = offset,
-                      .flags = flags };
-
-  return change (client_of (s)->m, client_of (s)->local, &c);
-}
-
-/* What a trimmed range reads as is for each side to choose; both must choose
- * the same.
+/* Until mirror_leave, a request goes to the primary and, if it changes
+ * something, to the secondary; after the switch, to the secondary alone (Y9).
  */
 static int
-client_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+client_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
-  return client_zero (s, count, offset, (flags & SIDE_FUA) | SIDE_MAY_TRIM);
+  struct mirror_client *c = client_of (b);
+  enum way way = mirror_enter (c);
+  int r;
+
+  if (way != WAY_BOTH)
+    return way == WAY_NONE ? -1 : bdev_read (c->after, buf, count, offset);
+  r = bdev_read (c->local, buf, count, offset);
+  mirror_leave (c);
+  return r;
 }
 
 static int
-client_flush (struct side *s)
+client_write (struct bdev *b, const void *buf, uint32_t count,
+              uint64_t offset, uint32_t flags)
 {
-  struct client *client = client_of (s);
-  struct mirror *m = client->m;
-  int r = 0, err = 0;
-  bool here, wanted;
+  struct change change = { .what = "write", .buf = buf, .count = count,
+                           .offset = offset, .flags = flags };
+  struct mirror_client *c = client_of (b);
+  enum way way = mirror_enter (c);
+  int r;
 
-  if (client->local->info.can_flush && side_flush (client->local) == -1)
+  if (way != WAY_BOTH)
+    return way == WAY_NONE ? -1 : mirror_after_write (c, buf, count, offset,
+                                                      flags);
+  r = make_change (c->m, c->local, &change);
+  mirror_leave (c);
+  return r;
+}
+
+static int
+zero_sides (struct mirror_client *c, uint32_t count, uint64_t offset,
+            uint32_t flags)
+{
+  struct change change = { .what = "zero", .count = count, .offset = offset,
+                           .flags = flags };
+  int r = make_change (c->m, c->local, &change);
+
+  mirror_leave (c);
+  return r;
+}
+
+static int
+client_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct mirror_client *c = client_of (b);
+  enum way way = mirror_enter (c);
+
+  if (way == WAY_BOTH)
+    return zero_sides (c, count, offset, flags);
+  return way == WAY_NONE ? -1 : mirror_after_zero (c, count, offset, flags);
+}
+
+/* Each side may choose what a trimmed range reads as, but both must read the
+ * same.
+ */
+static int
+client_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct mirror_client *c = client_of (b);
+  enum way way = mirror_enter (c);
+
+  if (way == WAY_BOTH)
+    return zero_sides (c, count, offset, (flags & BDEV_FUA) | BDEV_MAY_TRIM);
+  return way == WAY_NONE ? -1 : mirror_after_trim (c, count, offset, flags);
+}
+
+static int
+flush_sides (struct mirror *m, struct bdev *local)
+{
+  int r = 0, err = 0;
+  bool ours, here, wanted;
+  struct mirror_use use;
+
+  if (local->info.can_flush && bdev_flush (local) == -1)
     err = errno;
   mutex_lock (&m->lock);
-  here = m->connected;
-  wanted = m->o.fail && m->phase != PHASE_STOPPED;
+  ours = local->info.disk == m->disk;
+  here = ours && m->proved;
+  wanted = ours && m->o.fail && m->phase != PHASE_STOPPED;
   if (m->quit && !err)
     err = ESHUTDOWN;
-  mutex_unlock (&m->lock);
   if (here)
+    mirror_use_begin (&m->client_uses, &use);
+  mutex_unlock (&m->lock);
+  if (here) {
+    mirror_waits (&use);
     r = mirror_flush_secondary (m);
+    mutex_lock (&m->lock);
+    mirror_use_end (&m->client_uses, &use);
+    mutex_unlock (&m->lock);
+  }
   if (!err && wanted && (!here || r == -1))
     err = EIO;
   errno = err;
@@ -448,26 +511,74 @@ client_flush (struct side *s)
 }
 
 static int
-client_cache (struct side *s, uint32_t count, uint64_t offset)
+client_flush (struct bdev *b)
 {
-  return side_cache (client_of (s)->local, count, offset);
+  struct mirror_client *c = client_of (b);
+  enum way way = mirror_enter (c);
+  int r;
+
+  if (way != WAY_BOTH)
+    return way == WAY_NONE ? -1 : mirror_after_flush (c);
+  r = flush_sides (c->m, c->local);
+  mirror_leave (c);
+  return r;
 }
 
 static int
-client_extents (struct side *s, uint32_t count, uint64_t offset,
-                uint32_t flags, side_extent_fn fn, void *opaque)
+client_cache (struct bdev *b, uint32_t count, uint64_t offset)
 {
-  return side_extents (client_of (s)->local, count, offset, flags, fn,
-                       opaque);
+  struct mirror_client *c = client_of (b);
+  enum way way = mirror_enter (c);
+  int r;
+
+  if (way != WAY_BOTH)
+    return way == WAY_NONE ? -1 : mirror_after_cache (c, count, offset);
+  r = bdev_cache (c->local, count, offset);
+  mirror_leave (c);
+  return r;
+}
+
+static int
+client_extents (struct bdev *b, uint64_t count, uint64_t offset,
+                uint32_t flags, bdev_extent_fn fn, void *opaque)
+{
+  struct mirror_client *c = client_of (b);
+  enum way way = mirror_enter (c);
+  int r;
+
+  if (way != WAY_BOTH)
+    return way == WAY_NONE ? -1 : mirror_after_extents (c, count, offset,
+                                                        flags, fn, opaque);
+  r = bdev_extents (c->local, count, offset, flags, fn, opaque);
+  mirror_leave (c);
+  return r;
 }
 
 static void
-client_close (struct side *s)
+client_close (struct bdev *b)
 {
-  free (client_of (s));
+  struct mirror_client *c = client_of (b);
+  struct mirror *m = c->m;
+
+  mutex_lock (&m->lock);
+  if (c->prev)
+    c->prev->next = c->next;
+  else
+    m->clients = c->next;
+  if (c->next)
+    c->next->prev = c->prev;
+  /* A switch that is under way may fail, and the secondary may then be dropped.
+   */
+  if (c->after && !mirror_is_switched (m)) {
+    bdev_close (c->after);
+    c->after = NULL;
+  }
+  mutex_unlock (&m->lock);
+  bdev_close (c->after);
+  free (c);
 }
 
-static const struct side_ops client_ops = {
+static const struct bdev_ops client_ops = {
   .read = client_read,
   .write = client_write,
   .zero = client_zero,
@@ -478,65 +589,159 @@ static const struct side_ops client_ops = {
   .close = client_close,
 };
 
-struct side *
-mirror_client (struct mirror *m, struct side *local)
+/* Makes the bdev to the secondary for a client that comes after the switch. */
+static int
+begin_switched (struct mirror *m, struct mirror_client *c)
 {
-  struct client *c;
+  c->local = NULL;
+  c->after = m->o.instance->share (m->o.instance);
+  if (c->after == NULL)
+    return -1;
+  c->bdev.info = c->after->info;
+  c->bdev.info.can_fua |= c->bdev.info.can_flush;
+  return 0;
+}
 
-  if (local->info.size != m->size) {
-    mirror_say (m, ENGINE_ERROR, "the primary's size is %" PRIu64 " bytes "
-                "now, expected the mirror's, %" PRIu64, local->info.size,
-                m->size);
-    errno = EINVAL;
-    return NULL;
-  }
+struct bdev *
+mirror_client (struct mirror *m, struct bdev *local)
+{
+  struct mirror_client *c;
+
   c = calloc (1, sizeof *c);
-  if (c == NULL) {
-    mirror_say (m, ENGINE_ERROR, "%s", strerror (errno));
-    return NULL;
-  }
-  c->side.ops = &client_ops;
-  c->side.info = local->info;
-  c->side.info.can_trim = local->info.can_zero;
-  c->side.info.can_flush |= m->sec_can_flush;
+  if (c == NULL)
+    goto error;
+  c->bdev.ops = &client_ops;
   c->m = m;
-  c->local = local;
-  return &c->side;
+  atomic_init (&c->active, 0);
+  if (mirror_is_switched (m)) {
+    if (begin_switched (m, c) == -1)
+      goto error;
+  }
+  else {
+    c->bdev.info = local->info;
+    c->bdev.info.can_trim = local->info.can_zero;
+    c->bdev.info.can_flush |= m->sec_can_flush;
+    c->local = local;
+  }
+  mutex_lock (&m->lock);
+  c->next = m->clients;
+  if (c->next)
+    c->next->prev = c;
+  m->clients = c;
+  mutex_unlock (&m->lock);
+  return &c->bdev;
+
+ error:
+  mirror_say (m, ENGINE_ERROR, "%s", strerror (errno));
+  free (c);
+  return NULL;
+}
+
+/* ----------------------------------------------------- what the name means */
+
+bool
+mirror_relies (struct mirror *m)
+{
+  bool r;
+
+  mutex_lock (&m->lock);
+  /* The job and a comparison may take a moment to notice the stop. */
+  r = m->phase != PHASE_STOPPED || m->attached || m->verified.running;
+  mutex_unlock (&m->lock);
+  return r;
+}
+
+void
+mirror_found (struct mirror *m, enum instance_now now)
+{
+  if (now != INSTANCE_REPLACED)
+    return;
+  mutex_lock (&m->lock);
+  if (m->phase != PHASE_STOPPED && !m->replaced) {
+    m->replaced = true;
+    m->phase = PHASE_FAILED;
+    mirror_failed (m, MIRROR_REPLACED);
+    pthread_cond_broadcast (&m->changed);
+  }
+  mutex_unlock (&m->lock);
+}
+
+int
+mirror_admit (struct mirror *m, enum instance_now now, uint64_t size,
+              char why[MIRROR_WHY])
+{
+  mirror_found (m, now);
+  if (now == INSTANCE_REPLACED)
+    snprintf (why, MIRROR_WHY, "the plugin's disk of this name was replaced: "
+              "expected the mirrored disk; stop the mirror to use the new one");
+  else if (now == INSTANCE_RESIZED)
+    snprintf (why, MIRROR_WHY, "the primary's size is %" PRIu64 " bytes now: "
+              "expected the mirror's, %" PRIu64 "; stop the mirror to use the "
+              "new size",
+              size, m->size);
+  else
+    return 0;
+  return -1;
 }
 
 /* ---------------------------------------------------------- beginning, end */
 
-static int
-make_bitmaps (struct mirror *m)
+int
+mirror_bitmaps_init (struct mirror_bitmaps *b, uint64_t size)
 {
   uint64_t bits;
 
+  memset (b, 0, sizeof *b);
   /* At most 2^27 bits, 16 MiB, for a disk of any size. */
-  m->granule = MIRROR_GRANULE;
-  while (m->size / m->granule >= UINT64_C (1) << 27)
-    m->granule *= 2;
-  m->shift = __builtin_ctzll (m->granule);
-  bits = end_granule (m, m->size);
-  if (bitmap_init (&m->dirty, bits) == -1 ||
-      bitmap_init (&m->unflushed, bits) == -1 ||
-      bitmap_init (&m->flushing, bits) == -1)
+  b->granule = MIRROR_GRANULE;
+  while (size / b->granule >= UINT64_C (1) << 27)
+    b->granule *= 2;
+  b->shift = __builtin_ctzll (b->granule);
+  bits = (size + b->granule - 1) >> b->shift;
+  if (bitmap_init (&b->dirty, bits) == 0 &&
+      bitmap_init (&b->touched, bits) == 0 &&
+      bitmap_init (&b->unflushed, bits) == 0 &&
+      bitmap_init (&b->flushing, bits) == 0)
+    return 0;
+  mirror_bitmaps_free (b);
+  errno = ENOMEM;
+  return -1;
+}
+
+void
+mirror_bitmaps_free (struct mirror_bitmaps *b)
+{
+  bitmap_free (&b->dirty);
+  bitmap_free (&b->touched);
+  bitmap_free (&b->unflushed);
+  bitmap_free (&b->flushing);
+}
+
+/* Nobody else knows this mirror yet. */
+static int
+make_bitmaps (struct mirror *m) NO_TSA
+{
+  struct mirror_bitmaps b;
+
+  if (mirror_bitmaps_init (&b, m->size) == -1)
     return -1;
+  m->dirty = b.dirty;
+  m->touched = b.touched;
+  m->unflushed = b.unflushed;
+  m->flushing = b.flushing;
+  m->granule = b.granule;
+  m->shift = b.shift;
   return 0;
 }
 
 static void
 init_locks (struct mirror *m)
 {
-  pthread_condattr_t attr;
-
   ranges_init (&m->ranges);
   mutex_init (&m->lock);
-  pthread_condattr_init (&attr);
-  pthread_condattr_setclock (&attr, CLOCK_MONOTONIC);
-  if (pthread_cond_init (&m->job_wake, &attr) ||
-      pthread_cond_init (&m->changed, &attr))
-    abort ();
-  pthread_condattr_destroy (&attr);
+  cond_init (&m->job_wake);
+  cond_init (&m->stall_wake);
+  cond_init (&m->changed);
 }
 
 struct mirror *
@@ -547,17 +752,21 @@ mirror_new (const struct mirror_options *options)
   int err;
 
   if (m == NULL) {
-    options->pair->log (ENGINE_ERROR, "mirror: %s", strerror (errno));
+    options->instance->log (ENGINE_ERROR, "mirror: %s", strerror (errno));
     return NULL;
   }
   m->o = *options;
-  m->primary = m->o.pair->local;
-  m->secondary = m->o.pair->upstream;
+  m->primary = m->o.instance->local;
+  m->secondary = m->o.instance->upstream;
+  m->disk = m->primary->info.disk;
   m->size = m->primary->info.size;
+  m->rate = m->o.rate;
   init_locks (m);
+  atomic_init (&m->gate, GATE_OPEN);
+  atomic_init (&m->wrote, false);
   if (m->primary->info.readonly) {
-    mirror_say (m, ENGINE_ERROR, "%s", "the primary is read-only, expected "
-                "one that can be written");
+    mirror_say (m, ENGINE_ERROR, "%s", "the primary is read-only: expected a "
+                "writable disk");
     err = EROFS;
     goto error1;
   }
@@ -565,7 +774,7 @@ mirror_new (const struct mirror_options *options)
   if (m->o.stopped)
     m->phase = PHASE_STOPPED;
   else {
-    if (side_connect (m->secondary) == -1) {
+    if (bdev_connect (m->secondary) == -1) {
       err = errno;
       goto error1;
     }
@@ -575,8 +784,10 @@ mirror_new (const struct mirror_options *options)
       goto error2;
     }
     m->sec_can_flush = m->secondary->info.can_flush;
+    m->uuid = m->secondary->info.uuid;
     atomic_init (&m->align, m->secondary->info.block_min);
     m->attached = m->connected = true;
+    m->proved = m->o.fail;
   }
   m->ours = malloc (COPY_MOST);
   m->theirs = malloc (COPY_MOST);
@@ -587,16 +798,25 @@ mirror_new (const struct mirror_options *options)
   }
   m->full = true;
   bitmap_set (&m->dirty, 0, m->dirty.bits);
-  err = pthread_create (&m->job, NULL, mirror_job, m);
+  err = mirror_stall_start (m);
+  if (err == 0)
+    err = thread_start (&m->job, "mblock-mirror", mirror_job, m);
   if (err) {
     mirror_say (m, ENGINE_ERROR, "%s", strerror (err));
-    goto error2;
+    goto error3;
   }
   return m;
 
+ error3:
+  mutex_lock (&m->lock);
+  m->quit = true;
+  pthread_cond_broadcast (&m->stall_wake);
+  mutex_unlock (&m->lock);
+  mirror_stall_end (m);
+
  error2:
   if (!m->o.stopped)
-    side_disconnect (m->secondary);
+    bdev_disconnect (m->secondary);
  error1:
   mirror_free (m);
   errno = err;
@@ -608,9 +828,13 @@ mirror_end (struct mirror *m)
 {
   mutex_lock (&m->lock);
   m->quit = true;
+  if (m->phase == PHASE_SWITCHED)
+    atomic_store (&m->gate, GATE_ENDED);
   pthread_cond_broadcast (&m->changed);
   pthread_cond_broadcast (&m->job_wake);
+  pthread_cond_broadcast (&m->stall_wake);
   mutex_unlock (&m->lock);
+  mirror_stall_end (m);
   pthread_join (m->job, NULL);
   if (m->verify_started)
     pthread_join (m->verify_thread, NULL);
@@ -623,11 +847,13 @@ mirror_free (struct mirror *m)
   if (m == NULL)
     return;
   bitmap_free (&m->dirty);
+  bitmap_free (&m->touched);
   bitmap_free (&m->unflushed);
   bitmap_free (&m->flushing);
   free (m->ours);
   free (m->theirs);
   pthread_cond_destroy (&m->job_wake);
+  pthread_cond_destroy (&m->stall_wake);
   pthread_cond_destroy (&m->changed);
   mutex_destroy (&m->lock);
   ranges_destroy (&m->ranges);
