@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mirror.h"
-#include "mirror-private.h"
+#include "base/thread.h"
+#include "mirror/mirror-private.h"
+#include "mirror/mirror.h"
 
-/* How exactly differences are told, in bytes. */
+/* The resolution of reported differences, in bytes. */
 #define CELL 512
 
 struct verifier {
@@ -20,14 +21,15 @@ struct verifier {
   char *ours, *theirs;          /* COPY_MOST bytes each */
   struct map our_map, their_map;
 
-  /* What differs in this window; the first extents. */
+  /* The differences in this window: the first extents. */
   uint64_t bytes;
   size_t nextents;
   struct mirror_extent extent[MIRROR_MOST_EXTENTS];
+  struct mirror_use use;
 };
 
-/* Remember an extent, as part of the last one if that goes on.
- * Returns false if there is no room.
+/* Remember an extent, joined to the previous one if they are adjacent.  Returns
+ * false if there is no room.
  */
 static bool
 add_extent (struct mirror_extent *extent, size_t *n, uint64_t offset,
@@ -77,7 +79,18 @@ add_window (struct mirror *m, const struct verifier *v, uint64_t offset,
     mirror_dirty (m, offset, end - offset);
 }
 
-/* Do both sides say that all of that reads as zeros? */
+static int
+map_secondary (struct verifier *v, uint64_t offset, uint64_t end)
+{
+  int r;
+
+  mirror_waits (&v->use);
+  r = mirror_map (v->m->secondary, offset, end - offset, &v->their_map);
+  mirror_goes_on (&v->use);
+  return r;
+}
+
+/* Do both sides report that the whole range reads as zeros? */
 static bool
 both_zero (struct verifier *v, uint64_t offset, uint64_t end)
 {
@@ -86,13 +99,13 @@ both_zero (struct verifier *v, uint64_t offset, uint64_t end)
   return m->primary->info.can_extents && m->secondary->info.can_extents &&
     mirror_map (m->primary, offset, end - offset, &v->our_map) == 0 &&
     mirror_map_zero (&v->our_map, offset, end) &&
-    mirror_map (m->secondary, offset, end - offset, &v->their_map) == 0 &&
+    map_secondary (v, offset, end) == 0 &&
     mirror_map_zero (&v->their_map, offset, end);
 }
 
 enum result { COMPARED, PRIMARY_FAILED, SECONDARY_FAILED };
 
-/* With the range held; errno says why it failed. */
+/* With the range held.  errno says why it failed. */
 static enum result
 compare_window (struct verifier *v, uint64_t offset, uint64_t end)
 {
@@ -103,18 +116,20 @@ compare_window (struct verifier *v, uint64_t offset, uint64_t end)
   while (offset < end) {
     uint32_t n = least (COPY_MOST, end - offset);
 
-    if (side_read (m->primary, v->ours, n, offset) == -1)
+    if (bdev_read (m->primary, v->ours, n, offset) == -1)
       return PRIMARY_FAILED;
-    if (side_read (m->secondary, v->theirs, n, offset) == -1)
+    mirror_waits (&v->use);
+    if (bdev_read (m->secondary, v->theirs, n, offset) == -1)
       return SECONDARY_FAILED;
+    mirror_goes_on (&v->use);
     compare (v, offset, n);
     offset += n;
   }
   return COMPARED;
 }
 
-/* Compare a window of whole granules, unless it is out of sync, or becomes so.
- * Returns false to end the comparison.
+/* Compare a window of whole granules.  Skip it if it is out of sync or becomes
+ * so.  Returns false to end the comparison.
  */
 static bool
 window (struct verifier *v, uint64_t offset, uint64_t end)
@@ -132,8 +147,10 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
   ranges_lock (&m->ranges, &range, offset, end - offset, RANGE_SHARED);
   mutex_lock (&m->lock);
   here = m->phase == PHASE_RUN && !m->quit && mirror_get (m, &incarnation);
-  dirty = bitmap_any (&m->dirty, first_granule (m, offset),
-                      end_granule (m, end));
+  /* On trial we must not wait for the secondary with a range held (Y10). */
+  dirty = !m->proved || bitmap_any (&m->dirty, first_granule (m, offset),
+                                    end_granule (m, end));
+  mirror_use_begin (&m->job_uses, &v->use);
   mutex_unlock (&m->lock);
 
   if (here && !dirty)
@@ -141,9 +158,10 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
   err = errno;
   mutex_lock (&m->lock);
   if (here) {
-    /* A flush that fails may drop what the secondary had (Y3): what we have
-     * read tells something only if it was not lost meanwhile.
+    /* A failed flush may drop what the secondary had (Y3).  So what we have
+     * read is valid only if the secondary was not lost meanwhile.
      */
+    mirror_waits (&v->use);
     while (v->bytes && m->flush_runs)
       mirror_wait (m, &m->changed, NEVER);
     if (!mirror_put (m, incarnation, r == SECONDARY_FAILED ? err : 0,
@@ -155,6 +173,7 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
     else if (v->bytes)
       add_window (m, v, offset, end);
   }
+  mirror_use_end (&m->job_uses, &v->use);
   if (r != COMPARED)
     snprintf (m->verified.error, MIRROR_WHY, "the %s cannot be read at %"
               PRIu64 ": %s", r == PRIMARY_FAILED ? "primary" : "secondary",
@@ -170,12 +189,12 @@ keep_first (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
   struct map_extent *e = opaque;
 
   if (e->end == 0)
-    *e = (struct map_extent) { offset, offset + length, type & SIDE_ZERO };
+    *e = (struct map_extent) { offset, offset + length, type & BDEV_ZERO };
   return 0;
 }
 
-/* Where the next window ends: after zeros as far as they go, which is only
- * a hint here, else after as much as one request reads.
+/* Where the next window ends: at the end of a run of zeros, as far as this hint
+ * goes; otherwise after as much as one request reads.
  */
 static uint64_t
 window_end (const struct mirror *m, uint64_t offset)
@@ -186,16 +205,18 @@ window_end (const struct mirror *m, uint64_t offset)
   struct map_extent first = { 0 };
 
   if (!m->primary->info.can_extents ||
-      side_extents (m->primary, most, offset, SIDE_REQ_ONE, keep_first,
+      bdev_extents (m->primary, most, offset, BDEV_REQ_ONE, keep_first,
                     &first) == -1 || !first.zero)
     return end;
+  first.end = least (first.end, offset + most);
   if (first.end != m->size)
     first.end = round_down (first.end, m->granule);
   return first.end > end ? first.end : end;
 }
 
-/* What differs is out of sync.  If it is not to be copied at once, the mirror
- * has failed: it must not say that it is synchronised.
+/* Differing bytes are out of sync.  If they are not to be copied at once, the
+ * mirror has failed: it must not report that it is synchronised.  A mirror that
+ * was stopped meanwhile remembers them, too, for its resume.
  */
 static void
 tell_differences (struct mirror *m) REQUIRES (&m->lock)
@@ -207,9 +228,10 @@ tell_differences (struct mirror *m) REQUIRES (&m->lock)
   mirror_failed (m, "%" PRIu64 " bytes differ, the first at %" PRIu64 "%s",
                  v->bytes_differing, v->extent[0].offset,
                  v->repair ? ": they are copied again" : "");
-  if (v->repair || m->phase != PHASE_RUN)
+  if (v->repair)
     return;
-  m->phase = PHASE_FAILED;
+  if (m->phase == PHASE_RUN)
+    m->phase = PHASE_FAILED;
   for (i = 0; i < v->nextents; i++) {
     mirror_dirty (m, v->extent[i].offset, v->extent[i].length);
     known += v->extent[i].length;
@@ -252,23 +274,31 @@ verifier (void *opaque)
 int
 mirror_verify (struct mirror *m, bool repair, char why[MIRROR_WHY])
 {
+  uint64_t size;
   int r = -1;
 
+  mirror_look (m, &size);
   mutex_lock (&m->lock);
   if (m->verified.running)
-    snprintf (why, MIRROR_WHY, "a comparison is running already");
-  else if (m->phase != PHASE_RUN || !m->connected || m->quit)
+    snprintf (why, MIRROR_WHY, "a comparison is already running");
+  else if (m->phase == PHASE_SWITCHED)
+    snprintf (why, MIRROR_WHY, MIRROR_HAS_SWITCHED);
+  else if (m->replaced)
+    snprintf (why, MIRROR_WHY, MIRROR_REPLACED "; expected the one that is "
+              "mirrored");
+  else if (m->phase != PHASE_RUN || !m->connected || m->quit ||
+           m->switching)
     snprintf (why, MIRROR_WHY, "the mirror is %s; expected synchronised, "
               "copying or resyncing", mirror_state_names[mirror_state (m)]);
   else {
-    /* The last one has let go of the lock, or soon does. */
+    /* The last comparison has released the lock, or soon will. */
     if (m->verify_started)
       pthread_join (m->verify_thread, NULL);
     memset (&m->verified, 0, sizeof m->verified);
     m->verified.ever = m->verified.running = true;
     m->verified.repair = repair;
     m->verified.bytes_total = m->size;
-    r = pthread_create (&m->verify_thread, NULL, verifier, m);
+    r = thread_start (&m->verify_thread, "mblock-verify", verifier, m);
     m->verify_started = m->verified.running = r == 0;
     if (r) {
       snprintf (why, MIRROR_WHY, "%s", strerror (r));
