@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "cache.h"
-#include "clock.h"
-#include "ranges.h"
+#include "base/clock.h"
+#include "bdev/ranges.h"
+#include "cache/cache.h"
 
 /* ---------------------------------------------------------------- words */
 
@@ -18,13 +18,13 @@
  */
 #define VALID 1u
 #define DIRTY 2u
-#define USED 4u                 /* read since the clock's hand came by */
+#define USED 4u                 /* read since the clock's hand last passed */
 #define AHEAD 8u                /* read ahead; nobody has asked for it yet */
 #define QUEUED 16u              /* in the queue, perhaps no longer DIRTY */
 #define WRITING 32u             /* somebody is about to write it back */
 #define GENERATION 64u          /* 1 of the counter in the bits from here up */
 
-/* While this part of a word stays the same, so do the local bytes' meaning. */
+/* While this part of a word stays the same, the local bytes mean the same. */
 #define IDENTITY (~(GENERATION - 1) | VALID)
 
 /* The words of 64 MiB (of blocks of 4 KiB) lie in one leaf of 64 KiB. */
@@ -32,37 +32,37 @@
 #define LEAF_WORDS (1u << LEAF_SHIFT)
 
 struct leaf {
-  struct leaf *next;            /* the one that was made before it */
+  struct leaf *next;            /* the leaf made before this one */
   uint64_t first;               /* block */
   _Atomic uint32_t valid;       /* words that are VALID */
   _Atomic uint32_t word[LEAF_WORDS];
 };
 
-/* -------------------------------------------------------------- figures */
+/* -------------------------------------------------------------- statistics */
 
-enum figure {
+enum stat_kind {
   HITS, MISSES, HIT_BYTES, MISS_BYTES, FETCHED, AHEAD_FETCHED, AHEAD_USED,
   WRITES, WRITTEN, WRITTEN_BACK, EVICTED, UNCACHED, ORIGIN_ERRORS,
   LOCAL_ERRORS,
 };
-#define FIGURES (LOCAL_ERRORS + 1)
+#define STAT_KINDS (LOCAL_ERRORS + 1)
 
 /* Each thread counts in one of these, so that hits share no cache line. */
 #define SLOTS 16
 struct slot {
-  _Alignas (64) _Atomic uint64_t n[FIGURES];
+  _Alignas (64) _Atomic uint64_t n[STAT_KINDS];
 };
 
 /* ---------------------------------------------------------------- queue */
 
-/* A block that was made dirty. */
+/* A block that became dirty. */
 struct queued {
   uint64_t block;
   uint64_t seq;                 /* grows from entry to entry */
   int64_t since;                /* clock_now */
 };
 
-/* Somebody who writes a run back. */
+/* A thread that writes a run back. */
 struct in_flight {
   uint64_t seq;                 /* of the oldest block */
   struct in_flight *prev, *next;
@@ -74,7 +74,7 @@ struct queue {
   pthread_cond_t done;          /* a run was written back, or failed */
   struct queued *ring GUARDED_BY (lock);
   size_t size, first, len GUARDED_BY (lock);
-  size_t promised GUARDED_BY (lock);    /* room for those who will push */
+  size_t promised GUARDED_BY (lock);    /* room reserved for pushes to come */
   uint64_t next_seq GUARDED_BY (lock);
   struct in_flight *in_flight GUARDED_BY (lock);
   uint64_t failures GUARDED_BY (lock);
@@ -94,8 +94,8 @@ struct queue {
 #define CHUNK (256u << 10)      /* what a worker reads ahead at once */
 #define LEAST_WINDOW CHUNK
 #define MOST_WINDOW (4u << 20)
-/* ... but not more than this part of the cache, so that it is still there when
- * the client comes.
+/* ... but at most this part of the cache, so that the data is still cached when
+ * the client reads it.
  */
 #define WINDOW_PART 16
 #define MOST_CHUNKS 64          /* that wait for a worker */
@@ -107,13 +107,13 @@ struct queue {
 
 struct cache {
   struct cache_options o;
-  struct side *local, *origin;
+  struct bdev *local, *origin;
   uint64_t size;                /* bytes */
   uint32_t block;               /* bytes */
   unsigned shift;               /* log2 of block */
   uint64_t blocks;
   uint64_t max, dirty_max;      /* blocks; max 0: no limit */
-  uint64_t run;                 /* blocks that are written back at once */
+  uint64_t run;                 /* blocks that are written back together */
 
   struct ranges ranges;
 
@@ -123,7 +123,7 @@ struct cache {
   _Atomic (struct leaf *) leaves; /* the newest */
 
   _Atomic uint64_t cached;      /* blocks; with room_take (C6) */
-  _Atomic uint64_t full_at;     /* what it was when the local side was full */
+  _Atomic uint64_t full_at;     /* cached when the local bdev was full */
   _Atomic uint64_t dirty;       /* blocks; with dirty_take (C6) */
 
   struct mutex clock_lock;
@@ -138,17 +138,17 @@ struct cache {
   bool ending;
 
   _Atomic bool stopped;
-  _Atomic bool shrunk;          /* the local side is smaller than it was */
+  _Atomic bool shrunk;          /* the local bdev is smaller than it was */
   struct slot slot[SLOTS];
 };
 
-/* cache-table.c: words, room, eviction */
+/* table.c: words, room, eviction */
 
 int table_init (struct cache *c);
 void table_free (struct cache *c);
 
-/* A block's word; NULL if no block of its leaf was ever VALID, or (make) there
- * is no memory.
+/* A block's word.  NULL if no block of its leaf was ever VALID or, with make,
+ * if there is no memory.
  */
 _Atomic uint32_t *table_word (struct cache *c, uint64_t block);
 _Atomic uint32_t *table_make_word (struct cache *c, uint64_t block);
@@ -159,44 +159,47 @@ state (struct cache *c, uint64_t block)
 {
   _Atomic uint32_t *w = table_word (c, block);
 
-  /* Pairs with the store of who made it VALID: the bytes are there. */
+  /* Pairs with the store that made the block VALID: its bytes are there. */
   return w ? atomic_load_explicit (w, memory_order_acquire) : 0;
 }
 
 /* The first block from block to end that has a leaf. */
 uint64_t table_skip (struct cache *c, uint64_t block, uint64_t end);
 
-/* Under the range lock: the bytes are there; needs room. */
+/* Under the range lock: mark the block VALID.  Its bytes are there; room is
+ * needed.
+ */
 void table_set_valid (struct cache *c, uint64_t block, uint32_t bits);
 
-/* Under the range lock: forget these blocks (C3), and let the local side forget
- * their bytes.  keep_dirty: only those that the origin has, too.
+/* Under the range lock: forget these blocks (C3), and trim their bytes in the
+ * local bdev.  keep_dirty: forget only blocks that the origin has, too.
  */
-void table_forget (struct cache *c, struct side *local, uint64_t block,
+void table_forget (struct cache *c, struct bdev *local, uint64_t block,
                    uint64_t end, bool keep_dirty);
 
-/* Under the range lock of all: forget what is not dirty. */
-void table_forget_all (struct cache *c, struct side *local);
+/* Under the range lock of the whole disk: forget all blocks that are not dirty.
+ */
+void table_forget_all (struct cache *c, struct bdev *local);
 
 /* Under the range lock: the origin has this block's bytes. */
 void table_clean (struct cache *c, uint64_t block);
 
-/* Make room for n more blocks, by eviction if need be.  It is used up by
- * table_set_valid of a block that was ABSENT; the rest is given back.
+/* Make room for n more blocks, by eviction if necessary.  table_set_valid of an
+ * ABSENT block uses one up; the caller gives back the rest.
  */
-bool room_take (struct cache *c, struct side *local, uint64_t n);
+bool room_take (struct cache *c, struct bdev *local, uint64_t n);
 void room_give (struct cache *c, uint64_t n);
 
-/* Evict about n blocks, none of them dirty; the caller may hold one range.
- * Returns how many.
+/* Evict about n blocks that are not dirty; the caller may hold one range.
+ * Returns how many were evicted.
  */
-uint64_t evict (struct cache *c, struct side *local, uint64_t n);
+uint64_t evict (struct cache *c, struct bdev *local, uint64_t n);
 
-/* cache.c: figures and blocks */
+/* cache.c: statistics and blocks */
 
-void count (struct cache *c, enum figure figure, uint64_t n);
+void count (struct cache *c, enum stat_kind stat_kind, uint64_t n);
 
-/* The bytes of a block that are on the disk: the last may be short. */
+/* The bytes of a block that are on the disk: the last block may be short. */
 static inline uint64_t
 block_start (const struct cache *c, uint64_t block)
 {
@@ -216,6 +219,16 @@ struct blocks {
   uint64_t first, end;
 };
 
+/* Returns 0; or -1 with errno ESHUTDOWN after the cache was stopped. */
+static inline int
+check_running (const struct cache *c)
+{
+  if (!atomic_load_explicit (&c->stopped, memory_order_relaxed))
+    return 0;
+  errno = ESHUTDOWN;
+  return -1;
+}
+
 static inline struct blocks
 touched (const struct cache *c, uint64_t offset, uint64_t count)
 {
@@ -230,87 +243,88 @@ lock_blocks (struct cache *c, struct range *range, struct blocks b)
                (b.end - b.first) << c->shift, RANGE_EXCLUSIVE);
 }
 
-/* cache-io.c: the two sides */
+/* io.c: the two disks */
 
-int local_read (struct cache *c, struct side *local, void *buf,
+int local_read (struct cache *c, struct bdev *local, void *buf,
                 uint32_t count, uint64_t offset);
-/* Under the range lock.  If the local side is full it makes room, once. */
-int local_write (struct cache *c, struct side *local, const void *buf,
+/* Under the range lock.  If the local bdev is full, it makes room, once. */
+int local_write (struct cache *c, struct bdev *local, const void *buf,
                  uint32_t count, uint64_t offset);
-int local_zero (struct cache *c, struct side *local, struct blocks b);
-void local_drop (struct cache *c, struct side *local, struct blocks b);
+int local_zero (struct cache *c, struct bdev *local, struct blocks b);
+void local_drop (struct cache *c, struct bdev *local, struct blocks b);
 
 int origin_read (struct cache *c, void *buf, uint32_t count,
                  uint64_t offset);
-/* With FUA also where the origin does not know it. */
+/* With FUA, even if the origin does not support it. */
 int origin_write (struct cache *c, const void *buf, uint32_t count,
                   uint64_t offset, uint32_t flags);
 int origin_zero (struct cache *c, uint32_t count, uint64_t offset,
                  uint32_t flags);
 int origin_trim (struct cache *c, uint32_t count, uint64_t offset,
                  uint32_t flags);
-int origin_flush (struct cache *c, struct side *origin);
+int origin_flush (struct cache *c, struct bdev *origin);
 
-/* cache-read.c */
+/* read.c */
 
-/* Blocks of b that are not VALID; without a lock that is a guess. */
+/* Counts the blocks of b that are not VALID.  Without a lock this is a guess.
+ */
 uint64_t count_absent (struct cache *c, struct blocks b);
 
-/* Read what is absent from the origin, fill the local side, and copy all to
- * buf.  bits: for the words of the new blocks.
+/* Read absent blocks from the origin, fill the local bdev, and copy all bytes
+ * to buf. bits: set in the words of the new blocks.
  */
-int read_miss (struct cache *c, struct side *local, void *buf,
+int read_miss (struct cache *c, struct bdev *local, void *buf,
                uint32_t count, uint64_t offset, uint32_t bits);
 
-/* Under the range lock: read one absent block from the origin and keep it, for
- * which *room is used.
+/* Under the range lock: read one absent block from the origin and keep it,
+ * which uses up one of *room.
  */
-int fill_block (struct cache *c, struct side *local, uint64_t block,
+int fill_block (struct cache *c, struct bdev *local, uint64_t block,
                 uint64_t *room);
 
-/* cache-writeback.c */
+/* writeback.c */
 
 int queue_init (struct cache *c);
 void queue_free (struct cache *c);
 
-/* Be allowed to make n blocks dirty: waits until there are not too many.
- * Returns false if that cannot be now.
+/* Reserve n blocks of the dirty limit.  Waits while there are too many dirty
+ * blocks.  Returns false if it cannot wait now.
  */
-bool dirty_take (struct cache *c, struct side *local, uint64_t n);
-/* Afterwards, with how many were not used. */
+bool dirty_take (struct cache *c, struct bdev *local, uint64_t n);
+/* Call it afterwards, with how many were not used. */
 void dirty_done (struct cache *c, uint64_t taken, uint64_t unused);
-/* So many are not dirty any more. */
+/* This many blocks are no longer dirty. */
 void dirty_give (struct cache *c, uint64_t n);
 
-/* Under the range lock, after the bytes: make these VALID and DIRTY.  Returns
- * how many were not DIRTY before.
+/* Under the range lock, after the bytes were stored: mark these blocks VALID
+ * and DIRTY.  Returns how many were not DIRTY before.
  */
 uint64_t dirty_mark (struct cache *c, struct blocks b, uint64_t *room);
 
-/* Write back all that is dirty now.  Returns 0, or -1 with errno. */
-int write_back_all (struct cache *c, struct side *local)
+/* Write back all blocks that are dirty now.  Returns 0, or -1 with errno. */
+int write_back_all (struct cache *c, struct bdev *local)
   EXCLUDES (&c->q.lock);
 
-/* The same at the end: what can be written is, whatever fails. */
-int write_back_last (struct cache *c, struct side *local)
+/* The same at the end: errors do not stop it, so it writes all that it can. */
+int write_back_last (struct cache *c, struct bdev *local)
   EXCLUDES (&c->q.lock);
 
 /* Is there work for a worker?  If not, *until says when to look again. */
 bool writeback_due (struct cache *c, int64_t *until) REQUIRES (&c->q.lock);
 
-/* Write back the oldest run.  Returns 1; 0 if there is none that is older than
- * seq; or -1 with errno.
+/* Write back the oldest run.  Returns 1; 0 if no run is older than seq; or -1
+ * with errno.
  */
-int write_back_one (struct cache *c, struct side *local, uint64_t seq)
+int write_back_one (struct cache *c, struct bdev *local, uint64_t seq)
   EXCLUDES (&c->q.lock);
 
-/* cache-workers.c */
+/* workers.c */
 
-/* There is work: wake a worker, or start one more if none is idle. */
+/* There is work: wake a worker, or start another one if none is idle. */
 void workers_wake (struct cache *c) REQUIRES (&c->q.lock);
 void workers_end (struct cache *c) EXCLUDES (&c->q.lock);
 
-/* A client reads this: read ahead for it? */
+/* A client reads this range: read ahead for it? */
 void read_ahead (struct cache *c, struct cache_client *client,
                  uint64_t offset, uint32_t count);
 

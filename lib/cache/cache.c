@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The cache: its life, flush, block status and figures; cache.h says how it
+/* The cache: its life, flush, block status and statistics; cache.h says how it
  * works.
  */
 
@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache-private.h"
-#include "message.h"
+#include "base/message.h"
+#include "bdev/extents.h"
+#include "cache/cache-private.h"
 
 /* A block of the table is at least a page. */
 #define LEAST_BLOCK 4096u
-/* ... and not more than is written back at once. */
+/* ... and at most what is written back at once. */
 #define MOST_BLOCK RUN_BYTES
 
 static_assert (CACHE_LEAST >= 4 * MOST_BLOCK, "a limit is some blocks");
@@ -25,7 +26,7 @@ static_assert ((CHUNK & (CHUNK - 1)) == 0 && CHUNK >= MOST_BLOCK,
 /* ----------------------------------------------------------------- life */
 
 bool
-cache_can_be (const struct side_info *local, const struct side_info *origin,
+cache_can_be (const struct bdev_info *local, const struct bdev_info *origin,
               char **why)
 {
   uint64_t mask = local->block_min - 1;
@@ -33,8 +34,8 @@ cache_can_be (const struct side_info *local, const struct side_info *origin,
   if (local->size < origin->size ||
       local->size - origin->size < ((origin->size + mask) & ~mask) -
       origin->size)
-    *why = message ("the plugin has %llu bytes, but the upstream has %llu: the "
-                    "cache must be as large as what it caches",
+    *why = message ("the plugin has %llu bytes, but the upstream has %llu: "
+                    "expected at least the upstream's size",
                     (unsigned long long) local->size,
                     (unsigned long long) origin->size);
   else if (local->readonly)
@@ -71,7 +72,7 @@ cache_new (const struct cache_options *options)
   c->blocks = c->size ? ((c->size - 1) >> c->shift) + 1 : 1;
   c->max = c->o.max >> c->shift;
   c->dirty_max = c->o.dirty_max >> c->shift;
-  /* Eviction needs something clean. */
+  /* Eviction needs blocks that are not dirty. */
   if (c->max && c->dirty_max > c->max / 2)
     c->dirty_max = c->max / 2;
   c->run = RUN_BYTES >> c->shift;
@@ -118,7 +119,7 @@ cache_free (struct cache *c)
 }
 
 void
-cache_client_init (struct cache_client *client, struct side *origin)
+cache_client_init (struct cache_client *client, struct bdev *origin)
 {
   memset (client, 0, sizeof *client);
   mutex_init (&client->lock);
@@ -134,12 +135,10 @@ cache_client_destroy (struct cache_client *client)
 /* ---------------------------------------------------------------- flush */
 
 int
-cache_flush (struct cache *c, struct cache_client *client, struct side *local)
+cache_flush (struct cache *c, struct cache_client *client, struct bdev *local)
 {
-  if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
-    errno = ESHUTDOWN;
+  if (check_running (c) == -1)
     return -1;
-  }
   if (c->o.writeback && write_back_all (c, local) == -1)
     return -1;
   return origin_flush (c, client->origin);
@@ -147,14 +146,16 @@ cache_flush (struct cache *c, struct cache_client *client, struct side *local)
 
 /* --------------------------------------------------------- block status */
 
-/* One answer is made of so many questions at most. */
+/* One answer takes at most this many questions. */
 #define MOST_QUESTIONS 64
 
-/* What a side says of some bytes. */
+/* Combines the extents of both disks, in the blocks that clients know: the
+ * origin's, which may be larger than the local bdev's.
+ */
 struct answer {
-  side_extent_fn fn;
-  void *opaque;
-  uint64_t pos;                 /* the end of what has been told */
+  struct extents whole;
+  uint64_t pos;                 /* the end of what was reported */
+  uint64_t end;                 /* the end of what this bdev may report */
 };
 
 static int
@@ -162,8 +163,11 @@ tell (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
 {
   struct answer *a = opaque;
 
+  if (offset >= a->end)
+    return 0;
+  length = bdev_extent_cut (offset, length, a->end);
   a->pos = offset + length;
-  return a->fn (a->opaque, offset, length, type);
+  return extents_add (&a->whole, offset, length, type);
 }
 
 /* Extents that may have to be forgotten. */
@@ -186,7 +190,7 @@ note (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
   return 0;
 }
 
-/* The sum of the words of blocks that are DIRTY; false if one is not. */
+/* The sum of the words of these blocks.  Returns false if one is not DIRTY. */
 static bool
 sum_dirty (struct cache *c, struct blocks b, uint64_t *sum)
 {
@@ -203,11 +207,11 @@ sum_dirty (struct cache *c, struct blocks b, uint64_t *sum)
   return true;
 }
 
-/* Only the local side knows of dirty blocks; what it says is true if they were
- * dirty all the time.  "Data" is never wrong.
+/* Only the local bdev knows about dirty blocks.  Its answer is true if they
+ * were dirty all the time.  "Data" is never wrong.
  */
 static int
-ask_local (struct cache *c, struct side *local, struct blocks b,
+ask_local (struct cache *c, struct bdev *local, struct blocks b,
            uint64_t start, uint64_t end, struct answer *a)
 {
   uint64_t mask = local->info.block_min - 1;
@@ -217,7 +221,7 @@ ask_local (struct cache *c, struct side *local, struct blocks b,
 
   if (local->info.can_extents && ((start | end) & mask) == 0 &&
       sum_dirty (c, b, &before) &&
-      side_extents (local, end - start, start, 0, note, &d) == 0 &&
+      bdev_extents (local, end - start, start, 0, note, &d) == 0 &&
       sum_dirty (c, b, &after) && before == after && d.n > 0) {
     for (i = 0; i < d.n; i++)
       if (tell (a, d.e[i].offset, d.e[i].length, d.e[i].type) == -1)
@@ -227,7 +231,7 @@ ask_local (struct cache *c, struct side *local, struct blocks b,
   return tell (a, start, end - start, 0);
 }
 
-/* The blocks from block on that are dirty, or that are not. */
+/* The run of blocks from block on that are all dirty, or all not dirty. */
 static struct blocks
 same (struct cache *c, uint64_t block, uint64_t end, bool *dirty)
 {
@@ -245,47 +249,52 @@ same (struct cache *c, uint64_t block, uint64_t end, bool *dirty)
 }
 
 int
-cache_extents (struct cache *c, struct side *local, uint32_t n,
-               uint64_t offset, uint32_t flags, side_extent_fn fn,
+cache_extents (struct cache *c, struct bdev *local, uint64_t n,
+               uint64_t offset, uint32_t flags, bdev_extent_fn fn,
                void *opaque)
 {
-  struct answer a = { .fn = fn, .opaque = opaque, .pos = offset };
-  uint64_t end = offset + n, to;
+  struct answer a = { .pos = offset };
+  uint64_t mask = c->origin->info.block_min - 1, end = offset + n, to;
   struct blocks all = touched (c, offset, n), b;
   unsigned questions;
   bool dirty;
   int r;
 
-  if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
-    errno = ESHUTDOWN;
+  if (check_running (c) == -1)
     return -1;
-  }
+  extents_init (&a.whole, mask + 1, c->size, offset, n, fn, opaque);
   for (questions = 0; a.pos < end && questions < MOST_QUESTIONS;
        questions++) {
-    /* The words come first: what is written back after this the origin knows
-     * when it is asked.
+    /* Read the words first: when the origin is asked later, it knows the blocks
+     * that were written back in between.
      */
     b = same (c, a.pos >> c->shift, all.end, &dirty);
     to = block_end (c, b.end - 1);
     if (to > end)
       to = end;
+    a.end = to;
     if (dirty)
       r = ask_local (c, local, b, a.pos, to, &a);
+    else if (a.pos & mask)
+      /* The block was written back after the local bdev reported only a part of
+       * it.
+       */
+      r = tell (&a, a.pos, (mask + 1) - (a.pos & mask), 0);
     else
-      r = side_extents (c->origin, to - a.pos, a.pos, flags, tell, &a);
+      r = bdev_extents (c->origin, to - a.pos, a.pos, flags, tell, &a);
     if (r == -1)
       return -1;
-    /* The origin may say less than was asked, and with REQ_ONE it does. */
-    if (flags & SIDE_REQ_ONE || (!dirty && a.pos < to))
+    /* The origin may report less than was asked; with REQ_ONE it does. */
+    if (flags & BDEV_REQ_ONE || (!dirty && a.pos < to))
       break;
   }
-  return 0;
+  return extents_end (&a.whole);
 }
 
-/* -------------------------------------------------------------- figures */
+/* -------------------------------------------------------------- statistics */
 
 void
-count (struct cache *c, enum figure figure, uint64_t n)
+count (struct cache *c, enum stat_kind stat_kind, uint64_t n)
 {
   static _Atomic unsigned threads;
   static _Thread_local unsigned mine;
@@ -293,25 +302,25 @@ count (struct cache *c, enum figure figure, uint64_t n)
   if (mine == 0)
     mine = atomic_fetch_add_explicit (&threads, 1, memory_order_relaxed) %
       SLOTS + 1;
-  atomic_fetch_add_explicit (&c->slot[mine - 1].n[figure], n,
+  atomic_fetch_add_explicit (&c->slot[mine - 1].n[stat_kind], n,
                              memory_order_relaxed);
 }
 
 static uint64_t
-sum (struct cache *c, enum figure figure)
+sum (struct cache *c, enum stat_kind stat_kind)
 {
   uint64_t n = 0;
   unsigned i;
 
   for (i = 0; i < SLOTS; i++)
-    n += atomic_load_explicit (&c->slot[i].n[figure], memory_order_relaxed);
+    n += atomic_load_explicit (&c->slot[i].n[stat_kind], memory_order_relaxed);
   return n;
 }
 
 void
-cache_figures (struct cache *c, struct cache_figures *f)
+cache_stats (struct cache *c, struct cache_stats *f)
 {
-  *f = (struct cache_figures) {
+  *f = (struct cache_stats) {
     .hits = sum (c, HITS),
     .misses = sum (c, MISSES),
     .hit_bytes = sum (c, HIT_BYTES),
@@ -350,7 +359,7 @@ cache_check (struct cache *c)
   struct leaf *l;
   uint32_t i;
 
-  /* Whoever would change VALID or DIRTY now waits. */
+  /* Any thread that would change VALID or DIRTY now waits. */
   lock_blocks (c, &range, all);
   for (l = atomic_load (&c->leaves); l; l = l->next) {
     uint32_t here = 0;
@@ -370,7 +379,7 @@ cache_check (struct cache *c)
       broken ("a leaf's count is wrong", here, atomic_load (&l->valid));
     valid += here;
   }
-  /* Those who wait may have room already. */
+  /* Waiting threads may have room already. */
   if (valid > atomic_load (&c->cached))
     broken ("more is cached than counted", valid, atomic_load (&c->cached));
   if (c->max && atomic_load (&c->cached) > c->max)

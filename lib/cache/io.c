@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The two sides as the cache uses them: requests of any alignment on the local
- * one, FUA on any origin, and the errors of both counted.
+/* The two disks as the cache uses them: requests of any alignment on the local
+ * bdev, FUA on any origin, and error counters for both.
  *
- * Requests of clients are multiples of the origin's minimum block size, as that
- * is what they are told; and a block is one.  So only the local side needs to
- * be read around what is written.
+ * Clients' requests are multiples of the origin's minimum block size, which
+ * clients are told; a block is a multiple of it, too.  So only the local bdev
+ * must be read around the bytes that are written.
  */
 
 #include <config.h>
@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache-private.h"
-#include "cleanup.h"
+#include "base/cleanup.h"
+#include "cache/cache-private.h"
 
 static int
-result (struct cache *c, enum figure errors, int r)
+result (struct cache *c, enum stat_kind errors, int r)
 {
   if (r == -1) {
     int err = errno;
@@ -29,13 +29,13 @@ result (struct cache *c, enum figure errors, int r)
 
 /* ------------------------------------------------------------ the local */
 
-/* What must be read or written to get at these bytes. */
+/* The range to read or write in order to reach these bytes. */
 struct around {
   uint64_t start, end;
 };
 
 static struct around
-around (const struct side *local, uint32_t n, uint64_t offset)
+around (const struct bdev *local, uint32_t n, uint64_t offset)
 {
   uint64_t mask = local->info.block_min - 1;
 
@@ -49,46 +49,46 @@ is_exact (struct around a, uint32_t n, uint64_t offset)
 }
 
 int
-local_read (struct cache *c, struct side *local, void *buf, uint32_t n,
+local_read (struct cache *c, struct bdev *local, void *buf, uint32_t n,
             uint64_t offset)
 {
   struct around a = around (local, n, offset);
   CLEANUP_FREE char *bounce = NULL;
 
   if (is_exact (a, n, offset))
-    return result (c, LOCAL_ERRORS, side_read (local, buf, n, offset));
+    return result (c, LOCAL_ERRORS, bdev_read (local, buf, n, offset));
   bounce = malloc (a.end - a.start);
   if (bounce == NULL)
     return -1;
-  if (side_read (local, bounce, a.end - a.start, a.start) == -1)
+  if (bdev_read (local, bounce, a.end - a.start, a.start) == -1)
     return result (c, LOCAL_ERRORS, -1);
   memcpy (buf, bounce + (offset - a.start), n);
   return 0;
 }
 
 static int
-write_any (struct side *local, const void *buf, uint32_t n, uint64_t offset)
+write_any (struct bdev *local, const void *buf, uint32_t n, uint64_t offset)
 {
   struct around a = around (local, n, offset);
   uint32_t min = local->info.block_min;
   CLEANUP_FREE char *bounce = NULL;
 
   if (is_exact (a, n, offset))
-    return side_write (local, buf, n, offset, 0);
+    return bdev_write (local, buf, n, offset, 0);
   bounce = malloc (a.end - a.start);
   if (bounce == NULL)
     return -1;
-  if (side_read (local, bounce, min, a.start) == -1 ||
+  if (bdev_read (local, bounce, min, a.start) == -1 ||
       (a.end - a.start > min &&
-       side_read (local, bounce + (a.end - a.start - min), min,
+       bdev_read (local, bounce + (a.end - a.start - min), min,
                   a.end - min) == -1))
     return -1;
   memcpy (bounce + (offset - a.start), buf, n);
-  return side_write (local, bounce, a.end - a.start, a.start, 0);
+  return bdev_write (local, bounce, a.end - a.start, a.start, 0);
 }
 
 int
-local_write (struct cache *c, struct side *local, const void *buf, uint32_t n,
+local_write (struct cache *c, struct bdev *local, const void *buf, uint32_t n,
              uint64_t offset)
 {
   uint64_t more;
@@ -100,7 +100,9 @@ local_write (struct cache *c, struct side *local, const void *buf, uint32_t n,
                            atomic_load_explicit (&c->cached,
                                                  memory_order_relaxed),
                            memory_order_relaxed);
-    /* More than is needed now, so that not each write finds it full. */
+    /* Evict more than is needed now, so that the next write does not find it
+     * full again.
+     */
     more = (n >> c->shift) + 1 +
       (atomic_load_explicit (&c->cached, memory_order_relaxed) >> 6);
     if (evict (c, local, more) > 0 && write_any (local, buf, n, offset) == 0)
@@ -111,11 +113,11 @@ local_write (struct cache *c, struct side *local, const void *buf, uint32_t n,
   return result (c, LOCAL_ERRORS, -1);
 }
 
-/* Whole blocks; the last of the disk up to a multiple of the local side's
+/* Whole blocks; the disk's last block is rounded up to the local bdev's
  * minimum.
  */
 static struct around
-whole (const struct cache *c, const struct side *local, struct blocks b)
+whole (const struct cache *c, const struct bdev *local, struct blocks b)
 {
   uint64_t start = block_start (c, b.first);
 
@@ -123,7 +125,7 @@ whole (const struct cache *c, const struct side *local, struct blocks b)
 }
 
 int
-local_zero (struct cache *c, struct side *local, struct blocks b)
+local_zero (struct cache *c, struct bdev *local, struct blocks b)
 {
   struct around a = whole (c, local, b);
 
@@ -131,20 +133,20 @@ local_zero (struct cache *c, struct side *local, struct blocks b)
     errno = ENOTSUP;
     return -1;
   }
-  return result (c, LOCAL_ERRORS, side_zero (local, a.end - a.start, a.start,
-                                             SIDE_MAY_TRIM));
+  return result (c, LOCAL_ERRORS, bdev_zero (local, a.end - a.start, a.start,
+                                             BDEV_MAY_TRIM));
 }
 
 void
-local_drop (struct cache *c, struct side *local, struct blocks b)
+local_drop (struct cache *c, struct bdev *local, struct blocks b)
 {
   struct around a = whole (c, local, b);
   int r = 0;
 
   if (local->info.can_trim)
-    r = side_trim (local, a.end - a.start, a.start, 0);
+    r = bdev_trim (local, a.end - a.start, a.start, 0);
   else if (local->info.can_zero)
-    r = side_zero (local, a.end - a.start, a.start, SIDE_MAY_TRIM);
+    r = bdev_zero (local, a.end - a.start, a.start, BDEV_MAY_TRIM);
   result (c, LOCAL_ERRORS, r);
 }
 
@@ -153,25 +155,25 @@ local_drop (struct cache *c, struct side *local, struct blocks b)
 int
 origin_read (struct cache *c, void *buf, uint32_t n, uint64_t offset)
 {
-  if (result (c, ORIGIN_ERRORS, side_read (c->origin, buf, n, offset)) == -1)
+  if (result (c, ORIGIN_ERRORS, bdev_read (c->origin, buf, n, offset)) == -1)
     return -1;
   count (c, FETCHED, n);
   return 0;
 }
 
 int
-origin_flush (struct cache *c, struct side *origin)
+origin_flush (struct cache *c, struct bdev *origin)
 {
   if (!origin->info.can_flush)
     return 0;
-  return result (c, ORIGIN_ERRORS, side_flush (origin));
+  return result (c, ORIGIN_ERRORS, bdev_flush (origin));
 }
 
-/* What of FUA the origin knows; the rest is a flush afterwards. */
+/* The flags that the origin supports.  A flush afterwards replaces FUA. */
 static uint32_t
 known (const struct cache *c, uint32_t flags)
 {
-  return c->origin->info.can_fua ? flags : flags & ~SIDE_FUA;
+  return c->origin->info.can_fua ? flags : flags & ~BDEV_FUA;
 }
 
 static int
@@ -179,8 +181,15 @@ finish (struct cache *c, int r, uint32_t flags)
 {
   if (result (c, ORIGIN_ERRORS, r) == -1)
     return -1;
-  if (flags & SIDE_FUA && !c->origin->info.can_fua)
-    return origin_flush (c, c->origin);
+  if (flags & BDEV_FUA && !c->origin->info.can_fua &&
+      origin_flush (c, c->origin) == -1) {
+    /* As the result of a fast zero this errno would say that nothing was
+     * changed.
+     */
+    if (errno == ENOTSUP || errno == EOPNOTSUPP)
+      errno = EIO;
+    return -1;
+  }
   return 0;
 }
 
@@ -188,20 +197,20 @@ int
 origin_write (struct cache *c, const void *buf, uint32_t n, uint64_t offset,
               uint32_t flags)
 {
-  return finish (c, side_write (c->origin, buf, n, offset, known (c, flags)),
+  return finish (c, bdev_write (c->origin, buf, n, offset, known (c, flags)),
                  flags);
 }
 
 int
 origin_zero (struct cache *c, uint32_t n, uint64_t offset, uint32_t flags)
 {
-  return finish (c, side_zero (c->origin, n, offset, known (c, flags)),
+  return finish (c, bdev_zero (c->origin, n, offset, known (c, flags)),
                  flags);
 }
 
 int
 origin_trim (struct cache *c, uint32_t n, uint64_t offset, uint32_t flags)
 {
-  return finish (c, side_trim (c->origin, n, offset, known (c, flags)),
+  return finish (c, bdev_trim (c->origin, n, offset, known (c, flags)),
                  flags);
 }

@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Reads, and what they bring into the cache. */
+/* Reads, and the blocks that they bring into the cache. */
 
 #include <config.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache-private.h"
-#include "cleanup.h"
+#include "base/cleanup.h"
+#include "cache/cache-private.h"
 
-/* A read of the origin goes on over so many blocks that are cached, rather than
- * to be made twice.
+/* A read of the origin includes up to this many cached blocks in its middle
+ * rather than being split in two.
  */
 #define BRIDGE 16
 
-/* The most that one read of the origin asks for, in bytes: less than SIDE_MOST,
- * as blocks reach out over a request.
+/* The most that one read of the origin asks for, in bytes.  This is less than
+ * BDEV_MOST, because blocks reach beyond a request.
  */
 #define MOST_SPAN (32u << 20)
 
 /* ----------------------------------------------------------------- hits */
 
-/* The sum of the words' identities.  A generation only grows, so as long as the
- * sum is the same each of them is.  Returns false if one is not VALID.
+/* The sum of the words' identities.  A generation only grows, so while the sum
+ * stays the same, each word does.  Returns false if a block is not VALID.
  */
 static bool
 sum_words (struct cache *c, struct blocks b, uint64_t *sum)
@@ -40,8 +40,8 @@ sum_words (struct cache *c, struct blocks b, uint64_t *sum)
   return true;
 }
 
-/* Remember that these were read.  Mostly they were before: then nothing is
- * written.
+/* Remember that these blocks were read.  Usually they are marked already: then
+ * nothing is written.
  */
 static void
 mark_used (struct cache *c, struct blocks b)
@@ -66,7 +66,7 @@ mark_used (struct cache *c, struct blocks b)
 }
 
 static bool
-read_hit (struct cache *c, struct side *local, void *buf, uint32_t n,
+read_hit (struct cache *c, struct bdev *local, void *buf, uint32_t n,
           uint64_t offset)
 {
   struct blocks b = touched (c, offset, n);
@@ -96,11 +96,11 @@ count_absent (struct cache *c, struct blocks b)
   return n;
 }
 
-/* Under the range lock.  Keep the absent ones of these blocks, whose bytes are
- * in data, as far as there is room.
+/* Under the range lock.  Keep the absent blocks of these, whose bytes are in
+ * data, while there is room.
  */
 static void
-keep (struct cache *c, struct side *local, struct blocks b, const char *data,
+keep (struct cache *c, struct bdev *local, struct blocks b, const char *data,
       uint64_t *room, uint32_t bits)
 {
   uint64_t base = block_start (c, b.first), i = b.first;
@@ -127,7 +127,9 @@ keep (struct cache *c, struct side *local, struct blocks b, const char *data,
         count (c, AHEAD_FETCHED, (run.end - run.first) << c->shift);
     }
     else {
-      /* It may hold a part of it, which nobody would ever find. */
+      /* The local bdev may hold a part of it, which nobody would ever find:
+       * drop it.
+       */
       local_drop (c, local, run);
       count (c, UNCACHED, (run.end - run.first) << c->shift);
     }
@@ -141,9 +143,9 @@ struct window {
   uint64_t start, end;
 };
 
-/* Under the range lock.  Read these blocks from the origin; none is DIRTY. */
+/* Under the range lock.  Read these blocks from the origin.  None is DIRTY. */
 static int
-fetch (struct cache *c, struct side *local, struct blocks b,
+fetch (struct cache *c, struct bdev *local, struct blocks b,
        struct window win, uint64_t *room, uint32_t bits)
 {
   uint64_t start = block_start (c, b.first), end = block_end (c, b.end - 1);
@@ -172,7 +174,7 @@ fetch (struct cache *c, struct side *local, struct blocks b,
 }
 
 int
-fill_block (struct cache *c, struct side *local, uint64_t block,
+fill_block (struct cache *c, struct bdev *local, uint64_t block,
             uint64_t *room)
 {
   struct window nobody = { NULL, 0, 0 };
@@ -181,7 +183,7 @@ fill_block (struct cache *c, struct side *local, uint64_t block,
                 0);
 }
 
-/* From block on, which is absent: what to read from the origin at once. */
+/* What to read from the origin at once, starting with this absent block. */
 static struct blocks
 span (struct cache *c, uint64_t block, uint64_t end)
 {
@@ -201,12 +203,12 @@ span (struct cache *c, uint64_t block, uint64_t end)
   return b;
 }
 
-/* Under the range lock.  Read VALID blocks from block on, as many as there are;
- * *next is the first that was not read.  A clean block that cannot be read is
- * forgotten.
+/* Under the range lock.  Read as many consecutive VALID blocks as there are
+ * from block on; *next is the first block not read.  A clean block that cannot
+ * be read is forgotten.
  */
 static int
-read_valid (struct cache *c, struct side *local, uint64_t block, uint64_t end,
+read_valid (struct cache *c, struct bdev *local, uint64_t block, uint64_t end,
             struct window win, uint64_t *next)
 {
   uint64_t i = block, from, to;
@@ -224,7 +226,7 @@ read_valid (struct cache *c, struct side *local, uint64_t block, uint64_t end,
       return 0;
     if (i == block + 1)
       break;
-    /* One of them: find it. */
+    /* One of these blocks failed: find it. */
     i = block + 1;
   }
   if (errno == EINVAL)
@@ -237,7 +239,7 @@ read_valid (struct cache *c, struct side *local, uint64_t block, uint64_t end,
 }
 
 static int
-read_locked (struct cache *c, struct side *local, struct window win,
+read_locked (struct cache *c, struct bdev *local, struct window win,
              struct blocks b, uint64_t *room, uint32_t bits)
 {
   uint64_t i = b.first, missed = 0;
@@ -269,11 +271,11 @@ read_locked (struct cache *c, struct side *local, struct window win,
   return 0;
 }
 
-/* The local side does not know an offset that it had: it was made smaller, and
- * when it grows again it has zeros there.  So no clean block is to be trusted.
+/* The local bdev rejects an offset that it had: it was made smaller.  When it
+ * grows again, it has zeros there, so no clean block can be trusted.
  */
 static void
-forget_all (struct cache *c, struct side *local)
+forget_all (struct cache *c, struct bdev *local)
 {
   struct blocks all = { 0, c->blocks };
   struct range range;
@@ -285,7 +287,7 @@ forget_all (struct cache *c, struct side *local)
 }
 
 int
-read_miss (struct cache *c, struct side *local, void *buf, uint32_t n,
+read_miss (struct cache *c, struct bdev *local, void *buf, uint32_t n,
            uint64_t offset, uint32_t bits)
 {
   struct blocks b = touched (c, offset, n);
@@ -294,8 +296,9 @@ read_miss (struct cache *c, struct side *local, void *buf, uint32_t n,
   struct range range;
   int r, err;
 
-  /* Before the lock, for it may have to wait for others.  If more is absent
-   * when we have it, that is not kept.
+  /* Make room before taking the lock, because that may have to wait for others.
+   * If more blocks are absent once we hold the lock, the extra ones are not
+   * kept.
    */
   if (room && !room_take (c, local, room))
     room = 0;
@@ -311,14 +314,12 @@ read_miss (struct cache *c, struct side *local, void *buf, uint32_t n,
 }
 
 int
-cache_read (struct cache *c, struct cache_client *client, struct side *local,
+cache_read (struct cache *c, struct cache_client *client, struct bdev *local,
             void *buf, uint32_t n, uint64_t offset)
 {
-  if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
-    errno = ESHUTDOWN;
+  if (check_running (c) == -1)
     return -1;
-  }
-  /* First, so that it overlaps with a miss. */
+  /* Read ahead first, so that it overlaps with a miss. */
   read_ahead (c, client, offset, n);
   if (read_hit (c, local, buf, n, offset)) {
     count (c, HITS, 1);
@@ -329,7 +330,7 @@ cache_read (struct cache *c, struct cache_client *client, struct side *local,
 }
 
 int
-cache_prefetch (struct cache *c, struct side *local, uint32_t n,
+cache_prefetch (struct cache *c, struct bdev *local, uint32_t n,
                 uint64_t offset)
 {
   CLEANUP_FREE char *buf = NULL;
@@ -339,10 +340,8 @@ cache_prefetch (struct cache *c, struct side *local, uint32_t n,
 
     if (part > n)
       part = n;
-    if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
-      errno = ESHUTDOWN;
+    if (check_running (c) == -1)
       return -1;
-    }
     if (buf == NULL && (buf = malloc (CHUNK)) == NULL)
       return -1;
     if (count_absent (c, touched (c, offset, part)) > 0 &&

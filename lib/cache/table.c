@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "cache-private.h"
+#include "cache/cache-private.h"
 
-/* The seqlock between a read without a lock and C3: who forgets a block changes
- * the word before the bytes, who reads the bytes looks at the word after them.
- * ThreadSanitizer does not know fences; the sides' own locks stand in there.
+/* The seqlock between a read without a lock and C3.  A thread that forgets a
+ * block changes the word before the bytes.  A thread that reads the bytes
+ * checks the word after them.  ThreadSanitizer does not know fences; under it
+ * the bdevs' own locks take their place.
  */
 static inline void
 fence (void)
@@ -21,7 +22,8 @@ fence (void)
 #endif
 }
 
-/* Runs of this many blocks are evicted at once, so that a trim pays. */
+/* Runs of this many blocks are evicted together, to make the trim worthwhile.
+ */
 #define EVICT_RUN 64
 
 int
@@ -32,7 +34,7 @@ table_init (struct cache *c)
 
   mutex_init (&c->grow_lock);
   mutex_init (&c->clock_lock);
-  /* 128 KiB for a TiB; of what is not used no page is ever made. */
+  /* 128 KiB for a TiB.  Unused parts never get a page. */
   c->directory_bytes = leaves * sizeof *c->directory;
   p = mmap (NULL, c->directory_bytes, PROT_READ | PROT_WRITE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -90,7 +92,7 @@ table_make_word (struct cache *c, uint64_t block)
       if (l) {
         l->first = block & ~(uint64_t) (LEAF_WORDS - 1);
         l->next = atomic_load_explicit (&c->leaves, memory_order_relaxed);
-        /* Both pair with the loads of those who walk without the lock. */
+        /* Both pair with the loads of threads that walk without the lock. */
         atomic_store_explicit (&c->leaves, l, memory_order_release);
         atomic_store_explicit (&c->directory[block >> LEAF_SHIFT], l,
                                memory_order_release);
@@ -156,13 +158,13 @@ forget (struct cache *c, uint64_t block, bool keep_dirty)
 }
 
 void
-table_forget (struct cache *c, struct side *local, uint64_t block,
+table_forget (struct cache *c, struct bdev *local, uint64_t block,
               uint64_t end, bool keep_dirty)
 {
   while ((block = table_skip (c, block, end)) < end) {
     struct blocks run = { block, block };
 
-    /* Not more than a leaf, as a trim takes less than 4 GiB. */
+    /* At most one leaf, because a trim takes less than 4 GiB. */
     while (run.end < end && run.end - run.first < LEAF_WORDS &&
            forget (c, run.end, keep_dirty))
       run.end++;
@@ -177,7 +179,7 @@ table_forget (struct cache *c, struct side *local, uint64_t block,
 }
 
 void
-table_forget_all (struct cache *c, struct side *local)
+table_forget_all (struct cache *c, struct bdev *local)
 {
   struct leaf *l = atomic_load_explicit (&c->leaves, memory_order_acquire);
   uint64_t end;
@@ -198,7 +200,7 @@ room_give (struct cache *c, uint64_t n)
 }
 
 bool
-room_take (struct cache *c, struct side *local, uint64_t n)
+room_take (struct cache *c, struct bdev *local, uint64_t n)
 {
   uint64_t old = atomic_load_explicit (&c->cached, memory_order_relaxed);
 
@@ -206,7 +208,7 @@ room_take (struct cache *c, struct side *local, uint64_t n)
     atomic_fetch_add_explicit (&c->cached, n, memory_order_relaxed);
     return true;
   }
-  /* What would wash out most of the cache is not worth it. */
+  /* A request that would evict most of the cache is not worth caching. */
   if (n > c->max / 2)
     return false;
   for (;;) {
@@ -215,7 +217,7 @@ room_take (struct cache *c, struct side *local, uint64_t n)
         return true;
     }
     else {
-      /* Some more, so that the next one need not. */
+      /* Evict some more, so that the next request need not. */
       if (evict (c, local, old + n - c->max + EVICT_RUN) == 0)
         return false;
       old = atomic_load_explicit (&c->cached, memory_order_relaxed);
@@ -225,11 +227,11 @@ room_take (struct cache *c, struct side *local, uint64_t n)
 
 /* ------------------------------------------------------------- eviction */
 
-/* Go on from the hand to the next block that may go, and evict a run from
- * there: at most n blocks.
+/* Move on from the hand to the next evictable block, and evict a run of at most
+ * n blocks from there.
  */
 static uint64_t
-evict_run (struct cache *c, struct side *local, uint64_t n)
+evict_run (struct cache *c, struct bdev *local, uint64_t n)
   REQUIRES (&c->clock_lock)
 {
   struct leaf *l = c->hand;
@@ -255,12 +257,12 @@ evict_run (struct cache *c, struct side *local, uint64_t n)
     return 0;
 
   run = (struct blocks) { l->first + first, l->first + i };
-  /* Somebody may hold these and wait for room himself. */
+  /* Another thread may hold these and wait for room itself. */
   if (ranges_try_lock (&c->ranges, &range, run.first << c->shift,
                        (run.end - run.first) << c->shift, RANGE_EXCLUSIVE)) {
     uint64_t b;
 
-    /* Under the lock nothing of it becomes VALID. */
+    /* Under the lock, none of these blocks becomes VALID. */
     for (b = run.first; b < run.end; b++)
       done += (state (c, b) & (VALID | DIRTY)) == VALID;
     table_forget (c, local, run.first, run.end, true);
@@ -270,14 +272,15 @@ evict_run (struct cache *c, struct side *local, uint64_t n)
 }
 
 uint64_t
-evict (struct cache *c, struct side *local, uint64_t n)
+evict (struct cache *c, struct bdev *local, uint64_t n)
 {
   uint64_t done = 0;
   unsigned rounds = 0;
 
   mutex_lock (&c->clock_lock);
-  /* The first round is not a whole one; the second finds what the first left
-   * for having been USED, and the third what came before the hand.
+  /* The first round is not a whole one.  The second finds the blocks that the
+   * first spared because they were USED.  The third finds those before the
+   * hand.
    */
   while (done < n && rounds < 3) {
     if (c->hand == NULL) {

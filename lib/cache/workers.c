@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The threads of a cache, and what they do when nothing is dirty: read ahead.
  *
- * A client that reads where it, or nearly where it, left off is sequential.
- * For it a window of bytes behind its last read is cut into chunks, which the
- * workers fetch at the same time; the window doubles as the client gets on.
- * A client that catches up with a chunk on its way waits for it at the range
- * lock.  A chunk that is of no use any more costs a read of the origin, so
- * nothing is done to call it back.
+ * A client that reads at or near the end of its last read is sequential.  The
+ * window of bytes after its last read is cut into chunks, which the workers
+ * fetch in parallel.  The window doubles as the client proceeds.  A client that
+ * reaches a chunk in flight waits for it at the range lock.  A chunk that is no
+ * longer useful costs only one read of the origin, so it is not cancelled.
  *
  * Workers are started when there is work and all others are busy.
  */
@@ -15,14 +14,17 @@
 
 #include <stdlib.h>
 
-#include "cache-private.h"
+#include "base/cond.h"
+#include "base/thread.h"
+#include "cache/cache-private.h"
 
 /* Requests of a sequential client that are in flight together arrive in any
- * order: so far, in bytes, one may be from where the last one ended.
+ * order.  So a request counts as sequential up to this many bytes from the end
+ * of the last one.
  */
 #define SLACK (INT64_C (1) << 20)
 
-/* Reads in sequence that make a reader sequential. */
+/* This many reads in sequence make a reader sequential. */
 #define STREAK 2
 
 /* -------------------------------------------------------------- workers */
@@ -38,16 +40,10 @@ chunk_length (const struct cache *c, uint64_t offset)
 static void
 wait_for_work (struct cache *c, int64_t until) REQUIRES (&c->q.lock)
 {
-  struct timespec ts = clock_timespec (until);
-
   c->q.idle++;
-  if (until == NEVER)
-    pthread_cond_wait (&c->q.work, &c->q.lock.m);
-  else {
-    c->q.timed++;
-    pthread_cond_timedwait (&c->q.work, &c->q.lock.m, &ts);
-    c->q.timed--;
-  }
+  c->q.timed += until != NEVER;
+  cond_wait_until (&c->q.work, &c->q.lock, until);
+  c->q.timed -= until != NEVER;
   c->q.idle--;
 }
 
@@ -69,7 +65,7 @@ worker (void *arg)
       if (--c->chunks > 0)
         workers_wake (c);
       mutex_unlock (&c->q.lock);
-      /* Who really wants these bytes sees the error. */
+      /* A client that really wants these bytes gets the error. */
       cache_prefetch (c, c->local, chunk_length (c, offset), offset);
       mutex_lock (&c->q.lock);
       last_was_chunk = true;
@@ -83,8 +79,8 @@ worker (void *arg)
       last_was_chunk = false;
     }
     else {
-      /* While clients write and flush somebody looks at the queue now and
-       * then, so that not each write that finds it empty must wake somebody.
+      /* While clients write and flush, some worker looks at the queue now and
+       * then.  So a write that finds the queue empty need not wake one.
        */
       if (until == NEVER && c->q.timed == 0 && seen != c->q.next_seq)
         until = clock_now () + c->o.dirty_age / 2;
@@ -103,11 +99,12 @@ workers_wake (struct cache *c)
     return;
   if (c->q.idle > 0)
     pthread_cond_signal (&c->q.work);
-  /* Should that fail there are those that there are; and clients and flushes
+  /* If this fails, the existing workers do the work; and clients and flushes
    * write back by themselves.
    */
   else if (c->workers < WORKERS &&
-           pthread_create (&c->worker[c->workers], NULL, worker, c) == 0)
+           thread_start (&c->worker[c->workers], "mblock-cache", worker,
+                         c) == 0)
     c->workers++;
 }
 
@@ -131,7 +128,7 @@ workers_end (struct cache *c)
 
 /* ----------------------------------------------------------- read-ahead */
 
-/* Hand the chunks from ahead to limit to the workers.  Returns how far that
+/* Give the chunks from ahead to limit to the workers.  Returns how far that
  * got.
  */
 static uint64_t
@@ -200,7 +197,7 @@ read_ahead (struct cache *c, struct cache_client *client, uint64_t offset,
   uint64_t end = offset + n, ahead;
   int64_t distance = offset - next;
 
-  /* Threads may overwrite each other's marks: that costs a chunk at worst. */
+  /* Threads may overwrite each other's marks.  That costs a chunk at worst. */
   if (distance != 0 &&
       (streak == 0 || distance < -SLACK || distance > SLACK)) {
     atomic_store_explicit (&client->next, end, memory_order_relaxed);

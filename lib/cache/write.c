@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache-private.h"
-#include "cleanup.h"
+#include "base/cleanup.h"
+#include "cache/cache-private.h"
 
-/* A write on its way. */
+/* A write in progress. */
 struct write {
   struct cache *c;
-  struct side *local;           /* the client's */
+  struct bdev *local;           /* the client's */
   const char *buf;
   uint64_t start, end;          /* bytes of the disk */
   uint32_t flags;
@@ -21,15 +21,16 @@ struct write {
   uint64_t may_dirty;           /* blocks that may become DIRTY */
 };
 
-/* The part of these blocks that is written. */
+/* The part of the write that lies in these blocks. */
 struct part {
   const char *buf;
   uint64_t start;
   uint32_t n;
 };
 
+/* The part's place. buf is not set, because zeros and trims have no bytes. */
 static struct part
-part_of (const struct write *w, struct blocks b)
+place_of (const struct write *w, struct blocks b)
 {
   uint64_t start = block_start (w->c, b.first);
   uint64_t end = block_end (w->c, b.end - 1);
@@ -38,7 +39,16 @@ part_of (const struct write *w, struct blocks b)
     start = w->start;
   if (end > w->end)
     end = w->end;
-  return (struct part) { w->buf + (start - w->start), start, end - start };
+  return (struct part) { .start = start, .n = end - start };
+}
+
+static struct part
+part_of (const struct write *w, struct blocks b)
+{
+  struct part p = place_of (w, b);
+
+  p.buf = w->buf + (p.start - w->start);
+  return p;
 }
 
 static bool
@@ -48,8 +58,8 @@ is_whole (const struct write *w, uint64_t block)
     block_end (w->c, block) <= w->end;
 }
 
-/* The local side alone has the rest of a dirty block, a part of which it cannot
- * take: the origin gets all of it.
+/* Only the local bdev has the rest of a dirty block, but it cannot take this
+ * part: write the whole block to the origin.
  */
 static int
 rescue (const struct write *w, uint64_t block)
@@ -63,14 +73,14 @@ rescue (const struct write *w, uint64_t block)
   if (all == NULL || local_read (c, w->local, all, n, start) == -1)
     return -1;
   memcpy (all + (p.start - start), p.buf, p.n);
-  if (origin_write (c, all, n, start, w->flags & SIDE_FUA) == -1)
+  if (origin_write (c, all, n, start, w->flags & BDEV_FUA) == -1)
     return -1;
   table_forget (c, w->local, block, block + 1, false);
   return 0;
 }
 
-/* The local side did not take the part of one block: nobody may find there what
- * it made of it.
+/* The local bdev failed to store a part of one block: nobody may read what it
+ * left there.
  */
 static int
 store_failed (const struct write *w, uint64_t block)
@@ -83,7 +93,7 @@ store_failed (const struct write *w, uint64_t block)
     return rescue (w, block);
   count (w->c, UNCACHED, w->c->block);
   if (!w->through &&
-      origin_write (w->c, p.buf, p.n, p.start, w->flags & SIDE_FUA) == -1) {
+      origin_write (w->c, p.buf, p.n, p.start, w->flags & BDEV_FUA) == -1) {
     int err = errno;
 
     table_forget (w->c, w->local, block, block + 1, true);
@@ -127,7 +137,7 @@ store (struct write *w, struct blocks b)
   return 0;
 }
 
-/* Will the local side take this block?  Then *room is used for it. */
+/* Will the local bdev take this block?  If so, this uses up one of *room. */
 static bool
 is_wanted (const struct write *w, uint64_t block, uint64_t *room)
 {
@@ -140,7 +150,8 @@ is_wanted (const struct write *w, uint64_t block, uint64_t *room)
   return true;
 }
 
-/* From block on: those that the local side will take, or will not. */
+/* The run of blocks from block on that the local bdev will take, or will not.
+ */
 static struct blocks
 run_of (const struct write *w, uint64_t block, uint64_t end, bool *wanted)
 {
@@ -167,14 +178,16 @@ write_locked (struct write *w, struct blocks b)
     if (origin_write (c, w->buf, w->end - w->start, w->start, w->flags) == -1) {
       int err = errno;
 
-      /* Nobody knows what it has of it. */
+      /* Nobody knows which part the origin has. */
       table_forget (c, w->local, b.first, b.end, true);
       errno = err;
       return -1;
     }
   }
   else {
-    /* What is dirty is so as a whole.  If that fails the origin gets this. */
+    /* A block is dirty as a whole, so fill it first.  If that fails, this part
+     * goes to the origin.
+     */
     if (!is_whole (w, b.first) && !(state (c, b.first) & VALID) && w->room)
       fill_block (c, w->local, b.first, &w->room);
     if (!is_whole (w, b.end - 1) && !(state (c, b.end - 1) & VALID) && w->room)
@@ -196,7 +209,7 @@ write_locked (struct write *w, struct blocks b)
 }
 
 int
-cache_write (struct cache *c, struct side *local, const void *buf, uint32_t n,
+cache_write (struct cache *c, struct bdev *local, const void *buf, uint32_t n,
              uint64_t offset, uint32_t flags)
 {
   struct blocks b = touched (c, offset, n);
@@ -205,13 +218,11 @@ cache_write (struct cache *c, struct side *local, const void *buf, uint32_t n,
   struct range range;
   int r, err;
 
-  if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
-    errno = ESHUTDOWN;
+  if (check_running (c) == -1)
     return -1;
-  }
   count (c, WRITES, 1);
   count (c, WRITTEN, n);
-  if (c->o.writeback && !(flags & SIDE_FUA) &&
+  if (c->o.writeback && !(flags & BDEV_FUA) &&
       dirty_take (c, local, b.end - b.first)) {
     w.may_dirty = b.end - b.first;
     w.through = false;
@@ -255,8 +266,8 @@ zero_blocks (struct write *w, struct blocks b)
       continue;
     }
     if (state (c, i) & VALID) {
-      /* The edges; they lie in one block each, of which buf has zeros. */
-      struct part p = part_of (w, (struct blocks) { i, i + 1 });
+      /* The edges.  Each lies within one block, and buf has a block's zeros. */
+      struct part p = place_of (w, (struct blocks) { i, i + 1 });
 
       if (local_write (c, w->local, w->buf, p.n, p.start) == -1) {
         if (state (c, i) & DIRTY) {
@@ -277,7 +288,7 @@ zero_blocks (struct write *w, struct blocks b)
 }
 
 int
-cache_zero (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
+cache_zero (struct cache *c, struct bdev *local, uint32_t n, uint64_t offset,
             uint32_t flags)
 {
   struct blocks b = touched (c, offset, n);
@@ -287,23 +298,25 @@ cache_zero (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
   struct range range;
   int r, err;
 
-  if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
-    errno = ESHUTDOWN;
+  if (check_running (c) == -1)
     return -1;
-  }
   if (zeros == NULL)
     return -1;
   lock_blocks (c, &range, b);
   r = origin_zero (c, n, offset, flags);
   if (r == 0) {
-    /* part_of goes on in buf; zeros are the same everywhere. */
     r = zero_blocks (&w, b);
     err = errno;
+    /* The origin has changed, so this errno would be wrong: it says that
+     * nothing did.
+     */
+    if (r == -1 && (err == ENOTSUP || err == EOPNOTSUPP))
+      err = EIO;
   }
   else {
     err = errno;
     /* "Not fast" is an answer: nothing was changed. */
-    if (!(flags & SIDE_FAST_ZERO && (err == ENOTSUP || err == EOPNOTSUPP)))
+    if (!(flags & BDEV_FAST_ZERO && (err == ENOTSUP || err == EOPNOTSUPP)))
       table_forget (c, local, b.first, b.end, true);
   }
   ranges_unlock (&c->ranges, &range);
@@ -313,9 +326,9 @@ cache_zero (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
 
 /* ---------------------------------------------------------------- trims */
 
-/* Under the range lock: let the origin have a block that is dirty. */
+/* Under the range lock: write a dirty block to the origin. */
 static int
-write_back_edge (struct cache *c, struct side *local, uint64_t block)
+write_back_edge (struct cache *c, struct bdev *local, uint64_t block)
 {
   uint64_t start = block_start (c, block);
   uint32_t n = block_end (c, block) - start;
@@ -332,8 +345,8 @@ write_back_edge (struct cache *c, struct side *local, uint64_t block)
   return 0;
 }
 
-/* What the origin has there afterwards only it knows, so it is to have all that
- * stays of the blocks.
+/* Only the origin knows what the trimmed range reads as.  So it must first get
+ * all other bytes of these blocks.
  */
 static int
 trim_locked (struct write *w, struct blocks b)
@@ -354,7 +367,7 @@ trim_locked (struct write *w, struct blocks b)
 }
 
 int
-cache_trim (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
+cache_trim (struct cache *c, struct bdev *local, uint32_t n, uint64_t offset,
             uint32_t flags)
 {
   struct blocks b = touched (c, offset, n);
@@ -363,10 +376,8 @@ cache_trim (struct cache *c, struct side *local, uint32_t n, uint64_t offset,
   struct range range;
   int r, err;
 
-  if (atomic_load_explicit (&c->stopped, memory_order_relaxed)) {
-    errno = ESHUTDOWN;
+  if (check_running (c) == -1)
     return -1;
-  }
   lock_blocks (c, &range, b);
   r = trim_locked (&w, b);
   err = errno;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Writeback: the queue of dirty blocks, and how they get to the origin.
  *
- * Entries stand in the order in which their blocks became dirty.  What could not
- * be written goes to the end, so that it does not keep others; a flush that
- * waits for it has failed by then (write_back_all), and any later one finds it.
- * An entry may outlast the
- * dirtiness of its block, as a run takes the block's neighbours with it; it is
- * dropped when its turn comes.
+ * Entries stand in the order in which their blocks became dirty.  A block that
+ * could not be written goes to the end, so that it does not delay others.  A
+ * flush that waits for it has failed by then (write_back_all), and any later
+ * flush finds it.  A run includes the block's neighbours, so an entry may
+ * remain although its block is no longer dirty; it is dropped when its turn
+ * comes.
  *
  * write_back_one, and the bits of the words (all but DIRTY under the queue
  * lock):
@@ -26,13 +26,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache-private.h"
-#include "cleanup.h"
+#include "base/cleanup.h"
+#include "base/cond.h"
+#include "cache/cache-private.h"
 
-/* How long the workers leave an origin alone that failed. */
+/* How long the workers wait before they use an origin again that failed. */
 #define RETRY (1 * NS_PER_S)
 
-/* How often failures are logged at most. */
+/* The minimum time between two logged failures. */
 #define LOG_EVERY (60 * NS_PER_S)
 
 /* ---------------------------------------------------------------- queue */
@@ -40,19 +41,13 @@
 int
 queue_init (struct cache *c)
 {
-  pthread_condattr_t monotonic;
-
   c->q.size = 1024;
   c->q.ring = malloc (c->q.size * sizeof *c->q.ring);
   if (c->q.ring == NULL)
     return -1;
   mutex_init (&c->q.lock);
-  if (pthread_condattr_init (&monotonic) ||
-      pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC) ||
-      pthread_cond_init (&c->q.work, &monotonic) ||
-      pthread_cond_init (&c->q.done, &monotonic))
-    abort ();
-  pthread_condattr_destroy (&monotonic);
+  cond_init (&c->q.work);
+  cond_init (&c->q.done);
   return 0;
 }
 
@@ -65,7 +60,7 @@ queue_free (struct cache *c)
   free (c->q.ring);
 }
 
-/* Promise that n more entries will find room. */
+/* Reserve room for n more entries. */
 static bool
 queue_promise (struct queue *q, uint64_t n) REQUIRES (&q->lock)
 {
@@ -129,7 +124,7 @@ dirty_give (struct cache *c, uint64_t n)
     atomic_fetch_sub_explicit (&c->dirty, n, memory_order_relaxed);
 }
 
-/* Count n more blocks as dirty, if that is not too many. */
+/* Reserve n more dirty blocks, unless the limit is reached. */
 static bool
 try_dirty (struct cache *c, uint64_t n)
 {
@@ -143,7 +138,7 @@ try_dirty (struct cache *c, uint64_t n)
 
 /* Wait until n more blocks may be dirty. */
 static bool
-wait_dirty (struct cache *c, struct side *local, uint64_t n)
+wait_dirty (struct cache *c, struct bdev *local, uint64_t n)
 {
   while (!try_dirty (c, n)) {
     int r = write_back_one (c, local, UINT64_MAX);
@@ -158,7 +153,7 @@ wait_dirty (struct cache *c, struct side *local, uint64_t n)
       if (wait)
         pthread_cond_wait (&c->q.done, &c->q.lock.m);
       mutex_unlock (&c->q.lock);
-      /* All of it is promised to others, who may be slow. */
+      /* All room is reserved by others, who may be slow. */
       if (!wait)
         return false;
     }
@@ -167,11 +162,11 @@ wait_dirty (struct cache *c, struct side *local, uint64_t n)
 }
 
 bool
-dirty_take (struct cache *c, struct side *local, uint64_t n)
+dirty_take (struct cache *c, struct bdev *local, uint64_t n)
 {
   bool promised;
 
-  /* What would fill it goes to the origin as it comes. */
+  /* A write that would fill the queue goes directly to the origin. */
   if (n > c->dirty_max / 2)
     return false;
   mutex_lock (&c->q.lock);
@@ -218,7 +213,7 @@ dirty_mark (struct cache *c, struct blocks b, uint64_t *room)
       queue_push (&c->q, i, now);
     }
   }
-  /* A worker has to look when this will be due, or is due now. */
+  /* A worker must check when this will be due, or it is due now. */
   if ((was_empty && c->q.timed == 0) || writeback_due (c, &until))
     workers_wake (c);
   mutex_unlock (&c->q.lock);
@@ -227,8 +222,8 @@ dirty_mark (struct cache *c, struct blocks b, uint64_t *room)
 
 /* -------------------------------------------------------- writing back */
 
-/* The oldest entry whose block is dirty and that nobody writes back: its run is
- * WRITING now.  Returns false if there is none before seq.
+/* Take the oldest entry whose block is dirty and is not being written back: its
+ * run becomes WRITING.  Returns false if there is none before seq.
  */
 static bool
 begin_run (struct cache *c, uint64_t seq, struct queued *e,
@@ -280,9 +275,9 @@ end_run (struct cache *c, struct queued e, struct blocks run, bool failed)
   }
 }
 
-/* Under the range lock: write what is dirty of the run. */
+/* Under the range lock: write the dirty blocks of the run. */
 static int
-write_run (struct cache *c, struct side *local, struct blocks run, char *buf)
+write_run (struct cache *c, struct bdev *local, struct blocks run, char *buf)
 {
   uint64_t i = run.first, j, start;
   uint32_t n;
@@ -315,14 +310,14 @@ log_failure (struct cache *c, int err) REQUIRES (&c->q.lock)
   if (c->q.log_at > now)
     return;
   c->q.log_at = now + LOG_EVERY;
-  snprintf (line, sizeof line, "writeback of the cache: %s; what is not "
-            "written back (%llu bytes) stays in the cache", strerror (err),
+  snprintf (line, sizeof line, "cannot write back the cache: %s; %llu bytes "
+            "stay in the cache", strerror (err),
             (unsigned long long) (atomic_load (&c->dirty) << c->shift));
   c->o.log (c->o.opaque, line);
 }
 
 int
-write_back_one (struct cache *c, struct side *local, uint64_t seq)
+write_back_one (struct cache *c, struct bdev *local, uint64_t seq)
 {
   struct queue *q = &c->q;
   CLEANUP_FREE char *buf = malloc ((size_t) c->run << c->shift);
@@ -335,7 +330,7 @@ write_back_one (struct cache *c, struct side *local, uint64_t seq)
   if (buf == NULL)
     return -1;
   mutex_lock (&c->q.lock);
-  /* For end_run: so many may have to go back. */
+  /* For end_run: this many may have to return to the queue. */
   if (!queue_promise (&c->q, c->run)) {
     mutex_unlock (&c->q.lock);
     errno = ENOMEM;
@@ -403,7 +398,7 @@ writeback_due (struct cache *c, int64_t *until)
   return due <= now;
 }
 
-/* Is something before seq on its way? */
+/* Is something before seq being written? */
 static bool
 is_in_flight (struct queue *q, uint64_t seq) REQUIRES (&q->lock)
 {
@@ -415,11 +410,11 @@ is_in_flight (struct queue *q, uint64_t seq) REQUIRES (&q->lock)
   return false;
 }
 
-/* Write back what is older than seq and that nobody else does.
+/* Write back what is older than seq and is not being written by others.
  * Returns 0 or an errno.
  */
 static int
-write_back_before (struct cache *c, struct side *local, uint64_t seq)
+write_back_before (struct cache *c, struct bdev *local, uint64_t seq)
   EXCLUDES (&c->q.lock)
 {
   int r;
@@ -430,20 +425,22 @@ write_back_before (struct cache *c, struct side *local, uint64_t seq)
 }
 
 int
-write_back_all (struct cache *c, struct side *local)
+write_back_all (struct cache *c, struct bdev *local)
 {
   struct queue *q = &c->q;
   uint64_t seq, failures;
   int err = 0;
 
   mutex_lock (&c->q.lock);
-  /* What becomes dirty from now on is not ours to wait for. */
+  /* This flush does not wait for blocks that become dirty from now on. */
   seq = q->next_seq;
   failures = q->failures;
   q->flushing++;
   if (q->len > 1)
     workers_wake (c);
-  /* Again, as who has written a run may put back what became dirty anew. */
+  /* Repeat, because the thread that wrote a run may queue blocks again that
+   * became dirty meanwhile.
+   */
   while (err == 0 && (is_older (&c->q, seq) || is_in_flight (&c->q, seq))) {
     if (is_older (&c->q, seq)) {
       mutex_unlock (&c->q.lock);
@@ -452,7 +449,7 @@ write_back_all (struct cache *c, struct side *local)
     }
     else
       pthread_cond_wait (&q->done, &q->lock.m);
-    /* Those who failed for us have put it back. */
+    /* Threads that failed on our behalf have put it back. */
     if (err == 0 && q->failures != failures)
       err = q->error ? q->error : EIO;
   }
@@ -465,7 +462,7 @@ write_back_all (struct cache *c, struct side *local)
 }
 
 int
-write_back_last (struct cache *c, struct side *local)
+write_back_last (struct cache *c, struct bdev *local)
 {
   size_t n;
   int r = 1, err = 0;
