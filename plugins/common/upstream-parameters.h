@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The parameters of the plugin and of the filter's upstream: those of
- * nbdkit-nbd-plugin, with the same meaning, and our own.
+/* The parameters of the plugin and of the filter's upstream:
+ * nbdkit-nbd-plugin's parameters, with the same meaning, and our own.
  *
  * Single-threaded: nbdkit calls .config and .config_complete before any
  * connection.  The functions report with nbdkit_error, in one line that names
@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "pool.h"
+#include "nbd/pool.h"
 
 #define DEFAULT_CONNECTIONS 4
 #define DEFAULT_RECONNECT 60            /* seconds */
@@ -23,7 +23,7 @@
 #define DEFAULT_PORT "10809"
 
 struct config {
-  struct pool_options o;        /* but for the export's name */
+  struct pool_options o;        /* all options except the export's name */
   const char *export_name;      /* of the server; NULL: the client's */
   bool dynamic_export;
   bool shared;
@@ -31,7 +31,7 @@ struct config {
 
 extern struct config config;
 
-/* What users call the parameters; the plugin and the filter define it. */
+/* What users call the parameters.  Defined by the plugin and by the filter. */
 struct config_names {
   const char *prefix;           /* of all of them */
   const char *uri;              /* the URI, which need not have it */
@@ -41,16 +41,29 @@ extern const struct config_names config_names;
 /* For .config_help: a line for each parameter. */
 extern const char config_help[];
 
-/* For a message: the parameters without the prefix, with commas. */
+/* For a message: the parameters without the prefix, separated by commas. */
 extern const char config_keys[];
 
-/* Set one parameter; value stays nbdkit's and lives as long as the process.
- * Returns 0 or -1; or 1 if there is none of that name.
+/* Set one parameter.  nbdkit owns value, which lives as long as the process.
+ * Returns 0 or -1; or 1 if no parameter has that name.
  */
 int config_set (const char *key, const char *value);
 
-/* All parameters are given: fill in defaults and check what depends on each
- * other.  Returns 0 or -1.
+/* Parse a time in seconds, optionally with decimals, or in milliseconds.  The
+ * result is in ns: at most 10^6 s, and at least 1 ms unless zero is allowed.
+ * Returns 0 or -1.
+ */
+int config_time (const char *key, const char *value, bool zero, int64_t *ns);
+
+/* Note that a parameter was set; config_set does this for its own.  Returns 0;
+ * or -1 if the parameter already had another value, unless its name, without
+ * the prefix, is in last_counts, a list that ends with NULL.
+ */
+int config_given (const char *key, const char *value,
+                  const char *const last_counts[]);
+
+/* Call this after the last parameter: it fills in defaults and checks
+ * dependencies between parameters.  Returns 0 or -1.
  */
 int config_finish (void);
 
