@@ -1,110 +1,107 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The name of the export that a plugin is asked to open. */
+/* Which export a plugin is asked to open, and which disk it is. */
 
 #include <config.h>
 
-#include <dlfcn.h>
-#include <link.h>
-#include <pthread.h>
 #include <stddef.h>
 
-#include "export-name.h"
+#include "plugins/common/export-name.h"
+#include "plugins/common/modules.h"
 
-/* What a filter exports for the plugins, and the plugins for a filter. */
-#define NAME "mblock_export_name"
-#define OF_DISK "mblock_export_name_of_disk"
+/* The symbol that a filter exports for the plugins. */
 const char *mblock_export_name (void);
-
-/* The symbol, if the object has it and is such a module: a filter has
- * filter_init, a plugin plugin_init.
- */
-static void *
-symbol_of (const struct dl_phdr_info *info, const char *name, const char *init)
-{
-  void *dl, *symbol = NULL;
-
-  if (info->dlpi_name == NULL || *info->dlpi_name == '\0')
-    return NULL;                /* nbdkit itself */
-  dl = dlopen (info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
-  if (dl == NULL)
-    return NULL;
-  if (dlsym (dl, init))
-    symbol = dlsym (dl, name);
-  dlclose (dl);
-  return symbol;
-}
+bool mblock_export_opens (uint64_t disk);
 
 /* ------------------------------------------------------- the filter's part */
 
-static _Thread_local const char *announced;
+static _Thread_local struct {
+  const char *name;
+  uint64_t wanted, opened;
+} announced;
+
+static const char *(*of_disk) (const char *name);
 
 __attribute__ ((__visibility__ ("default"))) const char *
 mblock_export_name (void)
 {
-  return announced;
+  return announced.name;
+}
+
+__attribute__ ((__visibility__ ("default"))) bool
+mblock_export_opens (uint64_t disk)
+{
+  if (announced.wanted && announced.wanted != disk)
+    return false;
+  announced.opened = disk;
+  return true;
 }
 
 void
-export_name_announce (const char *name)
+export_name_find_plugin (void)
 {
-  announced = name;
+  void *symbol;
+
+  if (modules_find (MODULE_PLUGIN, "mblock_export_name_of_disk", &symbol, 1))
+    of_disk = (const char *(*) (const char *)) symbol;
 }
 
-static int
-find_of_disk (struct dl_phdr_info *info, size_t size, void *opaque)
+void
+export_name_announce (const char *name, uint64_t disk)
 {
-  void **symbol = opaque;
+  announced.name = name;
+  announced.wanted = disk;
+}
 
-  (void) size;
-  *symbol = symbol_of (info, OF_DISK, "plugin_init");
-  return *symbol != NULL;
+uint64_t
+export_name_opened (void)
+{
+  uint64_t disk = announced.opened;
+
+  announced.opened = 0;
+  return disk;
 }
 
 const char *
 export_name_of_disk (const char *name)
 {
-  void *symbol = NULL;
-
-  if (!dl_iterate_phdr (find_of_disk, &symbol))
-    return NULL;
-  return ((const char *(*) (const char *)) symbol) (name);
+  return of_disk ? of_disk (name) : NULL;
 }
 
 /* ------------------------------------------------------- the plugin's part */
 
-/* As many as may be loaded, one upon another. */
+/* As many filters as may be stacked. */
 #define MOST_FILTERS 8
 
-static const char *(*filter[MOST_FILTERS]) (void);
-static size_t nfilters;
+static void *name_of[MOST_FILTERS], *opens[MOST_FILTERS];
+static size_t nnames, nopens;
 
-static int
-look_into (struct dl_phdr_info *info, size_t size, void *opaque)
+void
+export_name_find_filters (void)
 {
-  void *symbol = symbol_of (info, NAME, "filter_init");
-
-  (void) size;
-  (void) opaque;
-  if (symbol)
-    filter[nfilters++] = (const char *(*) (void)) symbol;
-  return nfilters == MOST_FILTERS;
-}
-
-static void
-look (void)
-{
-  dl_iterate_phdr (look_into, NULL);
+  nnames = modules_find (MODULE_FILTER, "mblock_export_name", name_of,
+                         MOST_FILTERS);
+  nopens = modules_find (MODULE_FILTER, "mblock_export_opens", opens,
+                         MOST_FILTERS);
 }
 
 const char *
 export_name_announced (void)
 {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
   const char *name = NULL;
   size_t i;
 
-  pthread_once (&once, look);
-  for (i = 0; i < nfilters && name == NULL; i++)
-    name = filter[i] ();
+  for (i = 0; i < nnames && name == NULL; i++)
+    name = ((const char *(*) (void)) name_of[i]) ();
   return name;
+}
+
+bool
+export_name_opens (uint64_t disk)
+{
+  bool wanted = true;
+  size_t i;
+
+  for (i = 0; i < nopens; i++)
+    wanted &= ((bool (*) (uint64_t)) opens[i]) (disk);
+  return wanted;
 }

@@ -1,35 +1,62 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The name of the export that a plugin is asked to open.
+/* The export that a plugin is asked to open, and the identity of its disk.
  *
- * A filter may open a context of the plugin beneath that belongs to no client.
- * nbdkit gives a plugin the export's name only as that of the client's export,
- * and so has none then.  mblock's filter says it here before it opens such
- * a context, and mblock's plugins look here first.  They also say which names
- * mean the same disk.
+ * Names.  A filter may open a context of the plugin beneath that belongs to no
+ * client. nbdkit knows the export's name only from the client, so it has none
+ * for that context. mblock's filter therefore announces the name here whenever
+ * it calls into such a context, because a filter in between may reopen the
+ * plugin at any time (nbdkit's retry filter does); mblock's plugins look here
+ * first.  They also tell which names refer to the same disk.
  *
- * Filter and plugin are different modules, which find each other through the
- * dynamic linker.  The name is the thread's own: the plugin's .open runs in the
- * thread that announced it.
+ * Disks.  A name may refer to another disk from one moment to the next.  So a
+ * plugin with such names reports here, whenever it opens one, which disk it is,
+ * by a number that no other disk of this process has or had.  A filter reads
+ * it, and may announce that it wants that disk or none.  This works through any
+ * filters in between, because .open runs in the thread that asked for it.
+ *
+ * Filter and plugin are different modules (modules.h).  What they pass to each
+ * other is thread-local.
  */
 
 #ifndef MBLOCK_EXPORT_NAME_H
 #define MBLOCK_EXPORT_NAME_H
 
-/* For filters: contexts that this thread opens are of this export, until it
- * announces NULL.
- */
-void export_name_announce (const char *name);
+#include <stdbool.h>
+#include <stdint.h>
 
-/* For filters: of names that mean the same disk of the plugin, the one by which
- * it goes; valid at least as long as name.  NULL: all names mean the same disk.
+/* ---------------------------------------------------------- for filters */
+
+/* Find the plugin.  Called once, in .get_ready. */
+void export_name_find_plugin (void);
+
+/* Announce the export for contexts that this thread opens, and, unless disk is
+ * 0, the disk.  Valid until the thread announces NULL.
+ */
+void export_name_announce (const char *name, uint64_t disk);
+
+/* The disk that this thread has opened since its last call.  0: none, or the
+ * plugin does not report it.
+ */
+uint64_t export_name_opened (void);
+
+/* The canonical name among the names that refer to the same disk of the plugin;
+ * valid at least as long as name.  NULL: all names refer to the same disk.
  */
 const char *export_name_of_disk (const char *name);
 
-/* For plugins, in .open: the name that was announced, or NULL: nbdkit knows. */
+/* ---------------------------------------------------------- for plugins */
+
+/* Find filters.  Called once, in .get_ready. */
+void export_name_find_filters (void);
+
+/* In .open: the name that was announced; or NULL: ask nbdkit. */
 const char *export_name_announced (void);
 
-/* For a plugin to define: what export_name_of_disk is about.  It is exported; a
- * plugin without it has only one disk.
+/* In .open: report the disk.  Returns false if a filter wants another one. */
+bool export_name_opens (uint64_t disk);
+
+/* Defined by a plugin, for export_name_of_disk.  It is exported; a plugin
+ * without it has only one disk.
  */
 const char *mblock_export_name_of_disk (const char *name);
 
