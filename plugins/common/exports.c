@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,126 +14,114 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "cleanup.h"
-#include "clock.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/printable.h"
+#include "base/thread-local.h"
+#include "base/thread.h"
 #include "exports.h"
-#include "mutex.h"
-#include "parameters.h"
-#include "printable.h"
+#include "log.h"
+#include "nbd/bdev-nbd.h"
+#include "nbdkit-ending.h"
+#include "upstream-parameters.h"
 
-/* -D mnbd.figures=1: log the figures even without -v. */
-NBDKIT_DLL_PUBLIC int mnbd_debug_figures = 0;
+/* -D mnbd.stats=1: log the statistics even without -v. */
+NBDKIT_DLL_PUBLIC int mnbd_debug_stats = 0;
+
+/* How many pools may stay without clients, and the total size of their logs, in
+ * units of replay-buffer=.
+ */
+#define MOST_LEFT 1000
+#define MOST_LEFT_BUFFERS 4
+
+/* An export that clients use, and its pool. */
+struct entry {
+  struct entry *next;
+  char *name;                   /* of the export */
+  unsigned users;
+  bool kept;                    /* there is a keeper */
+  bool final_flushed;           /* by exports_end */
+  struct pool_options o;
+  struct pool *pool;
+};
 
 static struct mutex entries_lock = MUTEX_INITIALIZER;
 static struct entry *entries GUARDED_BY (entries_lock);
 static struct entry *shared_entry;
+static bool ended GUARDED_BY (entries_lock); /* by exports_end */
+
+/* What the last client of this thread left (exports.h); and whether a request
+ * of the thread failed in order to report a loss, and none has succeeded since.
+ */
+static THREAD_LOCAL struct pool_legacy legacy;
+static THREAD_LOCAL bool told;
 
 static void
 log_message (void *opaque, enum pool_log level, const char *message)
 {
   (void) opaque;
   if (level == POOL_ERROR)
-    nbdkit_error ("%s", message);
+    log_error_line (message);
   else
-    nbdkit_debug ("%s", message);
+    log_debug_line (message);
 }
 
-/* A thread that waits for the server to come back must not keep nbdkit from
- * ending, nor work for a client that has gone.
- */
-static bool
-give_up (void *opaque)
+/* For -v, or for -D mnbd.stats=1. */
+static void
+log_stats (const char *name, struct pool *pool)
 {
-  (void) opaque;
-  return nbdkit_nanosleep (0, 1) == -1;
-}
-
-/* nbdkit tells that it ends, but not to a thread that works for a client: that
- * is told of its client's end as well.  So another thread asks; it is needed
- * only while a server does not answer.
- */
-static pthread_mutex_t ending_lock = PTHREAD_MUTEX_INITIALIZER;
-static int64_t ending_asked;    /* when that was */
-static _Atomic bool ends;
-
-#define ASK_EVERY (100 * NS_PER_MS)
-
-static void *
-ask_nbdkit (void *opaque)
-{
-  (void) opaque;
-  if (nbdkit_nanosleep (0, 1) == -1)
-    atomic_store (&ends, true);
-  return NULL;
-}
-
-static bool
-is_ending (void *opaque)
-{
-  pthread_t thread;
-  int64_t now;
-
-  (void) opaque;
-  if (atomic_load (&ends))
-    return true;
-  pthread_mutex_lock (&ending_lock);
-  now = clock_now ();
-  if (now >= ending_asked + ASK_EVERY) {
-    ending_asked = now;
-    if (pthread_create (&thread, NULL, ask_nbdkit, NULL) == 0)
-      pthread_join (thread, NULL);
-  }
-  pthread_mutex_unlock (&ending_lock);
-  return atomic_load (&ends);
-}
-
-static const struct upstream_ending ending = { .fn = is_ending };
-
-void
-exports_log_figures (const char *name, struct pool *pool)
-{
-  static const char *const names[UPSTREAM_OPS] = {
-    [UPSTREAM_READ] = "read", [UPSTREAM_WRITE] = "write",
-    [UPSTREAM_ZERO] = "zero", [UPSTREAM_TRIM] = "trim",
-    [UPSTREAM_FLUSH] = "flush", [UPSTREAM_CACHE] = "cache",
-    [UPSTREAM_EXTENTS] = "extents",
+  static const char *const names[NBD_OPS] = {
+    [NBD_READ] = "read", [NBD_WRITE] = "write",
+    [NBD_ZERO] = "zero", [NBD_TRIM] = "trim",
+    [NBD_FLUSH] = "flush", [NBD_CACHE] = "cache",
+    [NBD_EXTENTS] = "extents",
   };
-  struct pool_figures f;
+  struct pool_stats stats;
   char text[1024], shown[PRINTABLE_STRING];
   int n = 0;
   unsigned i;
 
-  pool_figures (pool, &f);
-  for (i = 0; i < UPSTREAM_OPS; i++)
+  pool_stats (pool, &stats);
+  for (i = 0; i < NBD_OPS; i++)
     n += snprintf (text + n, sizeof text - n, "%s=%" PRIu64 " ", names[i],
-                   f.requests[i]);
+                   stats.requests[i]);
   snprintf (text + n, sizeof text - n, "bytes_read=%" PRIu64
             " bytes_written=%" PRIu64 " errors=%" PRIu64 " retries=%" PRIu64
             " timeouts=%" PRIu64 " outages=%" PRIu64 " attempts=%" PRIu64
             " reconnects=%" PRIu64 " replays=%" PRIu64
             " replay_bytes=%" PRIu64 " flushes_for_room=%" PRIu64
             " waited=%.3f connections=%u log_bytes=%" PRIu64,
-            f.bytes_read, f.bytes_written, f.errors, f.retries, f.timeouts,
-            f.outages, f.attempts, f.reconnects, f.replays, f.replay_bytes,
-            f.flushes, (double) f.waited / NS_PER_S, f.connections,
-            f.log_bytes);
-  if (mnbd_debug_figures)
-    nbdkit_error ("figures of export \"%s\": %s", printable (name, shown),
+            stats.bytes_read, stats.bytes_written, stats.errors, stats.retries,
+            stats.timeouts, stats.outages, stats.attempts, stats.reconnects,
+            stats.replays, stats.replay_bytes, stats.flushes,
+            (double) stats.waited / NS_PER_S, stats.connections,
+            stats.log_bytes);
+  if (mnbd_debug_stats)
+    nbdkit_error ("statistics of export \"%s\": %s",
+                  printable_name (name, shown),
                   text);
   else
-    nbdkit_debug ("figures of export \"%s\": %s", printable (name, shown),
+    nbdkit_debug ("statistics of export \"%s\": %s",
+                  printable_name (name, shown),
                   text);
 }
 
-struct pool_options
-exports_options (const char *name)
+/* The pool options for that export according to the parameters.  The name must
+ * live as long as the pool.
+ */
+static struct pool_options
+export_options (const char *name)
 {
   struct pool_options o = config.o;
 
   o.export_name = name;
   o.log = log_message;
-  o.give_up = give_up;
-  o.ending = ending;
+  /* A thread that waits for the server to return must not delay nbdkit's
+   * shutdown, nor work for a client that has gone.
+   */
+  o.give_up = ending_or_client_gone;
+  o.ending = ending_of_nbdkit;
   return o;
 }
 
@@ -146,7 +133,7 @@ new_entry (const char *name)
   if (e == NULL)
     return NULL;
   e->name = strdup (name);
-  e->o = exports_options (e->name);
+  e->o = export_options (e->name);
   if (e->name)
     e->pool = pool_new (&e->o);
   if (e->pool == NULL) {
@@ -157,19 +144,19 @@ new_entry (const char *name)
   return e;
 }
 
-void
-entry_put (struct entry *e)
+/* One user less. */
+static void
+release (struct entry *e)
 {
   struct entry **p;
-  bool settled = true;
 
   mutex_lock (&entries_lock);
-  while (settled && e->users == 1 && pool_is_dirty (e->pool)) {
+  if (e->users == 1 && !ended && pool_is_needed (e->pool)) {
     mutex_unlock (&entries_lock);
-    settled = pool_settle (e->pool) == 0;
+    pool_disconnect (e->pool);
     mutex_lock (&entries_lock);
   }
-  if (--e->users > 0) {
+  if (--e->users > 0 || (pool_is_needed (e->pool) && !ended)) {
     mutex_unlock (&entries_lock);
     return;
   }
@@ -177,13 +164,81 @@ entry_put (struct entry *e)
     ;
   *p = e->next;
   mutex_unlock (&entries_lock);
-  exports_log_figures (e->name, e->pool);
+  log_stats (e->name, e->pool);
   pool_free (e->pool);
   free (e->name);
   free (e);
 }
 
-struct entry *
+/* The keeper's thread. */
+static void *
+keep (void *opaque)
+{
+  struct entry *e = opaque;
+  bool more = true;
+
+  mutex_lock (&entries_lock);
+  while (more && !ended && pool_wants_keeper (e->pool)) {
+    mutex_unlock (&entries_lock);
+    more = pool_keep (e->pool);
+    mutex_lock (&entries_lock);
+  }
+  e->kept = false;
+  mutex_unlock (&entries_lock);
+  release (e);
+  return NULL;
+}
+
+/* Drop a client's use.  While a pool has writes that it would send again, its
+ * export never gets a second pool.
+ */
+static void
+entry_put (struct entry *e)
+{
+  bool flush = false;
+  pthread_t thread;
+
+  mutex_lock (&entries_lock);
+  if (!e->kept && !ended && pool_wants_keeper (e->pool)) {
+    e->kept = true;
+    e->users++;
+    if (thread_start (&thread, "mblock-keeper", keep, e) == 0)
+      pthread_detach (thread);
+    else {
+      e->kept = false;
+      e->users--;
+      flush = true;
+    }
+  }
+  mutex_unlock (&entries_lock);
+  if (flush)
+    pool_final_flush (e->pool); /* what stays waits for a client */
+  release (e);
+}
+
+/* May one more export be opened, given how many pools have no clients? */
+static bool
+is_room (void) REQUIRES (&entries_lock)
+{
+  struct pool_stats stats;
+  uint64_t bytes = 0;
+  struct entry *e;
+  size_t left = 0;
+
+  for (e = entries; e; e = e->next)
+    if (e->users == e->kept) {
+      left++;
+      pool_stats (e->pool, &stats);
+      bytes += stats.log_bytes;
+    }
+  return left < MOST_LEFT &&
+    (bytes == 0 || bytes < MOST_LEFT_BUFFERS * config.o.replay_buffer);
+}
+
+/* Get the pool for an export, and connect it if necessary.  Returns NULL if it
+ * cannot be connected.
+ */
+static struct entry *
 entry_get (const char *name)
 {
   char shown[PRINTABLE_STRING];
@@ -192,11 +247,18 @@ entry_get (const char *name)
   mutex_lock (&entries_lock);
   for (e = entries; e && strcmp (e->name, name) != 0; e = e->next)
     ;
+  if (e == NULL && !is_room ()) {
+    mutex_unlock (&entries_lock);
+    nbdkit_error ("export \"%s\": cannot be opened: too many unflushed writes "
+                  "to other exports are waiting for the upstream; try again "
+                  "when it is back", printable (name, shown));
+    return NULL;
+  }
   if (e == NULL) {
     e = new_entry (name);
     if (e == NULL) {
       mutex_unlock (&entries_lock);
-      nbdkit_error ("export \"%s\": %m", printable (name, shown));
+      nbdkit_error ("export \"%s\": %m", printable_name (name, shown));
       return NULL;
     }
     e->next = entries;
@@ -205,11 +267,84 @@ entry_get (const char *name)
   e->users++;
   mutex_unlock (&entries_lock);
 
-  if (pool_open (e->pool) == -1) {
+  if (pool_open (e->pool) == -1 && e != shared_entry) {
     entry_put (e);
     return NULL;
   }
   return e;
+}
+
+static void
+client_flushed (void *opaque, bool flush_told)
+{
+  (void) opaque;
+  told = flush_told;
+}
+
+static void
+client_left (void *opaque, const struct pool_legacy *what)
+{
+  legacy = *what;
+  legacy.owed |= told;
+  told = false;
+  if (opaque)
+    entry_put (opaque);
+}
+
+/* A client comes.  Called in the thread that serves it. */
+static struct bdev *
+new_client (struct pool *pool, struct entry *e)
+{
+  const struct bdev_nbd_owner owner = {
+    .flushed = client_flushed, .left = client_left, .opaque = e,
+  };
+  struct bdev *b = bdev_nbd_client (pool, &legacy, &owner);
+
+  if (b) {
+    legacy = (struct pool_legacy) { .dirty = false };
+    told = false;
+  }
+  return b;
+}
+
+struct bdev *
+exports_open (const char *name)
+{
+  struct entry *e = entry_get (name);
+  char shown[PRINTABLE_STRING];
+  struct bdev *b;
+
+  if (e == NULL)
+    return NULL;
+  b = new_client (e->pool, e);
+  if (b == NULL) {
+    nbdkit_error ("export \"%s\": %m", printable_name (name, shown));
+    entry_put (e);
+  }
+  return b;
+}
+
+struct bdev *
+exports_share (struct bdev *own)
+{
+  struct bdev *b = new_client (bdev_nbd_pool (own), NULL);
+
+  if (b)
+    bdev_nbd_writes (b);
+  return b;
+}
+
+struct bdev *
+exports_own (const char *name, bool fail_fast)
+{
+  struct pool_options o = export_options (name);
+
+  o.fail_fast = fail_fast;
+  /* The device may still have much to send to a slow server when nbdkit ends.
+   * Its owner decides how long that may take (bdev_nbd_give_up).
+   */
+  o.ending = (struct ending) { .fn = NULL };
+  return bdev_nbd_own (&o, log_stats);
 }
 
 int
@@ -222,52 +357,96 @@ exports_start (void)
 }
 
 static struct entry *
-hold_unsettled (void)
+hold_unflushed (void)
 {
   struct entry *e;
 
   mutex_lock (&entries_lock);
-  for (e = entries; e && e->settled; e = e->next)
+  for (e = entries; e && e->final_flushed; e = e->next)
     ;
   if (e) {
-    e->settled = true;
+    e->final_flushed = true;
     e->users++;
   }
   mutex_unlock (&entries_lock);
   return e;
 }
 
-/* nbdkit closes no client any more once it ends: their entries are still there,
- * and stay if they are in use.
+/* An entry that is flushed at the end.  All are flushed in parallel, because a
+ * flush may wait for an upstream that is away.
+ */
+struct ended {
+  struct ended *next;
+  struct entry *e;
+  pthread_t thread;
+  bool parallel;
+};
+
+static void *
+final_flush (void *opaque)
+{
+  struct entry *e = opaque;
+
+  pool_final_flush (e->pool);
+  return NULL;
+}
+
+/* Once nbdkit is ending, it no longer closes clients.  So their entries still
+ * exist, and stay if they are in use.
  */
 void
 exports_end (void)
 {
-  struct entry *e;
+  struct ended *list = NULL, *next;
+  struct entry *e, *shared = shared_entry;
 
-  if (shared_entry)
-    entry_put (shared_entry);
   shared_entry = NULL;
-  while ((e = hold_unsettled ()) != NULL) {
-    if (pool_is_dirty (e->pool))
-      pool_settle (e->pool);
-    entry_put (e);
+  mutex_lock (&entries_lock);
+  ended = true;
+  mutex_unlock (&entries_lock);
+  while ((e = hold_unflushed ()) != NULL) {
+    next = pool_is_dirty (e->pool) ? calloc (1, sizeof *next) : NULL;
+    if (next == NULL) {
+      if (pool_is_dirty (e->pool))
+        pool_final_flush (e->pool);
+      release (e);
+      continue;
+    }
+    *next = (struct ended) { .next = list, .e = e };
+    list = next;
+    next->parallel = thread_start (&next->thread, "mblock-flush", final_flush,
+                                   e) == 0;
+    if (!next->parallel)
+      final_flush (e);
   }
+  for (; list; list = next) {
+    next = list->next;
+    if (list->parallel)
+      pthread_join (list->thread, NULL);
+    release (list->e);
+    free (list);
+  }
+  if (shared)
+    release (shared);
+  ending_stop ();
 }
 
 /* ----------------------------------------------------------------- list */
 
 int
-exports_list (upstream_list_fn fn, void *opaque)
+exports_list (connection_list_fn fn, void *opaque)
 {
-  char why[UPSTREAM_WHY];
+  char why[CONNECTION_WHY];
   size_t i;
 
   for (i = 0; i < config.o.ntargets; i++)
-    if (upstream_list (&config.o.target[i], &config.o.upstream,
-                       clock_now () + config.o.connect_timeout, &ending, fn,
-                       opaque, why) == 0)
+    if (connection_list (&config.o.target[i], &config.o.connection,
+                         clock_now () + config.o.connect_timeout,
+                         &ending_of_nbdkit, fn, opaque, why) == 0) {
+      if (*why)
+        nbdkit_error ("list of exports: %s", why);
       return 0;
+    }
   nbdkit_error ("list of exports: %s", why);
   return -1;
 }
@@ -280,11 +459,11 @@ exports_default (void)
 
   if (!config.dynamic_export)
     return config.export_name;
-  /* Should it fail, then the server may still take the empty name. */
+  /* If this fails, the server may still accept the empty name. */
   for (i = 0; i < config.o.ntargets && name == NULL; i++)
-    name = upstream_default_export (&config.o.target[i], &config.o.upstream,
-                                    clock_now () + config.o.connect_timeout,
-                                    &ending);
+    name = connection_default_export (&config.o.target[i], &config.o.connection,
+                                      clock_now () + config.o.connect_timeout,
+                                      &ending_of_nbdkit);
   return name ? nbdkit_strdup_intern (name) : "";
 }
 
@@ -295,8 +474,10 @@ request_result (int r, const char *what, uint32_t count, uint64_t offset)
 {
   int err = errno;
 
-  if (r == 0)
+  if (r == 0) {
+    told = false;
     return 0;
+  }
   nbdkit_error ("%s of %" PRIu32 " bytes at %" PRIu64 ": %s", what, count,
                 offset, err == ESHUTDOWN ? "the upstream server is away"
                 : strerror (err));

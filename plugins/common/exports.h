@@ -1,14 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The upstream's exports that clients use, for the plugin and for the filter:
- * their pools, their list, and what is said about them.
+ * their pools, their list, and their log messages.
  *
  * There is one pool for each export of the server that clients use.  It goes
- * with its last client; with shared=true it stays.
+ * with its last client; with shared=true it stays.  It also stays while
+ * something would be lost with it (pool.h, M9):
+ *
+ *   - writes that were acknowledged but not flushed.  A separate thread, the
+ *     keeper, flushes them, however long the upstream is away;
+ *   - a loss that a client has yet to be told about.  Then the pool has no
+ *     connections.
+ *
+ * Pools without clients are limited in number and memory (MOST_LEFT).  Beyond
+ * the limit no other export is opened, because it could add to them.
+ *
+ * A filter above that reopens (nbdkit-retry-filter) closes one client and opens
+ * the next in the same thread, and nbdkit uses a thread for one connection
+ * only.  So the next client in a thread inherits what the last one left (struct
+ * pool_legacy).  An error that made the filter reopen has not reached anybody:
+ * the next client is told again, until the filter gives up and passes the error
+ * on.
+ *
+ * Lifetime.  `users` counts what holds an entry: clients, shared=true, the
+ * keeper, exports_end.  An entry without users goes, unless its pool is needed.
  *
  * Thread-safety: exports_start and exports_end are called by nbdkit's main
- * thread; the rest from any thread, and takes a lock inside.
+ * thread; any thread may call the rest, which take a lock inside.
  *
- * What fails is said with nbdkit_error, in one line.
+ * Failures are reported with nbdkit_error, in one line.
  */
 
 #ifndef MNBD_EXPORTS_H
@@ -16,50 +35,45 @@
 
 #include <stdbool.h>
 
-#include "pool.h"
-#include "upstream.h"
+#include "bdev/bdev.h"
+#include "nbd/connection.h"
 
-struct entry {
-  struct entry *next;
-  char *name;                   /* of the export */
-  unsigned users;
-  bool settled;                 /* by exports_end */
-  struct pool_options o;
-  struct pool *pool;
-};
-
-/* Get the pool for an export, and connect it if it is not.  NULL: it cannot be
- * connected.
+/* Add a client to an export, and connect the export if necessary.  The result
+ * is a device over the export's pool.  bdev_close ends it, in the thread that
+ * serves the client.  Returns NULL if the export cannot be connected.
  */
-struct entry *entry_get (const char *name);
+struct bdev *exports_open (const char *name);
 
-/* The last user flushes before the entry goes: another pool for this export
- * must not begin while this one still has writes that it would send again.
+/* Add a client to a connected device with its own pool (exports_own).  Close
+ * the client before that device.  Its writes go through that device.  Returns
+ * NULL if there is no memory.
  */
-void entry_put (struct entry *e);
+struct bdev *exports_share (struct bdev *own);
 
-/* As with nbd: what is shared is connected before the first client comes, or
- * nbdkit does not start.  Returns 0 or -1.
+/* A device with its own pool, which is not connected.  fail_fast is an
+ * argument; the parameters give all other options (bdev-nbd.h).  Returns NULL
+ * if there is no memory.
+ */
+struct bdev *exports_own (const char *name, bool fail_fast);
+
+/* As in nbdkit's nbd plugin, shared=true connects before the first client
+ * comes; if that fails, nbdkit does not start.  Returns 0 or -1.
  */
 int exports_start (void);
-/* What clients have left is flushed, for a limited time. */
+/* Flush what clients have left, for a limited time. */
 void exports_end (void);
 
-/* What the parameters say about the pool of that export, whose name must stay
- * as long as the pool.
+/* The list of exports from the first server that answers.  Returns 0 or -1. */
+int exports_list (connection_list_fn fn, void *opaque);
+
+/* The export that the empty name means; the string lives as long as the
+ * connection.
  */
-struct pool_options exports_options (const char *name);
-
-/* For -v, or for -D mnbd.figures=1. */
-void exports_log_figures (const char *name, struct pool *pool);
-
-/* What the first server that answers lists.  Returns 0 or -1. */
-int exports_list (upstream_list_fn fn, void *opaque);
-
-/* What the empty name means; lives as long as the connection. */
 const char *exports_default (void);
 
-/* Say why a request failed, if it did; errno stays for nbdkit.  Returns r. */
+/* Call this with the result of each request of such a client: if the request
+ * failed, it says why.  errno stays set for nbdkit.  Returns r.
+ */
 int request_result (int r, const char *what, uint32_t count, uint64_t offset);
 
 #endif /* MNBD_EXPORTS_H */
