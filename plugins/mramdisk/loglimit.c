@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How many lines a second may be logged. */
+/* Limits the lines per second in the log. */
 
 #include <config.h>
 
@@ -11,7 +11,7 @@
 #define LINES_SHIFT 56
 #define SECOND_MASK ((UINT64_C (1) << LINES_SHIFT) - 1)
 
-/* Take one of the lines that this second has.  *first: it is the first. */
+/* Take one of the lines of this second.  *first: it is the first one. */
 static bool
 take (struct log_limit *l, uint64_t lines, bool *first)
 {

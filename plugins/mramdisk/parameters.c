@@ -13,16 +13,18 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "arena.h"
-#include "boolean.h"
-#include "cleanup.h"
-#include "disk.h"
-#include "memlimit.h"
+#include "base/boolean.h"
+#include "base/cleanup.h"
+#include "base/printable.h"
+#include "base/size.h"
+#include "buffers.h"
+#include "open-origin.h"
 #include "parameters.h"
-#include "printable.h"
-#include "size.h"
-#include "unix-socket.h"
-
+#include "plugins/common/control-socket.h"
+#include "plugins/common/values.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/disk.h"
+#include "ramdisk/memlimit.h"
 
 struct config config = {
   .o = {
@@ -31,32 +33,20 @@ struct config config = {
     .sector_size = 1,
     .max_disks = DEFAULT_MAX_DISKS,
     .auto_create = true,
+    .template_quota = TREE_NO_QUOTA,
   },
   .default_name = "",
+  .max_request = DEFAULT_MAX_REQUEST,
   .control_mode = 0600,
 };
 
-static int
-bad (const char *key, const char *value, const char *expected)
-{
-  char buf[PRINTABLE_STRING];
+#define BOOL "yes or no"
 
-  nbdkit_error ("%s=%s: expected %s", key, printable (value, buf), expected);
-  return -1;
-}
-
-static int
-bad_name (const char *key, const char *value, const char *expected)
-{
-  char buf[PRINTABLE_STRING];
-
-  nbdkit_error ("%s=%s: expected a name of %s", key, printable (value, buf),
-                expected);
-  return -1;
-}
+/* A day. */
+#define MOST_ARENA_WAIT 86400
 
 #define SIZE_EXPECTED \
-  "a whole number of bytes, or with one suffix b s k M G T P E"
+  "a size such as 512, 64k, 1.5G, 10GiB or 10GB"
 
 static int
 parse_size (const char *key, const char *value, uint64_t *r)
@@ -64,38 +54,55 @@ parse_size (const char *key, const char *value, uint64_t *r)
   uint64_t n = UINT64_MAX;
 
   if (size_parse (value, &n) == -1 && errno != ERANGE)
-    return bad (key, value, SIZE_EXPECTED);
+    return value_bad (key, value, SIZE_EXPECTED);
   if (n > DISK_MAX_SIZE)
-    return bad (key, value, "at most 2^63-1 bytes");
+    return value_bad (key, value, "at most 2^63-1 bytes");
+  *r = n;
+  return 0;
+}
+
+/* The range of a number. */
+struct limits {
+  uint32_t least, most;
+  bool power_of_two;
+  const char *expected;
+};
+
+static const struct limits sector_sizes = {
+  DISK_MIN_SECTOR, DISK_MAX_SECTOR, true, "a power of two from 512 to 65536"
+};
+static const struct limits numbers_of_disks = {
+  1, MOST_MAX_DISKS, false, "a number from 1 to 10000000"
+};
+static const struct limits request_sizes = {
+  LEAST_MAX_REQUEST, BUFFERS_MAX_REQUEST, true,
+  "a power of two from 64k to 64M"
+};
+static const struct limits numbers_of_connections = {
+  1, MOST_MAX_CONNECTIONS, false, "a number from 1 to 1000000"
+};
+
+static int
+parse_limited (const char *key, const char *value, const struct limits *l,
+               uint32_t *r)
+{
+  uint64_t n;
+
+  if (size_parse (value, &n) == -1 || n < l->least || n > l->most ||
+      (l->power_of_two && (n & (n - 1))))
+    return value_bad (key, value, "%s", l->expected);
   *r = n;
   return 0;
 }
 
 static int
-parse_bool (const char *key, const char *value, bool *r)
+parse_count (const char *key, const char *value, const struct limits *l,
+             size_t *r)
 {
-  return boolean_parse (value, r) == 0 ? 0 : bad (key, value, "yes or no");
-}
+  uint32_t n;
 
-static int
-parse_sector_size (const char *key, const char *value, uint32_t *r)
-{
-  uint64_t n;
-
-  if (size_parse (value, &n) == -1 || n < DISK_MIN_SECTOR ||
-      n > DISK_MAX_SECTOR || (n & (n - 1)))
-    return bad (key, value, "a power of two from 512 to 65536");
-  *r = n;
-  return 0;
-}
-
-static int
-parse_max_disks (const char *key, const char *value, size_t *r)
-{
-  uint64_t n;
-
-  if (size_parse (value, &n) == -1 || n < 1 || n > MOST_MAX_DISKS)
-    return bad (key, value, "a number from 1 to 10000000");
+  if (parse_limited (key, value, l, &n) == -1)
+    return -1;
   *r = n;
   return 0;
 }
@@ -113,9 +120,9 @@ set_max_memory (const char *key, const char *value)
   uint64_t n = UINT64_MAX;
 
   if (size_parse (value, &n) == -1 && errno != ERANGE)
-    return bad (key, value, SIZE_EXPECTED);
+    return value_bad (key, value, SIZE_EXPECTED);
   if (n < ARENA_MIN_LIMIT || n > ARENA_MAX_LIMIT)
-    return bad (key, value, "a size from 1M to 16383G");
+    return value_bad (key, value, "a size from 1M to 16383G");
   config.max_memory = n;
   config.max_memory_given = value;
   return 0;
@@ -131,12 +138,42 @@ parse_parallel (const char *key, const char *value, enum parallel *r)
   else if (boolean_parse (value, &yes) == 0)
     *r = yes ? PARALLEL_YES : PARALLEL_NO;
   else
-    return bad (key, value, "auto, yes or no");
+    return value_bad (key, value, "auto, yes or no");
   return 0;
 }
 
-/* Cut "NAME,key=value,…" after the name, in which a comma is doubled.
- * Returns what follows the comma, or NULL if nothing does.
+/* A parameter of nbdkit-memory-plugin, TYPE[,key=value...].  What it asks for
+ * is either always true here, or impossible.  The only key that is accepted is
+ * mlock= of malloc.
+ */
+static int
+check_allocator (const char *value)
+{
+  static const char mlock[] = "malloc,mlock=";
+  char buf[PRINTABLE_STRING];
+  bool lock;
+
+  if (strcmp (value, "zstd") == 0 || strncmp (value, "zstd,", 5) == 0) {
+    nbdkit_error ("allocator=%s: expected sparse or malloc: pages are accessed "
+                  "in place and cannot be compressed",
+                  printable (value, buf));
+    return -1;
+  }
+  if (strcmp (value, "sparse") == 0 || strcmp (value, "malloc") == 0)
+    return 0;
+  if (strncmp (value, mlock, strlen (mlock)) == 0 &&
+      boolean_parse (value + strlen (mlock), &lock) == 0) {
+    if (!lock)
+      return 0;
+    nbdkit_error ("allocator=%s: expected no mlock: to lock the memory, use "
+                  "nbdkit's options --swap and -f", printable (value, buf));
+    return -1;
+  }
+  return value_bad ("allocator", value, "sparse, malloc or malloc,mlock=no");
+}
+
+/* Terminate the name in "NAME,key=value,…", where a comma is doubled.  Returns
+ * what follows the comma, or NULL if nothing does.
  */
 static char *
 cut_name (char *s)
@@ -154,8 +191,28 @@ cut_name (char *s)
   return NULL;
 }
 
-/* "disk=NAME,sector-size", for messages. */
+/* For "disk=NAME,sector-size" in messages. */
 #define DISK_KEY_STRING (PRINTABLE_STRING + 32)
+
+static int
+parse_prefetch_rate (const char *key, const char *value, uint64_t *r)
+{
+  if (parse_size (key, value, r) == -1)
+    return -1;
+  if (*r < LEAST_PREFETCH_RATE)
+    return value_bad (key, value, "at least 64k, in bytes a second");
+  return 0;
+}
+
+static int
+set_origin_memory (const char *key, const char *value)
+{
+  if (parse_size (key, value, &config.origin_memory) == -1)
+    return -1;
+  if (config.origin_memory < ARENA_MIN_LIMIT)
+    return value_bad (key, value, "at least 1M");
+  return 0;
+}
 
 static int
 set_disk_option (struct config_disk *d, const char *option)
@@ -174,17 +231,33 @@ set_disk_option (struct config_disk *d, const char *option)
     }
     if (strncmp (option, "sector-size=", len) == 0) {
       d->has_sector_size = true;
-      return parse_sector_size (key, value, &d->sector_size);
+      return parse_limited (key, value, &sector_sizes, &d->sector_size);
     }
-    if (strncmp (option, "readonly=", len) == 0)
-      return parse_bool (key, value, &d->readonly);
+    if (strncmp (option, "readonly=", len) == 0) {
+      d->has_readonly = true;
+      return value_bool (key, value, BOOL, &d->readonly);
+    }
+    if (strncmp (option, "origin=", len) == 0) {
+      d->origin = value;
+      config.has_origins = true;
+      return 0;
+    }
+    if (strncmp (option, "prefetch=", len) == 0) {
+      d->prefetch_option = "prefetch";
+      return value_bool (key, value, BOOL, &d->prefetch);
+    }
+    if (strncmp (option, "prefetch-rate=", len) == 0) {
+      d->prefetch_option = "prefetch-rate";
+      return parse_prefetch_rate (key, value, &d->prefetch_rate);
+    }
   }
-  nbdkit_error ("disk=%s: unknown part \"%s\", expected size=, sector-size= "
-                "or readonly=", d->shown, printable (option, buf));
+  nbdkit_error ("disk=%s: unknown option \"%s\": expected size=, sector-size=, "
+                "readonly=, origin=, prefetch= or prefetch-rate=", d->shown,
+                printable_name (option, buf));
   return -1;
 }
 
-/* The name as it was given, the first so many bytes of value. */
+/* The name as given: the first len bytes of value, escaped. */
 static char *
 show_name (const char *value, size_t len)
 {
@@ -213,12 +286,12 @@ add_disk (const char *value)
     goto out_of_memory;
   expected = registry_check_name (d.name);
   if (expected) {
-    bad_name ("disk", value, expected);
+    value_bad ("disk", value, "a name of %s", expected);
     goto error;
   }
   for (i = 0; i < config.ndisks; i++)
     if (strcmp (config.disk[i].name, d.name) == 0) {
-      bad ("disk", value, "a name that was not given before");
+      value_bad ("disk", value, "a name that no earlier disk= has");
       goto error;
     }
   while (option) {
@@ -252,65 +325,99 @@ set_default (const char *value)
   const char *expected = registry_check_name (value);
 
   if (expected)
-    return bad_name ("default", value, expected);
+    return value_bad ("default", value, "a name of %s", expected);
   config.default_name = value;
   return 0;
 }
 
 static int
-set_control (const char *value)
+set_template (const char *value)
 {
-  char buf[PRINTABLE_STRING];
-  char *path = *value ? nbdkit_absolute_path (value) : NULL;
+  const char *expected = registry_check_name (value);
 
-  if (*value == '\0')
-    return bad ("control", value, "the path of a socket");
-  if (path == NULL)
-    return -1;
-  if (strlen (path) > unix_socket_max_path ()) {
-    nbdkit_error ("control=%s: expected a path of at most %zu bytes; as an "
-                  "absolute path this one has %zu", printable (value, buf),
-                  unix_socket_max_path (), strlen (path));
-    free (path);
-    return -1;
-  }
-  free (config.control);
-  config.control = path;
+  if (expected)
+    return value_bad ("template", value, "a name of %s", expected);
+  config.o.template_name = value;
   return 0;
 }
 
 static int
-set_control_mode (const char *value)
+parse_detect_same (const char *key, const char *value)
 {
-  char *end;
-  unsigned long mode = strtoul (value, &end, 8);
+  bool yes;
 
-  if (*value < '0' || *value > '7' || *end || mode > 0777)
-    return bad ("control-mode", value, "an octal number from 0 to 777");
-  config.control_mode = mode;
-  config.has_control_mode = true;
+  if (value_bool (key, value, BOOL, &yes) == -1)
+    return -1;
+  config.o.keep_same = !yes;
   return 0;
 }
 
+static int
+set_arena_wait (const char *key, const char *value)
+{
+  uint64_t n;
+
+  if (strspn (value, "0123456789") != strlen (value) ||
+      size_parse (value, &n) == -1 || n > MOST_ARENA_WAIT)
+    return value_bad (key, value, "a whole number of seconds from 0 to 86400");
+  config.arena_option = key;
+  config.arena_wait = n;
+  return 0;
+}
+
+static int
+set_arena_bool (const char *key, const char *value, bool *r)
+{
+  config.arena_option = key;
+  return value_bool (key, value, BOOL, r);
+}
+
 const char config_help[] =
-  "[size=]<SIZE>            Size of a disk made by connecting to its name\n"
-  "                         (default: 16M).\n"
+  "[size=]<SIZE>            Default size of a disk (default: 16M).\n"
   "disk=<NAME>[,size=<SIZE>][,sector-size=<N>][,readonly=yes|no]\n"
-  "                         Make a disk at the start (may be repeated).\n"
-  "auto-create=yes|no       Does connecting to an unknown name make a disk?\n"
-  "                         (default: yes)\n"
-  "default=<NAME>           The disk that the empty export name means.\n"
+  "    [,origin=<URI>[,prefetch=yes|no][,prefetch-rate=<SIZE>]]\n"
+  "                         Create a disk at startup (may be repeated).  With\n"
+  "                         an origin, it shows that NBD export's content,\n"
+  "                         which is fetched when it is needed.\n"
+  "origin-memory=<SIZE>     Limit for what was fetched from origins (default:\n"
+  "                         what max-memory leaves).\n"
+  "auto-create=yes|no       Whether connecting to an unknown name creates a\n"
+  "                         disk (default: yes).\n"
+  "template=<NAME>          Connecting to an unknown name creates a clone of\n"
+  "                         this disk instead of an empty disk.\n"
+  "template-quota=<SIZE>    How much such a clone may own (default: no limit).\n"
+  "auto-destroy=yes|no      Whether a disk that was created by connecting goes\n"
+  "                         with its last client (default: no).\n"
+  "default=<NAME>           The disk that the empty export name refers to.\n"
   "control=<SOCKET>         Serve the control protocol on this Unix socket.\n"
-  "control-mode=<OCTAL>     The socket's mode (default: 600).\n"
-  "sector-size=<N>          Only whole sectors of so many bytes, 512 to 65536\n"
-  "                         (default: any bytes).\n"
-  "max-memory=<SIZE>        Memory for all disks (default: 80 % of what the\n"
-  "                         machine and its control group allow).\n"
+  "control-mode=<OCTAL>     Mode of the control socket (default: 600).\n"
+  "control-group=<GROUP>    Group of the control socket; makes the mode 660.\n"
+  "sector-size=<N>          Default sector size of a disk, 512 to 65536\n"
+  "                         (default: every byte is addressable).\n"
+  "max-memory=<SIZE>        Memory limit for all disks (default: 80 % of the\n"
+  "                         memory of the machine or control group).\n"
   "max-size=<SIZE>          Largest size of a disk (default: 2^63-1).\n"
-  "max-disks=<N>            Most disks at a time (default: 65536).\n"
+  "max-disks=<N>            Maximum number of disks (default: 65536).\n"
+  "max-connections=<N>      Maximum number of connections (default: as many\n"
+  "                         as 10 % of the memory has buffers for).\n"
+  "max-request=<SIZE>       Announced maximum size of a read or write,\n"
+  "                         64k to 64M (default: 1M).\n"
   "detect-zeroes=yes|no     Store pages of zeros as holes (default: no).\n"
-  "parallel=auto|yes|no     Serve the requests of one connection in parallel?\n"
-  "                         (default: auto, only under a filter)";
+  "detect-same=yes|no       Keep a shared page shared if what is written to it\n"
+  "                         is what it holds (default: yes).\n"
+  "allocator=sparse|malloc  Accepted for compatibility; has no effect.\n"
+  "load=<DIR>               Create the disks that were saved in this folder\n"
+  "arena=<FILE>             Keep the disks in this file, so that they survive\n"
+  "                         the server.  It is created if it does not exist.\n"
+  "arena-wait=<SECONDS>     How long to wait until another server releases the\n"
+  "                         file (default: 0).\n"
+  "arena-discard=yes|no     Start empty if the machine went down while the file\n"
+  "                         was in use (default: no).\n"
+  "arena-salvage=yes|no     Drop damaged disks and keep the others\n"
+  "                         (default: no).\n"
+  "parallel=auto|yes|no     Whether requests of one connection are processed\n"
+  "                         concurrently (default: auto; yes under a filter, or\n"
+  "                         with an origin=).";
 
 int
 config_set (const char *key, const char *value)
@@ -321,47 +428,149 @@ config_set (const char *key, const char *value)
     return set_size (key, value, &config.o.default_size, &config.size_given);
   if (strcmp (key, "disk") == 0)
     return add_disk (value);
+  if (strcmp (key, "origin-memory") == 0)
+    return set_origin_memory (key, value);
   if (strcmp (key, "auto-create") == 0)
-    return parse_bool (key, value, &config.o.auto_create);
+    return value_bool (key, value, BOOL, &config.o.auto_create);
+  if (strcmp (key, "template") == 0)
+    return set_template (value);
+  if (strcmp (key, "template-quota") == 0)
+    return set_size (key, value, &config.o.template_quota,
+                     &config.template_quota_given);
+  if (strcmp (key, "auto-destroy") == 0)
+    return value_bool (key, value, BOOL, &config.o.auto_destroy);
   if (strcmp (key, "default") == 0)
     return set_default (value);
   if (strcmp (key, "control") == 0)
-    return set_control (value);
-  if (strcmp (key, "control-mode") == 0)
-    return set_control_mode (value);
+    return control_socket_path (key, value, &config.control);
+  if (strcmp (key, "control-mode") == 0) {
+    config.has_control_mode = true;
+    return control_socket_mode (key, value, &config.control_mode);
+  }
+  if (strcmp (key, "control-group") == 0) {
+    config.has_control_group = true;
+    return control_socket_group (key, value, &config.control_group);
+  }
   if (strcmp (key, "sector-size") == 0)
-    return parse_sector_size (key, value, &config.o.sector_size);
+    return parse_limited (key, value, &sector_sizes, &config.o.sector_size);
   if (strcmp (key, "max-memory") == 0)
     return set_max_memory (key, value);
   if (strcmp (key, "max-size") == 0)
     return set_size (key, value, &config.o.max_size, &config.max_size_given);
   if (strcmp (key, "max-disks") == 0)
-    return parse_max_disks (key, value, &config.o.max_disks);
+    return parse_count (key, value, &numbers_of_disks, &config.o.max_disks);
+  if (strcmp (key, "max-connections") == 0)
+    return parse_count (key, value, &numbers_of_connections,
+                        &config.max_connections);
+  if (strcmp (key, "max-request") == 0)
+    return parse_limited (key, value, &request_sizes, &config.max_request);
   if (strcmp (key, "detect-zeroes") == 0)
-    return parse_bool (key, value, &config.detect_zeroes);
+    return value_bool (key, value, BOOL, &config.detect_zeroes);
+  if (strcmp (key, "detect-same") == 0)
+    return parse_detect_same (key, value);
+  if (strcmp (key, "arena") == 0)
+    return value_path (key, value, "the path of a file", &config.arena);
+  if (strcmp (key, "load") == 0)
+    return value_path (key, value, "the path of a folder", &config.load);
+  if (strcmp (key, "arena-wait") == 0)
+    return set_arena_wait (key, value);
+  if (strcmp (key, "arena-discard") == 0)
+    return set_arena_bool (key, value, &config.arena_discard);
+  if (strcmp (key, "arena-salvage") == 0)
+    return set_arena_bool (key, value, &config.arena_salvage);
   if (strcmp (key, "parallel") == 0)
     return parse_parallel (key, value, &config.parallel);
-  nbdkit_error ("unknown parameter %s=%s: expected size, disk, auto-create, "
-                "default, control, control-mode, sector-size, max-memory, "
-                "max-size, max-disks, detect-zeroes or parallel", key,
+  if (strcmp (key, "allocator") == 0)
+    return check_allocator (value);
+  nbdkit_error ("unknown parameter %s=%s: expected size, disk, "
+                "origin-memory, auto-create, template, template-quota, "
+                "auto-destroy, default, control, control-mode, control-group, "
+                "sector-size, max-memory, max-size, max-disks, "
+                "max-connections, max-request, "
+                "detect-zeroes, detect-same, arena, arena-wait, arena-discard, "
+                "arena-salvage, load, allocator or parallel",
+                key,
                 printable (value, buf));
   return -1;
 }
 
-uint64_t
-config_default_memory (void)
+/* n percent of the available memory. */
+static uint64_t
+percent (unsigned n)
 {
-  uint64_t limit = memory_limit ("/proc/self/cgroup", "/sys/fs/cgroup") /
-    100 * DEFAULT_MEMORY_PERCENT;
+  return memory_limit ("/proc/self/cgroup", "/sys/fs/cgroup") / 100 * n;
+}
 
+static uint64_t
+possible_memory (uint64_t limit)
+{
   if (limit < ARENA_MIN_LIMIT)
     return ARENA_MIN_LIMIT;
   return limit < ARENA_MAX_LIMIT ? limit : ARENA_MAX_LIMIT;
 }
 
-/* The size of a disk that says none, and has such sectors.  Without size= it
- * always fits: 16M is a multiple of all sector sizes, and it gives way to
- * max-size.
+uint64_t
+config_default_memory (void)
+{
+  return possible_memory (percent (DEFAULT_MEMORY_PERCENT));
+}
+
+size_t
+config_default_connections (unsigned threads)
+{
+  uint64_t each = buffers_bound (config.max_request, 1, threads);
+  uint64_t n = percent (DEFAULT_BUFFERS_PERCENT) / each;
+  uint64_t few = percent (MOST_BUFFERS_PERCENT) / each;
+
+  if (few > FEW_CONNECTIONS)
+    few = FEW_CONNECTIONS;
+  if (n < few)
+    n = few;
+  if (n < 1)
+    n = 1;
+  return n < MOST_MAX_CONNECTIONS ? n : MOST_MAX_CONNECTIONS;
+}
+
+/* More memory than the arena's file system has would be of no use. */
+static void
+limit_to_file_system (void)
+{
+  uint64_t room = arena_room (config.arena);
+
+  if (room > 0 && room < config.max_memory)
+    config.max_memory = room > ARENA_MIN_LIMIT ? room : ARENA_MIN_LIMIT;
+}
+
+int
+config_finish_memory (unsigned threads)
+{
+  uint64_t most = percent (MOST_MEMORY_PERCENT), buffers;
+  char size[SIZE_STRING];
+
+  if (config.max_connections == 0)
+    config.max_connections = config_default_connections (threads);
+  if (config.max_memory)
+    return 0;
+  buffers = buffers_bound (config.max_request, config.max_connections,
+                           threads);
+  if (buffers + ARENA_MIN_LIMIT > most) {
+    nbdkit_error ("max-connections=%zu: the buffers of that many may take %s, "
+                  "which leaves no memory for disks: expected fewer, a "
+                  "smaller max-request=, or max-memory=",
+                  config.max_connections, size_format (buffers, size));
+    return -1;
+  }
+  config.max_memory = config_default_memory ();
+  if (config.max_memory > most - buffers)
+    config.max_memory = possible_memory (most - buffers);
+  if (config.arena)
+    limit_to_file_system ();
+  return 0;
+}
+
+/* The size of a disk without size=, with this sector size.  If the parameter
+ * size= is not given, the default always fits: 16M is a multiple of every
+ * sector size, and a smaller max-size replaces it.
  */
 static uint64_t
 default_size (uint32_t sector_size)
@@ -373,7 +582,7 @@ default_size (uint32_t sector_size)
   return size;
 }
 
-/* what: what the user wrote to get this size, for the message. */
+/* what: the text with which the user set this size, for the message. */
 static int
 check_size (const char *what, uint64_t size, uint32_t sector_size)
 {
@@ -413,13 +622,26 @@ finish_disk (struct config_disk *d)
 
   if (!d->has_sector_size)
     d->sector_size = config.o.sector_size;
+  if (d->prefetch_option && d->origin == NULL) {
+    nbdkit_error ("disk=%s,%s=: expected origin= as well", d->shown,
+                  d->prefetch_option);
+    return -1;
+  }
+  if (d->prefetch_rate && !d->prefetch) {
+    nbdkit_error ("disk=%s,prefetch-rate=: expected prefetch=yes as well",
+                  d->shown);
+    return -1;
+  }
+  /* Without a size of its own, it has its origin's. */
+  if (d->origin && d->size_given == NULL)
+    return 0;
   if (d->size_given)
     r = asprintf (&what, "disk=%s,size=%s", d->shown, d->size_given);
   else {
     d->size = default_size (d->sector_size);
     if (config.size_given == NULL)
       return 0;
-    r = asprintf (&what, "disk=%s, of size=%s", d->shown, config.size_given);
+    r = asprintf (&what, "disk=%s, from size=%s", d->shown, config.size_given);
   }
   if (r == -1) {
     nbdkit_error ("disk=%s: %m", d->shown);
@@ -428,12 +650,12 @@ finish_disk (struct config_disk *d)
   return check_size (what, d->size, d->sector_size);
 }
 
-/* What the name "" means, and whether there is something to connect to. */
+/* Check what the empty name refers to, and that it can exist. */
 static int
 check_default_name (void)
 {
   bool exists = config.o.auto_create;
-  char buf[PRINTABLE_STRING];
+  char buf[PRINTABLE_STRING], quoted[PRINTABLE_STRING];
   size_t i;
 
   printable (config.default_name, buf);
@@ -441,13 +663,15 @@ check_default_name (void)
     if (strcmp (config.disk[i].name, config.default_name) == 0)
       exists = true;
     else if (*config.disk[i].name == '\0') {
-      nbdkit_error ("default=%s: expected no disk= with an empty name, for the "
-                    "empty name means \"%s\" then", buf, buf);
+      nbdkit_error ("default=%s: expected no disk= with an empty name: the "
+                    "empty name means \"%s\"", buf,
+                    printable_name (config.default_name, quoted));
       return -1;
     }
   }
   /* With a control socket disks can be made later. */
-  if (!exists && *config.default_name && config.control == NULL) {
+  if (!exists && *config.default_name && config.control == NULL &&
+      config.arena == NULL) {
     nbdkit_error ("default=%s: expected a disk= of that name, "
                   "auto-create=yes or control=", buf);
     return -1;
@@ -455,13 +679,42 @@ check_default_name (void)
   return 0;
 }
 
+/* A template must exist when somebody connects. */
+static int
+check_template (void)
+{
+  const char *name = config.o.template_name;
+  char buf[PRINTABLE_STRING];
+  size_t i;
+
+  if (config.template_quota_given && name == NULL) {
+    nbdkit_error ("template-quota=%s: expected template= as well",
+                  printable (config.template_quota_given, buf));
+    return -1;
+  }
+  if (!config.o.auto_create && (name || config.o.auto_destroy)) {
+    nbdkit_error ("%s%s: expected no auto-create=no: without it no disk is "
+                  "created by connecting", name ? "template=" : "auto-destroy=",
+                  name ? printable (name, buf) : "yes");
+    return -1;
+  }
+  if (name == NULL || config.control || config.arena)
+    return 0;
+  for (i = 0; i < config.ndisks; i++)
+    if (strcmp (config.disk[i].name, name) == 0)
+      return 0;
+  nbdkit_error ("template=%s: expected a disk= of that name, control= or "
+                "arena=", printable (name, buf));
+  return -1;
+}
+
 int
 config_finish (void)
 {
   size_t i;
 
-  /* Disks that have no size of their own look at what size= was before it is
-   * made to fit sector-size=.
+  /* Disks without a size of their own need size= as it was given, before it is
+   * adjusted to sector-size=.
    */
   for (i = 0; i < config.ndisks; i++)
     if (finish_disk (&config.disk[i]) == -1)
@@ -469,26 +722,37 @@ config_finish (void)
   if (check_default_size () == -1)
     return -1;
   if (config.ndisks > config.o.max_disks) {
-    nbdkit_error ("max-disks=%zu: expected at least %zu, for so many disk= "
-                  "are given", config.o.max_disks, config.ndisks);
+    nbdkit_error ("max-disks=%zu: expected at least %zu, the number of "
+                  "disk= parameters", config.o.max_disks, config.ndisks);
     return -1;
   }
   if (config.has_control_mode && config.control == NULL) {
-    nbdkit_error ("control-mode=%o: expected control= with it",
+    nbdkit_error ("control-mode=%o: expected control= as well",
                   (unsigned) config.control_mode);
     return -1;
   }
-  /* With a control socket disks can be made later. */
-  if (!config.o.auto_create && config.ndisks == 0 && config.control == NULL) {
-    nbdkit_error ("auto-create=no: expected a disk= or control= with it, "
-                  "else there is nothing to connect to");
+  if (config.has_control_group && config.control == NULL) {
+    nbdkit_error ("control-group=: expected control= as well");
     return -1;
   }
-  if (check_default_name () == -1)
+  if (config.has_control_group && !config.has_control_mode)
+    config.control_mode = 0660;
+  if (config.arena_option && config.arena == NULL) {
+    nbdkit_error ("%s=: expected arena= as well", config.arena_option);
     return -1;
-  if (config.max_memory == 0)
-    config.max_memory = config_default_memory ();
-  return 0;
+  }
+  /* With a control socket, disks can be created later; with an arena, there may
+   * be some.
+   */
+  if (!config.o.auto_create && config.ndisks == 0 && config.control == NULL &&
+      config.arena == NULL) {
+    nbdkit_error ("auto-create=no: expected disk= or control= as well, "
+                  "or there is nothing to connect to");
+    return -1;
+  }
+  if (check_template () == -1)
+    return -1;
+  return check_default_name ();
 }
 
 void
@@ -503,6 +767,10 @@ config_free (void)
   free (config.disk);
   free (config.control);
   config.control = NULL;
+  free (config.load);
+  config.load = NULL;
+  free (config.arena);
+  config.arena = NULL;
   config.disk = NULL;
   config.ndisks = 0;
 }
