@@ -10,15 +10,20 @@
 
 #include <jansson.h>
 
-#include "arena.h"
-#include "control.h"
-#include "disk.h"
 #include "events.h"
-#include "jsonrpc.h"
-#include "methods.h"
-#include "registry.h"
+#include "json-origin.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/disk.h"
+#include "ramdisk/disk-origin.h"
+#include "ramdisk/registry.h"
+#include "rpc/jsonrpc.h"
+#include "rpc/server.h"
+#include "save/kept.h"
+#include "service.h"
 
-/* Memory is low above the first, and no more below the second. */
+/* Memory, or what is left of a quota, is low at the first, and no longer low
+ * below the second.
+ */
 #define LOW_PERCENT 90
 #define LOW_OVER_PERCENT 85
 
@@ -28,7 +33,7 @@ json_quota (uint64_t bytes)
   return bytes == TREE_NO_QUOTA ? json_null () : json_integer (bytes);
 }
 
-/* The order is that of enum change. */
+/* In the order of enum change. */
 const char *const event_words[] = {
   [CHANGE_CREATED] = "created",
   [CHANGE_DESTROYED] = "destroyed",
@@ -37,12 +42,16 @@ const char *const event_words[] = {
   [CHANGE_REPLACED] = "replaced",
   [CHANGE_SET] = "set",
   [CHANGE_QUOTA] = "quota",
+  [CHANGE_RENAMED] = "renamed",
+  [CHANGE_QUOTA_LOW] = "quota_low",
   "memory_low",
+  "origin",
   NULL
 };
-const uint32_t events_tick_kinds = KIND (EVENT_MEMORY_LOW);
+const uint32_t events_tick_kinds =
+  KIND (EVENT_MEMORY_LOW) | KIND (EVENT_ORIGIN) | KIND (CHANGE_QUOTA_LOW);
 
-/* Steals params, to which it adds what all events have. */
+/* Steals params, and adds what all events have. */
 static void
 publish (struct service *s, unsigned event, json_t *params)
 {
@@ -94,7 +103,11 @@ events_report (void *service, const struct change_report *r)
                         "readonly", disk_is_readonly (r->disk),
                         "quota", json_quota (disk_quota (r->disk)));
     break;
+  case CHANGE_RENAMED:
+    params = json_pack ("{s:s, s:s}", "name", r->name, "source", r->from);
+    break;
   case CHANGE_QUOTA:
+  case CHANGE_QUOTA_LOW:
     params = json_pack ("{s:s, s:o, s:I}", "name", r->name,
                         "quota", json_quota (disk_quota (r->disk)),
                         "owned", (json_int_t) disk_owned (r->disk));
@@ -103,13 +116,27 @@ events_report (void *service, const struct change_report *r)
   publish (s, r->change, params);
 }
 
+/* An origin is complete, away, or there again. */
+static void
+report_origin (void *service, struct origin *o, enum origin_state state)
+{
+  publish (service, EVENT_ORIGIN,
+           json_pack ("{s:o, s:s}", "uri", json_uri (origin_uri (o)),
+                      "state", origin_states[state]));
+}
+
 void
 events_tick (void *service)
 {
   struct service *s = service;
   struct arena_stats stats;
 
+  saves_reap (s->saves);
   arena_stats (s->arena, &stats);
+  /* What saves remember is no reason for an alarm. */
+  if (stats.used >= stats.limit / 100 * LOW_PERCENT && !s->low &&
+      saves_give_up (s->saves))
+    return;
   if (stats.used < stats.limit / 100 * LOW_OVER_PERCENT)
     s->low = false;
   else if (stats.used >= stats.limit / 100 * LOW_PERCENT && !s->low) {
@@ -118,4 +145,9 @@ events_tick (void *service)
              json_pack ("{s:I, s:I}", "limit", (json_int_t) stats.limit,
                         "used", (json_int_t) stats.used));
   }
+  if (control_wanted (s->control, KIND (CHANGE_QUOTA_LOW)))
+    registry_check_quotas (s->registry, LOW_PERCENT, LOW_OVER_PERCENT,
+                           s->quotas_again);
+  s->quotas_again = false;
+  origins_changed (s->origins, report_origin, s);
 }
