@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Saving disks in a folder and loading them. */
+
+#include <config.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/pattern.h"
+#include "base/printable.h"
+#include "job/jobs.h"
+#include "open-origin.h"
+#include "remote.h"
+#include "save-jobs.h"
+#include "save/kept.h"
+#include "save/load.h"
+#include "save/save.h"
+
+/* For how many disks there is room at first. */
+#define FIRST_ROOM 1024
+
+/* How often the disks are taken anew because names changed hands meanwhile. */
+#define MOST_ATTEMPTS 100
+
+/* What disk is said of a job that concerns several. */
+#define SEVERAL "*"
+
+static bool
+is_wanted (const json_t *patterns, const char *name)
+{
+  const json_t *v;
+  size_t i;
+
+  json_array_foreach (patterns, i, v)
+    if (pattern_matches (json_string_value (v), name))
+      return true;
+  return patterns == NULL;
+}
+
+/* ----------------------------------------------------------------- save */
+
+struct save_job {
+  struct service *s;
+  char *path;
+  struct named_disk **held;
+  struct save_disk *disk;
+  char **parent;                /* those of disk, to be freed */
+  size_t n, frozen;
+  bool forget;
+};
+
+/* Give back what is held and frozen. */
+static void
+let_go (struct save_job *p)
+{
+  size_t i;
+
+  for (i = 0; i < p->frozen; i++) {
+    disk_free (p->disk[i].frozen);
+    free (p->parent[i]);
+  }
+  for (i = 0; i < p->n; i++)
+    registry_close (p->s->registry, p->held[i]);
+  free (p->held);
+  free (p->disk);
+  free (p->parent);
+  p->held = NULL;
+  p->disk = NULL;
+  p->parent = NULL;
+  p->n = p->frozen = 0;
+}
+
+static void
+free_save (void *opaque)
+{
+  struct save_job *p = opaque;
+
+  let_go (p);
+  free (p->path);
+  free (p);
+}
+
+/* Hold all disks that are wanted.  They are taken in one step: page by page, a
+ * disk that is renamed meanwhile would be there twice, or not at all.
+ */
+static int
+hold (struct save_job *p, const json_t *patterns)
+{
+  size_t room = FIRST_ROOM, n = 0, i;
+  bool more = true;
+
+  while (more) {
+    void *q = reallocarray (p->held, room, sizeof *p->held);
+
+    if (q == NULL)
+      return -1;
+    p->held = q;
+    n = registry_hold_page (p->s->registry, NULL, room, p->held, &more);
+    for (i = 0; i < n && more; i++)
+      registry_close (p->s->registry, p->held[i]);
+    room *= 2;
+  }
+  for (i = 0; i < n; i++)
+    if (is_wanted (patterns, p->held[i]->name))
+      p->held[p->n++] = p->held[i];
+    else
+      registry_close (p->s->registry, p->held[i]);
+  errno = ENOENT;
+  return p->n || patterns == NULL ? 0 : -1;
+}
+
+static int
+freeze (struct save_job *p)
+{
+  struct disk **disk = calloc (2 * p->n + 1, sizeof *disk);
+  size_t i;
+  int r = -1;
+
+  p->disk = calloc (p->n + 1, sizeof *p->disk);
+  p->parent = calloc (p->n + 1, sizeof *p->parent);
+  if (disk && p->disk && p->parent) {
+    for (i = 0; i < p->n; i++)
+      disk[i] = p->held[i]->disk;
+    r = disk_freeze (disk, disk + p->n, p->n);
+  }
+  for (i = 0; i < p->n && r == 0; i++)
+    p->disk[i] = (struct save_disk) {
+      .name = p->held[i]->name, .id = p->held[i]->id,
+      .frozen = disk[p->n + i], .parent_index = SIZE_MAX,
+      .readonly = disk_is_readonly (disk[i]), .quota = disk_quota (disk[i]),
+      .uuid = p->held[i]->uuid,
+    };
+  p->frozen = r == 0 ? p->n : 0;
+  free (disk);
+  return r;
+}
+
+static int
+compare_names (const void *a, const void *b)
+{
+  return strcmp (((const struct save_disk *) a)->name,
+                 ((const struct save_disk *) b)->name);
+}
+
+/* Disks may have been renamed since they were held: sort them by the names that
+ * freeze read.  Returns false if two have the same name: one had lost it before
+ * the other got it.
+ */
+static bool
+sort (struct save_job *p)
+{
+  size_t i;
+
+  qsort (p->disk, p->n, sizeof *p->disk, compare_names);
+  for (i = 1; i < p->n; i++)
+    if (compare_names (&p->disk[i - 1], &p->disk[i]) == 0)
+      return false;
+  return true;
+}
+
+static int
+compare_ids (const void *a, const void *b)
+{
+  const struct save_disk *x = *(struct save_disk *const *) a;
+  const struct save_disk *y = *(struct save_disk *const *) b;
+
+  return (x->id > y->id) - (x->id < y->id);
+}
+
+/* Find out what the disks were cloned from.  That one of them is another one's
+ * parent is known by its id: the name may have changed hands.
+ */
+static int
+find_parents (struct save_job *p)
+{
+  struct save_disk **by_id = calloc (p->n + 1, sizeof *by_id), **found;
+  size_t i, j;
+  bool exists;
+
+  if (by_id == NULL)
+    return -1;
+  for (i = 0; i < p->n; i++)
+    by_id[i] = &p->disk[i];
+  qsort (by_id, p->n, sizeof *by_id, compare_ids);
+  for (i = 0; i < p->n; i++) {
+    /* The disks are sorted by their names; those that are held are not. */
+    const struct save_disk held = { .id = p->held[i]->id }, *key = &held;
+    struct save_disk parent = { .id = 0 }, *of = &parent, *d;
+
+    d = *(struct save_disk **) bsearch (&key, by_id, p->n, sizeof *by_id,
+                                        compare_ids);
+    j = d - p->disk;
+    p->parent[j] = registry_parent (p->s->registry, p->held[i], &exists);
+    d->parent = p->parent[j];
+    parent.id = registry_parent_id (p->s->registry, p->held[i]);
+    found = d->parent && parent.id
+      ? bsearch (&of, by_id, p->n, sizeof *by_id, compare_ids) : NULL;
+    if (found) {
+      d->parent_index = *found - p->disk;
+      d->parent = (*found)->name;
+    }
+  }
+  free (by_id);
+  return 0;
+}
+
+/* Freeze the disks that are wanted. */
+static int
+take (struct save_job *p, const json_t *patterns)
+{
+  unsigned i;
+
+  for (i = 0; i < MOST_ATTEMPTS; i++) {
+    if (hold (p, patterns) == -1 || freeze (p) == -1)
+      return -1;
+    if (sort (p))
+      return find_parents (p);
+    let_go (p);
+  }
+  errno = EBUSY;
+  return -1;
+}
+
+static int
+run_save (struct job *job, void *opaque)
+{
+  struct save_job *p = opaque;
+  struct saves *saves = p->s->saves;
+  int r = save_run (job, p->path, p->disk, p->n, saves, p->forget);
+  size_t i;
+
+  /* B2: whoever loses its name from here on is forgotten by the listener. */
+  for (i = 0; i < p->n && r == 0; i++)
+    if (!registry_is_listed (p->s->registry, p->held[i]))
+      saves_forget_disk (saves, p->held[i]->id);
+  return r;
+}
+
+uint64_t
+save_job_start (struct service *s, const char *path, const json_t *patterns,
+                bool forget)
+{
+  struct save_job *p = calloc (1, sizeof *p);
+  struct job_options o = {
+    .kind = "save", .disk = SEVERAL, .target = path, .run = run_save,
+    .free = free_save, .opaque = p,
+  };
+  int err;
+
+  if (p == NULL)
+    return 0;
+  p->s = s;
+  p->forget = forget;
+  p->path = strdup (path);
+  if (p->path && take (p, patterns) == 0)
+    return jobs_start (s->jobs, &o);
+  err = errno;
+  free_save (p);
+  errno = err;
+  return 0;
+}
+
+/* ----------------------------------------------------------------- load */
+
+struct load_job {
+  struct service *s;
+  char *path;
+  json_t *patterns;
+  enum if_exists if_exists;
+  enum if_open if_open;
+};
+
+static bool
+wanted (void *opaque, const char *name)
+{
+  const struct load_job *p = opaque;
+
+  return is_wanted (p->patterns, name);
+}
+
+static struct origin *
+origin_of_load (void *opaque, const char *uri, bool prefetch,
+                char why[LOAD_ORIGIN_WHY])
+{
+  const struct load_job *p = opaque;
+  const struct origin_request request = { uri, prefetch, 0 };
+
+  static_assert (LOAD_ORIGIN_WHY == REMOTE_WHY, "one is the other");
+  return open_origin (p->s, &request, why);
+}
+
+/* Give all their names in one step.  Takes the disks over. */
+static int
+add_all (struct load_job *p, struct loaded *l, char why[SAVED_WHY])
+{
+  const struct registry_options *o = registry_options (p->s->registry);
+  struct registry_new *new = calloc (l->n + 1, sizeof *new);
+  char shown[PRINTABLE_STRING];
+  size_t i, bad = 0;
+  int r = -1;
+
+  for (i = 0; new && i < l->n; i++) {
+    new[i] = (struct registry_new) {
+      .name = l->disk[i].name, .disk = l->disk[i].disk,
+      .readonly = l->disk[i].readonly, .quota = l->disk[i].quota,
+      .uuid = l->disk[i].uuid,
+      .parent = l->disk[i].parent, .parent_index = l->disk[i].parent_index,
+    };
+    l->disk[i].disk = NULL;
+  }
+  if (new)
+    r = registry_add_all (p->s->registry, new, l->n, p->if_exists, p->if_open,
+                          &bad);
+  if (r == -1) {
+    int err = errno;
+
+    if (new && bad < l->n)
+      printable_name (l->disk[bad].name, shown);
+    if (new && err == EEXIST)
+      snprintf (why, SAVED_WHY, "there is a disk \"%s\" already", shown);
+    else if (new && err == EBUSY)
+      snprintf (why, SAVED_WHY, "clients have the disk \"%s\" open", shown);
+    else if (new && err == ENFILE)
+      snprintf (why, SAVED_WHY, "no room for the disk \"%s\": more than "
+                "max-disks=%zu disks: expected a higher max-disks=", shown,
+                o->max_disks);
+    else
+      snprintf (why, SAVED_WHY, "%s", strerror (err));
+  }
+  free (new);
+  return r;
+}
+
+static int
+load (struct load_job *p, struct job *job, char why[SAVED_WHY])
+{
+  const struct load_options o = {
+    .path = p->path, .arena = p->s->arena,
+    .max_size = registry_options (p->s->registry)->max_size,
+    .check_name = registry_check_name, .wanted = wanted,
+    .open_origin = origin_of_load, .opaque = p, .job = job,
+  };
+  struct loaded l;
+  int r = load_run (&o, &l, why);
+
+  if (r == 0 && l.n == 0 && p->patterns) {
+    snprintf (why, SAVED_WHY, "no disk in the folder has such a name");
+    r = -1;
+  }
+  if (r == 0)
+    r = add_all (p, &l, why);
+  loaded_free (&l);
+  return r;
+}
+
+static int
+run_load (struct job *job, void *opaque)
+{
+  char why[SAVED_WHY];
+
+  return load (opaque, job, why) == -1 ? job_fail (job, "%s", why) : 0;
+}
+
+static void
+free_load (void *opaque)
+{
+  struct load_job *p = opaque;
+
+  json_decref (p->patterns);
+  free (p->path);
+  free (p);
+}
+
+uint64_t
+load_job_start (struct service *s, const char *path, const json_t *patterns,
+                enum if_exists if_exists, enum if_open if_open)
+{
+  struct load_job *p = calloc (1, sizeof *p);
+  struct job_options o = {
+    .kind = "load", .disk = SEVERAL, .target = path, .run = run_load,
+    .free = free_load, .opaque = p,
+  };
+
+  if (p == NULL)
+    return 0;
+  *p = (struct load_job) {
+    .s = s, .path = strdup (path), .if_exists = if_exists, .if_open = if_open,
+    .patterns = patterns ? json_deep_copy (patterns) : NULL,
+  };
+  if (p->path && (p->patterns || patterns == NULL))
+    return jobs_start (s->jobs, &o);
+  free_load (p);
+  errno = ENOMEM;
+  return 0;
+}
+
+int
+load_now (struct service *s, const char *path, char why[SAVED_WHY])
+{
+  struct load_job p = {
+    .s = s, .path = (char *) path, .if_exists = IF_EXISTS_IGNORE,
+  };
+
+  return load (&p, NULL, why);
+}
