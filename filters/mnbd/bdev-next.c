@@ -1,40 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The local side. */
+/* The next layer as a block device. */
 
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include <nbdkit-filter.h>
 
-#include "side-local.h"
+#include "bdev-next.h"
+#include "bdev/extents.h"
+#include "plugins/common/export-name.h"
 
-static struct local *
-local_of (struct side *s)
+static struct bdev_next *
+next_of (struct bdev *b)
 {
-  return (struct local *) s;
+  return (struct bdev_next *) b;
 }
 
 static nbdkit_next *
-begin (struct side *s) NO_TSA
+begin (struct bdev *b) NO_TSA
 {
-  struct local *l = local_of (s);
+  struct next_context *c = next_of (b)->context;
 
-  if (l->lock)
-    mutex_lock (l->lock);
-  return l->next;
+  if (c->lock)
+    mutex_lock (c->lock);
+  if (c->name)
+    export_name_announce (c->name, c->disk);
+  return c->next;
 }
 
-/* err points to what the request sets: as an argument of this it could be read
- * before the request is made.
+/* err points to the variable that the request sets.  If errno were passed by
+ * value, it could be read before the request is made.
  */
 static int
-end (struct side *s, int r, const int *err) NO_TSA
+end (struct bdev *b, int r, const int *err) NO_TSA
 {
-  struct local *l = local_of (s);
+  struct next_context *c = next_of (b)->context;
 
-  if (l->lock)
-    mutex_unlock (l->lock);
+  if (c->name)
+    export_name_announce (NULL, 0);
+  if (c->lock)
+    mutex_unlock (c->lock);
   if (r == -1)
     errno = *err;
   return r;
@@ -43,31 +50,31 @@ end (struct side *s, int r, const int *err) NO_TSA
 static uint32_t
 nbdkit_flags (uint32_t flags)
 {
-  return (flags & SIDE_FUA ? NBDKIT_FLAG_FUA : 0) |
-    (flags & SIDE_MAY_TRIM ? NBDKIT_FLAG_MAY_TRIM : 0) |
-    (flags & SIDE_FAST_ZERO ? NBDKIT_FLAG_FAST_ZERO : 0) |
-    (flags & SIDE_REQ_ONE ? NBDKIT_FLAG_REQ_ONE : 0);
+  return (flags & BDEV_FUA ? NBDKIT_FLAG_FUA : 0) |
+    (flags & BDEV_MAY_TRIM ? NBDKIT_FLAG_MAY_TRIM : 0) |
+    (flags & BDEV_FAST_ZERO ? NBDKIT_FLAG_FAST_ZERO : 0) |
+    (flags & BDEV_REQ_ONE ? NBDKIT_FLAG_REQ_ONE : 0);
 }
 
 /* Reads and writes are cut at the plugin's maximum. */
 static uint32_t
-part (const struct side *s, uint32_t count)
+part (const struct bdev *b, uint32_t count)
 {
-  uint32_t max = s->info.block_max;
+  uint32_t max = b->info.block_max;
 
   return max && count > max ? max : count;
 }
 
 static int
-local_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
+next_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
   int r = 0, err = 0;
 
   while (count && r == 0) {
-    uint32_t n = part (s, count);
-    nbdkit_next *next = begin (s);
+    uint32_t n = part (b, count);
+    nbdkit_next *next = begin (b);
 
-    r = end (s, next->pread (next, buf, n, offset, 0, &err), &err);
+    r = end (b, next->pread (next, buf, n, offset, 0, &err), &err);
     buf = (char *) buf + n;
     count -= n;
     offset += n;
@@ -76,16 +83,16 @@ local_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
 }
 
 static int
-local_write (struct side *s, const void *buf, uint32_t count, uint64_t offset,
-             uint32_t flags)
+next_write (struct bdev *b, const void *buf, uint32_t count, uint64_t offset,
+            uint32_t flags)
 {
   int r = 0, err = 0;
 
   while (count && r == 0) {
-    uint32_t n = part (s, count);
-    nbdkit_next *next = begin (s);
+    uint32_t n = part (b, count);
+    nbdkit_next *next = begin (b);
 
-    r = end (s, next->pwrite (next, buf, n, offset, nbdkit_flags (flags),
+    r = end (b, next->pwrite (next, buf, n, offset, nbdkit_flags (flags),
                               &err), &err);
     buf = (const char *) buf + n;
     count -= n;
@@ -94,112 +101,148 @@ local_write (struct side *s, const void *buf, uint32_t count, uint64_t offset,
   return r;
 }
 
+/* Zeroes are cut at BDEV_MOST.  If a plugin's zero fails with ENOTSUP, nbdkit
+ * writes zeros itself.  Before 1.44 it then writes the first 64 MiB of a larger
+ * request again and again, leaves the rest as it was, and reports success.
+ */
 static int
-local_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+next_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  nbdkit_next *next = begin (s);
+  int r = 0, err = 0;
+
+  while (count && r == 0) {
+    uint32_t n = count < BDEV_MOST ? count : BDEV_MOST;
+    nbdkit_next *next = begin (b);
+
+    r = end (b, next->zero (next, n, offset, nbdkit_flags (flags), &err),
+             &err);
+    count -= n;
+    offset += n;
+    /* "Not fast" would be wrong now: it says that nothing was changed. */
+    flags &= ~BDEV_FAST_ZERO;
+  }
+  return r;
+}
+
+static int
+next_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  nbdkit_next *next = begin (b);
   int err = 0;
 
-  return end (s, next->zero (next, count, offset, nbdkit_flags (flags), &err),
+  return end (b, next->trim (next, count, offset, nbdkit_flags (flags), &err),
               &err);
 }
 
 static int
-local_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+next_flush (struct bdev *b)
 {
-  nbdkit_next *next = begin (s);
-  int err = 0;
+  struct bdev_next *l = next_of (b);
+  struct next_context *c = l->context;
+  nbdkit_next *next = begin (b);
+  unsigned failures;
+  int r, err = 0;
 
-  return end (s, next->trim (next, count, offset, nbdkit_flags (flags), &err),
-              &err);
+  r = end (b, next->flush (next, 0, &err), &err);
+  if (r == -1) {
+    atomic_store (&c->error, err);
+    failures = atomic_fetch_add (&c->failures, 1) + 1;
+    atomic_store (&l->seen, failures);
+    errno = err;
+    return -1;
+  }
+  failures = atomic_load (&c->failures);
+  if (atomic_exchange (&l->seen, failures) == failures)
+    return 0;
+  errno = atomic_load (&c->error);
+  return -1;
 }
 
 static int
-local_flush (struct side *s)
+next_cache (struct bdev *b, uint32_t count, uint64_t offset)
 {
-  nbdkit_next *next = begin (s);
+  nbdkit_next *next = begin (b);
   int err = 0;
 
-  return end (s, next->flush (next, 0, &err), &err);
+  return end (b, next->cache (next, count, offset, 0, &err), &err);
 }
 
+/* Pass the extents on in whole blocks, because a plugin may report smaller
+ * ones.
+ */
 static int
-local_cache (struct side *s, uint32_t count, uint64_t offset)
-{
-  nbdkit_next *next = begin (s);
-  int err = 0;
-
-  return end (s, next->cache (next, count, offset, 0, &err), &err);
-}
-
-/* Pass the extents on, cut to what was asked for. */
-static int
-give_extents (const struct nbdkit_extents *list, uint64_t end_offset,
-              side_extent_fn fn, void *opaque)
+give_extents (const struct nbdkit_extents *list, struct extents *whole)
 {
   size_t n = nbdkit_extents_count (list), i;
 
   for (i = 0; i < n; i++) {
     struct nbdkit_extent e = nbdkit_get_extent (list, i);
-    uint32_t type = (e.type & NBDKIT_EXTENT_HOLE ? SIDE_HOLE : 0) |
-      (e.type & NBDKIT_EXTENT_ZERO ? SIDE_ZERO : 0);
+    uint32_t type = (e.type & NBDKIT_EXTENT_HOLE ? BDEV_HOLE : 0) |
+      (e.type & NBDKIT_EXTENT_ZERO ? BDEV_ZERO : 0);
 
-    if (e.offset >= end_offset)
+    if (e.offset >= whole->end)
       break;
-    if (e.length > end_offset - e.offset)
-      e.length = end_offset - e.offset;
-    if (fn (opaque, e.offset, e.length, type) == -1)
+    if (extents_add (whole, e.offset, e.length, type) == -1)
       return -1;
   }
-  return 0;
+  return extents_end (whole);
 }
 
+/* The most that nbdkit can be asked about at a time: whole blocks. */
+#define MOST_EXTENTS(b) (UINT32_MAX & ~(uint64_t) ((b)->info.block_min - 1))
+
 static int
-local_extents (struct side *s, uint32_t count, uint64_t offset,
-               uint32_t flags, side_extent_fn fn, void *opaque)
+next_extents (struct bdev *b, uint64_t count, uint64_t offset,
+              uint32_t flags, bdev_extent_fn fn, void *opaque)
 {
-  struct nbdkit_extents *list = nbdkit_extents_new (offset, s->info.size);
+  struct nbdkit_extents *list = nbdkit_extents_new (offset, b->info.size);
+  struct extents whole;
   nbdkit_next *next;
   int r, err = 0;
 
   if (list == NULL)
     return -1;
-  next = begin (s);
-  r = end (s, next->extents (next, count, offset, nbdkit_flags (flags), list,
+  if (count > MOST_EXTENTS (b))
+    count = MOST_EXTENTS (b);
+  next = begin (b);
+  r = end (b, next->extents (next, count, offset, nbdkit_flags (flags), list,
                              &err), &err);
   if (r == 0 && nbdkit_extents_count (list) == 0) {
     errno = EIO;
     r = -1;
   }
+  extents_init (&whole, b->info.block_min, b->info.size, offset, count, fn,
+                opaque);
   if (r == 0)
-    r = give_extents (list, offset + count, fn, opaque);
+    r = give_extents (list, &whole);
   err = errno;
   nbdkit_extents_free (list);
   errno = err;
   return r;
 }
 
-/* The context is nbdkit's, or the pair's (pairs.c). */
+/* The context belongs to nbdkit or to the instance (instances.c). */
 static void
-local_close (struct side *s)
+next_close (struct bdev *b)
 {
-  (void) s;
+  (void) b;
 }
 
-static const struct side_ops local_ops = {
-  .read = local_read,
-  .write = local_write,
-  .zero = local_zero,
-  .trim = local_trim,
-  .flush = local_flush,
-  .cache = local_cache,
-  .extents = local_extents,
-  .close = local_close,
+static const struct bdev_ops next_ops = {
+  .read = next_read,
+  .write = next_write,
+  .zero = next_zero,
+  .trim = next_trim,
+  .flush = next_flush,
+  .cache = next_cache,
+  .extents = next_extents,
+  .close = next_close,
 };
 
-/* Each of these must have been asked before nbdkit lets a request through. */
+/* nbdkit requires each of these to be asked before it lets a request through.
+ */
 static int
-ask (nbdkit_next *next, struct side_info *i)
+ask (nbdkit_next *next, struct bdev_info *i)
 {
   int64_t size = next->get_size (next);
   int writable = next->can_write (next), flush = next->can_flush (next);
@@ -215,7 +258,7 @@ ask (nbdkit_next *next, struct side_info *i)
       cache == -1 || multi == -1 || rotational == -1 ||
       next->block_size (next, &minimum, &preferred, &maximum) == -1)
     return -1;
-  *i = (struct side_info) {
+  *i = (struct bdev_info) {
     .size = size,
     .readonly = !writable,
     .can_flush = flush,
@@ -235,15 +278,26 @@ ask (nbdkit_next *next, struct side_info *i)
 }
 
 int
-local_init (struct local *l, nbdkit_next *next, struct mutex *lock)
+bdev_next_init (struct bdev_next *l, struct next_context *context)
 {
   int r, err;
 
-  *l = (struct local) {
-    .side = { .ops = &local_ops }, .next = next, .lock = lock,
-  };
-  begin (&l->side);
-  r = ask (next, &l->side.info);
+  memset (l, 0, sizeof *l);
+  l->bdev.ops = &next_ops;
+  l->context = context;
+  atomic_init (&l->seen, atomic_load (&context->failures));
+  begin (&l->bdev);
+  r = ask (context->next, &l->bdev.info);
+  l->bdev.info.disk = context->disk;
   err = errno;
-  return end (&l->side, r, &err);
+  return end (&l->bdev, r, &err);
+}
+
+void
+bdev_next_share (struct bdev_next *l, const struct bdev_next *of)
+{
+  memset (l, 0, sizeof *l);
+  l->bdev = of->bdev;
+  l->context = of->context;
+  atomic_init (&l->seen, atomic_load (&of->context->failures));
 }

@@ -3,7 +3,6 @@
 
 #include <config.h>
 
-#include <fnmatch.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +10,13 @@
 
 #include <nbdkit-filter.h>
 
+#include "base/pattern.h"
+#include "base/printable.h"
+#include "engines.h"
 #include "filter-parameters.h"
-#include "parameters.h"
-#include "printable.h"
-#include "unix-socket.h"
+#include "plugins/common/control-socket.h"
+#include "plugins/common/upstream-parameters.h"
+#include "plugins/common/values.h"
 
 #define DEFAULT_CONTROL_MODE 0600
 
@@ -28,53 +30,51 @@ const struct config_names config_names = { .prefix = "mnbd-", .uri = "mnbd" };
 
 struct filter_config filter_config = { .control_mode = DEFAULT_CONTROL_MODE };
 
-/* The last parameter that only this engine knows, until the mode is known. */
+/* For each engine the last parameter that only it knows, kept until the mode is
+ * known.
+ */
 static struct {
   const char *key, *value;
 } of_engine[sizeof engines / sizeof engines[0]];
-static const char *control_mode_given;
+static const char *control_mode_given, *control_group_given;
 
-/* What a plugin beneath that forwards, too, was told. */
+/* Parameters given to a plugin beneath that forwards, too. */
 static struct {
   const char *uri, *socket, *hostname, *port, *export_name;
   const char *dir_key, *dir;    /* of nbdkit's file plugin */
 } plugin;
 
 const char filter_config_help[] =
-  "mnbd=<URI>                URI of the upstream NBD server (may be repeated:\n"
-  "                          a list of servers for failover).\n"
-  "mnbd-mode=<MODE>          forward, mirror or cache.\n"
-  "mnbd-exports=<GLOB>       The exports that the mode concerns, one pattern\n"
-  "                          (default: * in forward, else the default one).\n"
+  "mnbd=<URI>                URI of the upstream NBD server.  Repeat it to list\n"
+  "                          servers for failover, tried in order.\n"
+  "mnbd-mode=<MODE>          forward, mirror or cache (required).\n"
+  "mnbd-exports=<GLOB>       Exports that the mode applies to, as one pattern\n"
+  "                          (default: * for forward, else the empty name).\n"
   "mnbd-control=<SOCKET>     Serve the control protocol on this Unix socket.\n"
-  "mnbd-control-mode=<OCTAL> The socket's mode (default: 600).\n"
-  "mnbd-rate=<SIZE>          mirror: copy at most so much a second (default:\n"
-  "                          no limit).\n"
-  "mnbd-on-error=<WORD>      mirror: without the secondary clients' writes\n"
-  "                          continue (the default) or fail.\n"
-  "mnbd-start=<BOOL>         mirror: begin at once (the default), or when told\n"
-  "                          to on the control socket.\n"
+  "mnbd-control-mode=<OCTAL> Mode of the control socket (default: 600).\n"
+  "mnbd-control-group=<GROUP>\n"
+  "                          Group of the control socket; makes the mode 660.\n"
+  "mnbd-rate=<SIZE>          mirror: copy at most SIZE bytes per second\n"
+  "                          (default: no limit).\n"
+  "mnbd-on-error=<WORD>      mirror: when the secondary is lost, clients'\n"
+  "                          writes continue (the default) or fail.\n"
+  "mnbd-max-stall=<TIME>     mirror: longest wait of a client for the secondary,\n"
+  "                          in seconds; 0: no limit (default: 5).\n"
+  "mnbd-start=<BOOL>         mirror: begin when nbdkit starts (the default),\n"
+  "                          or when told to on the control socket.\n"
   "mnbd-cache=<WORD>         cache: writethrough (the default) or writeback.\n"
-  "mnbd-cache-max=<SIZE>     cache: what is kept at most, from 1M (default:\n"
-  "                          what the plugin takes).\n"
+  "mnbd-cache-max=<SIZE>     cache: maximum amount of cached data, at least 1M\n"
+  "                          (default: as much as the plugin accepts).\n"
   "mnbd-cache-dirty-max=<SIZE>\n"
-  "                          cache: what may wait to be written back, from 1M\n"
-  "                          to half of mnbd-cache-max (default: 64M, at most\n"
-  "                          a quarter of mnbd-cache-max).\n"
+  "                          cache: maximum amount of data that waits to be\n"
+  "                          written back, from 1M to half of mnbd-cache-max\n"
+  "                          (default: 64M, at most a quarter of\n"
+  "                          mnbd-cache-max).\n"
   "mnbd-cache-dirty-age=<SECONDS>\n"
-  "                          cache: how long it may wait, from 1 to 86400\n"
-  "                          (default: 5).\n"
-  "mnbd-<KEY>=<VALUE>        Each parameter of nbdkit-mnbd-plugin(1), for the\n"
+  "                          cache: when to write back without a flush, from\n"
+  "                          1 to 86400 seconds (default: 5).\n"
+  "mnbd-<KEY>=<VALUE>        Any parameter of nbdkit-mnbd-plugin(1), for the\n"
   "                          upstream, such as mnbd-reconnect=<TIME>.";
-
-static int
-bad (const char *key, const char *value, const char *expected)
-{
-  char shown[PRINTABLE_STRING];
-
-  nbdkit_error ("%s=%s: expected %s", key, printable (value, shown), expected);
-  return -1;
-}
 
 /* "forward, mirror or cache" */
 static const char *
@@ -104,83 +104,21 @@ set_mode (const char *key, const char *value)
       filter_config.engine = engines[i];
       return 0;
     }
-  return bad (key, value, modes ());
+  return value_bad (key, value, "%s", modes ());
 }
 
-static int
-set_control (const char *key, const char *value)
-{
-  char shown[PRINTABLE_STRING], *path;
-
-  if (*value == '\0')
-    return bad (key, value, "the path of a socket");
-  path = nbdkit_absolute_path (value);
-  if (path == NULL)
-    return -1;
-  if (strlen (path) > unix_socket_max_path ()) {
-    nbdkit_error ("%s=%s: expected a path of at most %zu bytes; as an "
-                  "absolute path this one has %zu", key,
-                  printable (value, shown), unix_socket_max_path (),
-                  strlen (path));
-    free (path);
-    return -1;
-  }
-  free (filter_config.control);
-  filter_config.control = path;
-  return 0;
-}
-
-static int
-set_control_mode (const char *key, const char *value)
-{
-  char *end;
-  unsigned long mode = strtoul (value, &end, 8);
-
-  if (*value < '0' || *value > '7' || *end || mode > 0777)
-    return bad (key, value, "an octal number from 0 to 777");
-  filter_config.control_mode = mode;
-  control_mode_given = value;
-  return 0;
-}
-
-/* The end of the bracket expression that begins at p, or NULL. */
-static const char *
-bracket_end (const char *p)
-{
-  const char *first = p + 1 + (p[1] == '!' || p[1] == '^'), *q;
-
-  for (q = first; *q; q++) {
-    if (*q == ']' && q > first)
-      return q;
-    if (*q == '[' && q[1] && strchr (":.=", q[1])) {
-      const char end[] = { q[1], ']', '\0' }, *e = strstr (q + 2, end);
-
-      if (e)
-        q = e + 1;
-    }
-    else if (*q == '\\' && q[1])
-      q++;
-  }
-  return NULL;
-}
-
-/* fnmatch(3) takes a bracket that nothing closes for itself. */
 static int
 set_exports (const char *key, const char *value)
 {
-  const char *p;
+  const char *expected = pattern_check (value);
 
-  for (p = value; *p; p++) {
-    if (*p == '[' && (p = bracket_end (p)) == NULL)
-      return bad (key, value, "a ] after the [");
-    if (*p == '\\' && *++p == '\0')
-      return bad (key, value, "a character after the last \\");
-  }
+  if (expected)
+    return value_bad (key, value, "%s", expected);
   filter_config.exports = value;
   return 0;
 }
 
-/* A parameter of an engine.  Returns 1 if none knows it. */
+/* Set an engine's parameter.  Returns 1 if no engine knows it. */
 static int
 set_of_engine (const char *key, const char *value)
 {
@@ -188,7 +126,7 @@ set_of_engine (const char *key, const char *value)
   int r;
 
   for (i = 0; engines[i]; i++) {
-    r = engines[i]->config (key + strlen (config_names.prefix), value);
+    r = engines[i]->config (key, value);
     if (r == 1)
       continue;
     of_engine[i].key = key;
@@ -208,7 +146,7 @@ unknown (const char *key, const char *value)
   for (i = 0; engines[i]; i++)
     n += snprintf (keys + n, sizeof keys - n, "%s, ", engines[i]->keys);
   nbdkit_error ("unknown parameter %s=%s: expected mnbd, or mnbd- with mode, "
-                "exports, control, control-mode, %s%s",
+                "exports, control, control-mode, control-group, %s%s",
                 printable (key, shown_key), printable (value, shown), keys,
                 config_keys);
   return -1;
@@ -221,22 +159,43 @@ filter_config_is_ours (const char *key)
     strncmp (key, config_names.prefix, strlen (config_names.prefix)) == 0;
 }
 
-int
-filter_config_set (const char *key, const char *value)
+static int
+set (const char *key, const char *value)
 {
-  int r;
-
   if (strcmp (key, "mnbd-mode") == 0)
     return set_mode (key, value);
   if (strcmp (key, "mnbd-exports") == 0)
     return set_exports (key, value);
   if (strcmp (key, "mnbd-control") == 0)
-    return set_control (key, value);
-  if (strcmp (key, "mnbd-control-mode") == 0)
-    return set_control_mode (key, value);
-  r = config_set (key, value);
-  if (r == 1)
-    r = set_of_engine (key, value);
+    return control_socket_path (key, value, &filter_config.control);
+  if (strcmp (key, "mnbd-control-mode") == 0) {
+    control_mode_given = value;
+    return control_socket_mode (key, value, &filter_config.control_mode);
+  }
+  if (strcmp (key, "mnbd-control-group") == 0) {
+    control_group_given = value;
+    filter_config.has_control_group = true;
+    return control_socket_group (key, value, &filter_config.control_group);
+  }
+  return set_of_engine (key, value);
+}
+
+int
+filter_config_set (const char *key, const char *value)
+{
+  /* As with the plugin's parameters, the last value wins if only speed depends
+   * on it.
+   */
+  static const char *const last_counts[] = {
+    "rate", "cache-max", "cache-dirty-max", "cache-dirty-age", NULL
+  };
+  int r = config_set (key, value);
+
+  if (r != 1)
+    return r;
+  r = set (key, value);
+  if (r == 0)
+    r = config_given (key, value, last_counts);
   return r == 1 ? unknown (key, value) : r;
 }
 
@@ -270,16 +229,16 @@ same (const char *a, const char *b, const char *fallback)
 }
 
 static bool
-is_plugins_own (const struct upstream_target *t)
+is_plugins_own (const struct connection_target *t)
 {
   bool same_export = same (plugin.export_name, config.export_name, "");
 
   switch (t->kind) {
-  case UPSTREAM_URI:
-    return same (plugin.uri, t->name, NULL) && same_export;
-  case UPSTREAM_UNIX:
+  case TARGET_URI:
+    return same (plugin.uri, t->name, NULL); /* the export is in it */
+  case TARGET_UNIX:
     return same (plugin.socket, t->name, NULL) && same_export;
-  case UPSTREAM_TCP:
+  case TARGET_TCP:
     return same (plugin.hostname, t->name, NULL) &&
       same (plugin.port, t->port, DEFAULT_PORT) && same_export;
   default:
@@ -287,19 +246,22 @@ is_plugins_own (const struct upstream_target *t)
   }
 }
 
-/* A pair whose two sides are the same disk would destroy it: what is evicted
- * from a cache is trimmed.  Other ways to come to the same disk are not found.
+/* If an instance's two disks were the same disk, the instance would destroy it:
+ * the cache trims what it evicts.  Other ways to reach the same disk are not
+ * detected.
  */
 static int
 check_two_disks (void)
 {
+  char shown[PRINTABLE_STRING];
   size_t i;
 
   for (i = 0; filter_config.engine && i < config.o.ntargets; i++)
     if (is_plugins_own (&config.o.target[i])) {
-      nbdkit_error ("mnbd-mode=%s: the plugin's upstream and the filter's are "
-                    "the same, %s: expected two disks", filter_config.mode,
-                    config.o.target[i].name);
+      nbdkit_error ("mnbd-mode=%s: the plugin and the filter use the same "
+                    "upstream, %s: expected two different disks",
+                    filter_config.mode,
+                    printable (config.o.target[i].name, shown));
       return -1;
     }
   return 0;
@@ -315,8 +277,9 @@ is_file_plugin (struct dl_phdr_info *info, size_t size, void *opaque)
   return slash && strcmp (slash, "/nbdkit-file-plugin.so") == 0;
 }
 
-/* With a folder nbdkit's file plugin asks which export it is to open.  nbdkit
- * 1.32 knows none for the context that a pair opens, and the plugin crashes.
+/* When nbdkit's file plugin serves a folder, it asks which export to open.
+ * nbdkit 1.32 has no name for the context that an instance opens, and the
+ * plugin crashes.
  */
 static int
 check_file_plugin (void)
@@ -326,7 +289,7 @@ check_file_plugin (void)
   if (filter_config.engine == NULL || plugin.dir == NULL ||
       dl_iterate_phdr (is_file_plugin, NULL) == 0)
     return 0;
-  nbdkit_error ("mnbd-mode=%s: %s=%s: expected file=, since nbdkit does not "
+  nbdkit_error ("mnbd-mode=%s: %s=%s: expected file=, because nbdkit does not "
                 "tell the file plugin which export the filter opens",
                 filter_config.mode, plugin.dir_key,
                 printable (plugin.dir, shown));
@@ -336,7 +299,7 @@ check_file_plugin (void)
 bool
 filter_config_is_plain (void)
 {
-  return strpbrk (filter_config.exports, "*?[\\") == NULL;
+  return pattern_is_plain (filter_config.exports);
 }
 
 static int
@@ -346,15 +309,14 @@ check_exports (void)
 
   if (given == NULL)
     filter_config.exports = filter_config.engine ? "" : "*";
-  /* One export of the upstream under many names may do no harm if it is only
-   * forwarded, but it must be what the user wants.
+  /* Serving one export of the upstream under many names may be harmless if the
+   * export is only forwarded, but the user must have asked for it.
    */
   if (!config.dynamic_export && !filter_config_is_plain () &&
       strcmp (filter_config.exports, filter_config.engine ? "" : "*") != 0)
-    return bad ("mnbd-exports", given, filter_config.engine
-                ? "the name of one export, or mnbd-dynamic-export=true with it"
-                : "the name of one export, or *, or "
-                "mnbd-dynamic-export=true with it");
+    return value_bad ("mnbd-exports", given, "the name of one export, or "
+                      "%smnbd-dynamic-export=true as well",
+                      filter_config.engine ? "" : "*, or ");
   return 0;
 }
 
@@ -371,18 +333,23 @@ filter_config_finish (void)
   }
   for (i = 0; engines[i]; i++)
     if (of_engine[i].key && engines[i] != engine) {
-      nbdkit_error ("%s=%s: expected mnbd-mode=%s with it", of_engine[i].key,
+      nbdkit_error ("%s=%s: expected mnbd-mode=%s as well", of_engine[i].key,
                     printable (of_engine[i].value, shown), engines[i]->mode);
       return -1;
     }
   if (control_mode_given && filter_config.control == NULL)
-    return bad ("mnbd-control-mode", control_mode_given,
-                "mnbd-control= with it");
+    return value_bad ("mnbd-control-mode", control_mode_given,
+                      "mnbd-control= as well");
+  if (control_group_given && filter_config.control == NULL)
+    return value_bad ("mnbd-control-group", control_group_given,
+                      "mnbd-control= as well");
+  if (control_group_given && control_mode_given == NULL)
+    filter_config.control_mode = 0660;
   if (config_finish () == -1 ||
       (engine && engine->config_finish && engine->config_finish () == -1))
     return -1;
   if (engine && config.shared) {
-    /* A pair keeps one connection anyway, and makes others. */
+    /* An instance keeps one connection anyway, and makes the others itself. */
     config.shared = false;
   }
   if (check_two_disks () == -1 || check_file_plugin () == -1)
@@ -393,5 +360,5 @@ filter_config_finish (void)
 bool
 filter_config_concerns (const char *export_name)
 {
-  return fnmatch (filter_config.exports, export_name, 0) == 0;
+  return pattern_matches (filter_config.exports, export_name);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The mnbd filter: serves exports from another NBD server beside those of the
- * plugin beneath, or both as one disk.  The glue between nbdkit and the sides
- * (side.h); nbdkit-mnbd-filter(1) says what it promises.
+ * plugin beneath, or both as one disk.  The glue between nbdkit and the block
+ * devices (bdev.h); nbdkit-mnbd-filter(1) says what it promises.
  */
 
 #include <config.h>
@@ -12,32 +12,39 @@
 
 #include <nbdkit-filter.h>
 
-#include "cleanup.h"
-#include "control.h"
-#include "exports.h"
+#include "base/printable.h"
+#include "bdev-next.h"
+#include "filter-methods.h"
 #include "filter-parameters.h"
-#include "methods.h"
-#include "pairs.h"
-#include "parameters.h"
-#include "printable.h"
-#include "side-local.h"
-#include "side-upstream.h"
+#include "instances.h"
+#include "nbd/bdev-nbd.h"
+#include "plugins/common/control-socket.h"
+#include "plugins/common/end-clients.h"
+#include "plugins/common/export-name.h"
+#include "plugins/common/exports.h"
+#include "plugins/common/serve.h"
+#include "plugins/common/upstream-parameters.h"
+#include "rpc/server.h"
 
-/* Zeros for an upstream that promised to zero and then does not. */
-#define ZEROS (1u << 16)
+/* How long a request may take after nbdkit's shutdown begins, in seconds.  This
+ * is longer than the wait for a silent upstream.
+ */
+#define END_SECONDS 15
 
 static struct control *control;
 
-/* How often nbdkit has been told to use this filter.  The library is there
- * only once, and so is all that it knows.
+/* How many times nbdkit was told to use this filter.  The library is loaded
+ * only once, so all its state is shared.
  */
 static unsigned loaded;
 
 /* A client's connection. */
 struct handle {
-  struct side *side;            /* what it is served from */
-  struct live_pair *pair;       /* or NULL */
-  struct local local;           /* its way to the plugin, if it has one */
+  struct serve serve;           /* from what */
+  struct live_instance *instance;       /* or NULL */
+  struct opened *opened;        /* of the instance */
+  struct bdev_next local;       /* its way to the plugin, if it has one */
+  struct next_context own;     /* the plugin's, if it has one */
   bool forwarded;
 };
 
@@ -73,65 +80,55 @@ mnbd_config_complete (nbdkit_next_config_complete *next,
   return next (nxdata);
 }
 
-static void
-log_control (void *opaque, enum control_log level, const char *line)
-{
-  (void) opaque;
-  if (level == CONTROL_WARNING)
-    nbdkit_error ("%s", line);
-  else
-    nbdkit_debug ("%s", line);
-}
-
-/* Make the socket while errors can still be seen; nbdkit may go to the
- * background later.
- */
 static int
 mnbd_get_ready (int thread_model)
 {
-  const struct control_options options = {
+  struct control_options options = {
     .path = filter_config.control,
     .mode = filter_config.control_mode,
+    .has_group = filter_config.has_control_group,
+    .group = filter_config.control_group,
     .methods = filter_methods,
-    .log = log_control,
   };
-  CLEANUP_FREE char *error = NULL;
 
-  if (pairs_get_ready (thread_model) == -1)
+  if (instances_get_ready (thread_model) == -1)
     return -1;
   if (filter_config.control == NULL)
     return 0;
-  control = control_listen (&options, &error);
-  if (control == NULL) {
-    nbdkit_error ("mnbd-control=%s: %s", filter_config.control,
-                  error ? error : "out of memory");
-    return -1;
-  }
-  return 0;
+  control = control_socket_listen ("mnbd-control", &options);
+  return control ? 0 : -1;
 }
 
 static int
 mnbd_after_fork (nbdkit_backend *backend)
 {
-  if (exports_start () == -1 || pairs_start (backend) == -1)
+  if (exports_start () == -1 || instances_start (backend) == -1)
     return -1;
-  if (control && control_start (control) == -1) {
-    nbdkit_error ("mnbd-control=%s: cannot start a thread: %m",
-                  filter_config.control);
+  if (control_socket_start ("mnbd-control", filter_config.control,
+                            control) == -1)
     return -1;
-  }
+  if (end_clients_start (END_SECONDS) == -1)
+    nbdkit_debug ("clients will not be disconnected at the end: %m");
   return 0;
 }
 
-/* First nobody may ask for anything any more; then the pairs end, while the
- * plugin beneath is still there; then the connections that are shared.
+/* First, no new request is accepted.  Then the instances end, while the plugin
+ * beneath is still there.  Then the shared connections end.  A method may wait
+ * in an engine for the same silent upstream as the engine itself.  The engine's
+ * end wakes it, and takes a limited time.  That is why control_stop, which
+ * waits for methods, comes after that.
  */
 static void
 mnbd_cleanup (nbdkit_backend *backend)
 {
   (void) backend;
+  end_clients_stop ();
+  control_close (control);
+  instances_stop ();
+  if (!control_is_idle (control))
+    instances_give_up ();
   control_stop (control);
-  pairs_stop ();
+  instances_free ();
   exports_end ();
 }
 
@@ -152,7 +149,8 @@ add_export (struct merge *m, const char *name, const char *description)
   if (nbdkit_add_export (m->exports, name,
                          description && *description ? description
                          : NULL) == -1) {
-    nbdkit_debug ("export \"%s\" cannot be listed", printable (name, shown));
+    nbdkit_debug ("export \"%s\" cannot be listed",
+                  printable_name (name, shown));
     m->error = true;
   }
 }
@@ -164,7 +162,7 @@ add_of_upstream (void *opaque, const char *name, const char *description)
     add_export (opaque, name, description);
 }
 
-/* What the plugin has and does not serve itself any more is left out. */
+/* Leave out exports that the plugin has but no longer serves itself. */
 static int
 list_of_plugin (nbdkit_next_list_exports *next, nbdkit_backend *nxdata,
                 int readonly, struct merge *m)
@@ -205,7 +203,7 @@ mnbd_list_exports (nbdkit_next_list_exports *next, nbdkit_backend *nxdata,
     else
       add_of_upstream (&m, config.export_name, NULL);
   }
-  /* The plugin's exports are there even while the upstream is away. */
+  /* The plugin's exports are listed even while the upstream is away. */
   else if (exports_list (add_of_upstream, &m) == 0 && m.added == 0)
     nbdkit_error ("mnbd-exports=%s: the upstream has no export that matches",
                   printable (filter_config.exports, shown));
@@ -229,34 +227,46 @@ static int
 open_forwarded (struct handle *h, const char *export_name)
 {
   h->forwarded = true;
-  h->side = side_forward (config.dynamic_export ? export_name
-                          : config.export_name);
-  return h->side ? 0 : -1;
+  h->serve.bdev = exports_open (config.dynamic_export ? export_name
+                                : config.export_name);
+  return h->serve.bdev ? 0 : -1;
 }
 
 static int
-open_plugin (nbdkit_next_open *next, nbdkit_context *context, int readonly,
-             const char *export_name)
+open_plugin (struct handle *h, nbdkit_next_open *next,
+             nbdkit_context *context, int readonly, const char *export_name)
 {
   int r;
 
-  pairs_lock_plugin ();
+  instances_lock_plugin ();
+  export_name_opened ();
   r = next (context, readonly, export_name);
-  pairs_unlock_plugin ();
+  h->own.disk = export_name_opened ();
+  instances_unlock_plugin ();
   return r;
 }
 
 static int
-open_pair (struct handle *h, nbdkit_next_open *next, nbdkit_context *context,
-           const char *export_name, const char *name)
+open_instance (struct handle *h, nbdkit_next_open *next,
+               nbdkit_context *context, const char *export_name,
+               const char *name)
 {
-  h->pair = pair_get (nbdkit_context_get_backend (context), name);
-  if (h->pair == NULL)
+  h->instance = instance_get (nbdkit_context_get_backend (context), name);
+  if (h->instance == NULL)
     return -1;
-  /* A client that may only read can still make the engine write. */
-  if (open_plugin (next, context, false, export_name) == 0)
+  if (instance_is_switched (h->instance)) {
+    /* The plugin may be gone, and nothing is left to report. */
+    h->forwarded = true;
+    h->serve.bdev = instance_client (h->instance, NULL, NULL, NULL);
+    if (h->serve.bdev)
+      return 0;
+    instance_put (h->instance);
+    return -1;
+  }
+  /* A read-only client can still make the engine write. */
+  if (open_plugin (h, next, context, false, export_name) == 0)
     return 0;
-  pair_put (h->pair);
+  instance_put (h->instance);
   return -1;
 }
 
@@ -271,15 +281,15 @@ mnbd_open (nbdkit_next_open *next, nbdkit_context *context,
 
   (void) is_tls;
   if (h == NULL) {
-    nbdkit_error ("export \"%s\": %m", printable (export_name, shown));
+    nbdkit_error ("export \"%s\": %m", printable_name (export_name, shown));
     return NULL;
   }
-  if (filter_config.engine && (name = pair_name (export_name)) != NULL)
-    r = open_pair (h, next, context, export_name, name);
+  if (filter_config.engine && (name = instance_name (export_name)) != NULL)
+    r = open_instance (h, next, context, export_name, name);
   else if (!filter_config.engine && filter_config_concerns (export_name))
     r = open_forwarded (h, export_name);
   else
-    r = open_plugin (next, context, readonly, export_name);
+    r = open_plugin (h, next, context, readonly, export_name);
   if (r == 0)
     return h;
   free (h);
@@ -290,29 +300,40 @@ static int
 mnbd_prepare (nbdkit_next *next, void *handle, int readonly)
 {
   struct handle *h = handle;
+  struct bdev_info found;
 
   (void) readonly;              /* nbdkit sees to it */
   if (h->forwarded)
     return 0;
-  if (local_init (&h->local, next, pairs_client_lock ()) == -1)
+  h->own.next = next;
+  h->own.lock = instances_client_lock ();
+  if (bdev_next_init (&h->local, &h->own) == -1)
     return -1;
-  h->side = h->pair ? pair_client (h->pair, &h->local.side) : &h->local.side;
-  return h->side ? 0 : -1;
+  if (h->instance) {
+    found = h->local.bdev.info;
+    h->serve.bdev = instance_client (h->instance, &found, &h->local,
+                                     &h->opened);
+  }
+  else {
+    h->serve.bdev = &h->local.bdev;
+    h->serve.quiet = true;
+  }
+  return h->serve.bdev ? 0 : -1;
 }
 
-/* What is between the client and the plugin ends before the plugin's part. */
+/* End what lies between the client and the plugin before the plugin's part. */
 static void
-end_side (struct handle *h)
+end_bdev (struct handle *h)
 {
-  side_close (h->side);
-  h->side = NULL;
+  bdev_close (h->serve.bdev);
+  h->serve.bdev = NULL;
 }
 
 static int
 mnbd_finalize (nbdkit_next *next, void *handle)
 {
   (void) next;
-  end_side (handle);
+  end_bdev (handle);
   return 0;
 }
 
@@ -321,18 +342,12 @@ mnbd_close (void *handle)
 {
   struct handle *h = handle;
 
-  end_side (h);
-  if (h->pair)
-    pair_put (h->pair);
+  end_bdev (h);
+  if (h->opened)
+    instance_leave (h->opened);
+  if (h->instance)
+    instance_put (h->instance);
   free (h);
-}
-
-static const struct side_info *
-info (void *handle)
-{
-  struct handle *h = handle;
-
-  return &h->side->info;
 }
 
 static const char *
@@ -341,10 +356,11 @@ mnbd_export_description (nbdkit_next *next, void *handle)
   struct handle *h = handle;
   const char *description;
 
-  if (h->forwarded)
-    description = side_upstream_description (h->side);
-  else if (h->pair && filter_config.engine->of_upstream)
-    description = pair_upstream_description (h->pair);
+  if (h->instance &&
+      (filter_config.engine->of_upstream || h->forwarded))
+    description = instance_upstream_description (h->instance);
+  else if (h->forwarded)
+    description = bdev_nbd_description (h->serve.bdev);
   else
     return next->export_description (next);
   return description ? nbdkit_strdup_intern (description) : NULL;
@@ -353,114 +369,60 @@ mnbd_export_description (nbdkit_next *next, void *handle)
 static int64_t
 mnbd_get_size (nbdkit_next *next, void *handle)
 {
+  struct handle *h = handle;
+
   (void) next;
-  return info (handle)->size;
+  return serve_get_size (&h->serve);
 }
 
 static int
 mnbd_block_size (nbdkit_next *next, void *handle, uint32_t *minimum,
                  uint32_t *preferred, uint32_t *maximum)
 {
-  const struct side_info *i = info (handle);
+  struct handle *h = handle;
 
   (void) next;
-  *minimum = *preferred = *maximum = 0;
-  if (i->block_preferred && i->block_max) {
-    *minimum = i->block_min;
-    *preferred = i->block_preferred;
-    *maximum = i->block_max;
+  return serve_block_size (&h->serve, minimum, preferred, maximum);
+}
+
+/* Properties whose callbacks are alike. */
+#define PROPERTY(name)                                  \
+  static int                                            \
+  mnbd_ ## name (nbdkit_next *next, void *handle)       \
+  {                                                     \
+    struct handle *h = handle;                          \
+                                                        \
+    (void) next;                                        \
+    return serve_ ## name (&h->serve);                  \
   }
-  return 0;
-}
 
-static int
-mnbd_can_write (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return !info (handle)->readonly;
-}
+PROPERTY (can_write)
+PROPERTY (can_flush)
+PROPERTY (can_trim)
+PROPERTY (can_fast_zero)
+PROPERTY (can_extents)
+PROPERTY (can_fua)
+PROPERTY (can_cache)
+PROPERTY (can_multi_conn)
+PROPERTY (is_rotational)
 
-static int
-mnbd_can_flush (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return info (handle)->can_flush;
-}
-
-static int
-mnbd_can_trim (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return info (handle)->can_trim;
-}
-
+/* A filter and a plugin express this differently. */
 static int
 mnbd_can_zero (nbdkit_next *next, void *handle)
 {
-  (void) next;
-  return info (handle)->can_zero ? NBDKIT_ZERO_NATIVE : NBDKIT_ZERO_EMULATE;
-}
+  struct handle *h = handle;
 
-static int
-mnbd_can_fast_zero (nbdkit_next *next, void *handle)
-{
   (void) next;
-  return info (handle)->can_fast_zero;
-}
-
-static int
-mnbd_can_extents (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return info (handle)->can_extents;
-}
-
-static int
-mnbd_can_fua (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return info (handle)->can_fua ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
-}
-
-static int
-mnbd_can_cache (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return info (handle)->can_cache ? NBDKIT_CACHE_NATIVE : NBDKIT_CACHE_NONE;
-}
-
-static int
-mnbd_can_multi_conn (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return info (handle)->can_multi_conn;
-}
-
-static int
-mnbd_is_rotational (nbdkit_next *next, void *handle)
-{
-  (void) next;
-  return info (handle)->rotational;
+  return serve_can_zero (&h->serve) ? NBDKIT_ZERO_NATIVE
+    : NBDKIT_ZERO_EMULATE;
 }
 
 /* ------------------------------------------------------------ data path */
 
-static uint32_t
-side_flags (uint32_t flags)
-{
-  return (flags & NBDKIT_FLAG_FUA ? SIDE_FUA : 0) |
-    (flags & NBDKIT_FLAG_MAY_TRIM ? SIDE_MAY_TRIM : 0) |
-    (flags & NBDKIT_FLAG_FAST_ZERO ? SIDE_FAST_ZERO : 0) |
-    (flags & NBDKIT_FLAG_REQ_ONE ? SIDE_REQ_ONE : 0);
-}
-
-/* Pass a result on.  Of its own errors the plugin beneath has told. */
+/* Pass a result on. */
 static int
-result (struct handle *h, int r, const char *what, uint32_t count,
-        uint64_t offset, int *err)
+result (int r, int *err)
 {
-  if (r == -1 && (h->forwarded || h->pair))
-    request_result (r, what, count, offset);
   if (r == -1)
     *err = errno ? errno : EIO;
   return r;
@@ -473,9 +435,7 @@ mnbd_pread (nbdkit_next *next, void *handle, void *buf, uint32_t count,
   struct handle *h = handle;
 
   (void) next;
-  (void) flags;
-  return result (h, side_read (h->side, buf, count, offset), "read", count,
-                 offset, err);
+  return result (serve_pread (&h->serve, buf, count, offset, flags), err);
 }
 
 static int
@@ -485,29 +445,7 @@ mnbd_pwrite (nbdkit_next *next, void *handle, const void *buf, uint32_t count,
   struct handle *h = handle;
 
   (void) next;
-  return result (h, side_write (h->side, buf, count, offset,
-                                side_flags (flags)),
-                 "write", count, offset, err);
-}
-
-static int
-write_zeros (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
-{
-  static const char zeros[ZEROS];
-  uint32_t n;
-
-  for (; count; count -= n, offset += n) {
-    n = count < ZEROS ? count : ZEROS;
-    if (side_write (s, zeros, n, offset, flags & SIDE_FUA) == -1)
-      return -1;
-  }
-  return 0;
-}
-
-static bool
-not_supported (int error)
-{
-  return error == ENOTSUP || error == EOPNOTSUPP;
+  return result (serve_pwrite (&h->serve, buf, count, offset, flags), err);
 }
 
 static int
@@ -515,22 +453,9 @@ mnbd_zero (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
            uint32_t flags, int *err)
 {
   struct handle *h = handle;
-  uint32_t f = side_flags (flags);
-  int r = side_zero (h->side, count, offset, f);
 
   (void) next;
-  if (r == -1 && not_supported (errno)) {
-    /* "Not fast" is an answer, not a failure. */
-    if (f & SIDE_FAST_ZERO) {
-      *err = errno;
-      return -1;
-    }
-    /* As nbdkit does when a plugin answers that. */
-    r = write_zeros (h->side, count, offset, f);
-    if (r == -1 && not_supported (errno))
-      errno = EIO;
-  }
-  return result (h, r, "zero", count, offset, err);
+  return result (serve_zero (&h->serve, count, offset, flags), err);
 }
 
 static int
@@ -540,18 +465,7 @@ mnbd_trim (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
   struct handle *h = handle;
 
   (void) next;
-  return result (h, side_trim (h->side, count, offset, side_flags (flags)),
-                 "trim", count, offset, err);
-}
-
-static int
-mnbd_flush (nbdkit_next *next, void *handle, uint32_t flags, int *err)
-{
-  struct handle *h = handle;
-
-  (void) next;
-  (void) flags;
-  return result (h, side_flush (h->side), "flush", 0, 0, err);
+  return result (serve_trim (&h->serve, count, offset, flags), err);
 }
 
 static int
@@ -561,18 +475,16 @@ mnbd_cache (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
   struct handle *h = handle;
 
   (void) next;
-  (void) flags;
-  return result (h, side_cache (h->side, count, offset), "cache", count,
-                 offset, err);
+  return result (serve_cache (&h->serve, count, offset, flags), err);
 }
 
 static int
-add_extent (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
+mnbd_flush (nbdkit_next *next, void *handle, uint32_t flags, int *err)
 {
-  uint32_t t = (type & SIDE_HOLE ? NBDKIT_EXTENT_HOLE : 0) |
-    (type & SIDE_ZERO ? NBDKIT_EXTENT_ZERO : 0);
+  struct handle *h = handle;
 
-  return nbdkit_add_extent (opaque, offset, length, t);
+  (void) next;
+  return result (serve_flush (&h->serve, flags), err);
 }
 
 static int
@@ -582,16 +494,14 @@ mnbd_extents (nbdkit_next *next, void *handle, uint32_t count, uint64_t offset,
   struct handle *h = handle;
 
   (void) next;
-  return result (h, side_extents (h->side, count, offset, side_flags (flags),
-                                  add_extent, list),
-                 "block status", count, offset, err);
+  return result (serve_extents (&h->serve, count, offset, flags, list), err);
 }
 
 static struct nbdkit_filter filter = {
   .name               = "mnbd",
   .longname           = "mblock NBD forward, mirror and cache",
-  .description        = "puts the exports of another NBD server beside, behind "
-                        "or in front of those of the plugin",
+  .description        = "forwards, mirrors or caches exports of another NBD "
+                        "server",
   .load               = mnbd_load,
   .config_help        = filter_config_help,
   .config             = mnbd_config,
@@ -627,7 +537,7 @@ static struct nbdkit_filter filter = {
   .extents            = mnbd_extents,
 };
 
-/* nbdkit's header defines it without having declared it. */
+/* nbdkit's header defines this function without declaring it first. */
 extern struct nbdkit_filter *filter_init (void);
 
 NBDKIT_REGISTER_FILTER (filter)

@@ -1,67 +1,102 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The pairs, one for each export that the mode concerns; engine.h has their
- * life.  Forwarded exports are no pairs.
+/* The instances, one for each export that the mode concerns; engine.h describes
+ * their life.  Forwarded exports have no instance.
  *
- * What is opened here in the plugin beneath is a context without a client, of
- * which nbdkit 1.32 does not tell the plugin the export's name.  mblock's own
- * plugins learn it all the same (export-name.h).
+ * One disk for all.  What the export's name means may change: a disk is
+ * replaced, a file is renamed over another, one is resized.  If the engine and
+ * the clients of an instance each resolved it, they could have different disks.
+ * So the name is resolved once, by a context of the plugin that belongs to no
+ * client, and all requests of the instance go there.  A client's own context is
+ * opened, too, and stays open as long as the client.  So the plugin sees its
+ * clients and may refuse them, and the context shows what the name means now.
+ * If that is not the instance's disk, the engine decides about the client.
+ * While the engine relies on the instance's disk, the client is refused.
+ * Otherwise the instance reopens the name, and connected clients keep the old
+ * disk.
  *
- * Thread-safety: pairs_start and pairs_stop are called by nbdkit's main thread;
- * the rest from any thread, and takes a lock inside.
+ * nbdkit 1.32 does not tell the plugin the export's name of a context without a
+ * client.  mblock's own plugins learn it all the same, and mramdisk tells its
+ * disks apart (export-name.h).  With any other plugin, a disk counts as the
+ * same as long as its size is the same.
+ *
+ * Thread-safety: instances_start, instances_stop, instances_give_up and
+ * instances_free are called by nbdkit's main thread; any thread may call the
+ * rest, which take a lock inside.
  */
 
-#ifndef MNBD_PAIRS_H
-#define MNBD_PAIRS_H
+#ifndef MNBD_INSTANCES_H
+#define MNBD_INSTANCES_H
 
 #include <nbdkit-filter.h>
 
-#include "mutex.h"
-#include "side.h"
+#include "base/mutex.h"
+#include "bdev-next.h"
+#include "bdev/bdev.h"
 
-struct live_pair;
+struct live_instance;
+struct opened;
 
-/* The plugin is known, and the model under which nbdkit serves clients.
- * Returns 0, or -1 if there can be no pairs.
+/* Called when the plugin and nbdkit's thread model for clients are known.
+ * Returns 0, or -1 if instances are impossible.
  */
-int pairs_get_ready (int thread_model);
+int instances_get_ready (int thread_model);
 
-/* The lock for the local side of a client, or NULL. */
-struct mutex *pairs_client_lock (void);
+/* The lock for a client's next-layer bdev, or NULL. */
+struct mutex *instances_client_lock (void);
 
-/* Take that lock, if there is one, around what the plugin does otherwise. */
-void pairs_lock_plugin (void);
-void pairs_unlock_plugin (void);
+/* Take that lock, if there is one, around other calls into the plugin. */
+void instances_lock_plugin (void);
+void instances_unlock_plugin (void);
 
-/* Begin the pair that there is from the start, if there is one. */
-int pairs_start (nbdkit_backend *backend);
-void pairs_stop (void);
+/* Begin the instance that exists from the start, if there is one. */
+int instances_start (nbdkit_backend *backend);
 
-/* By which name the pair of this export goes, if the mode concerns it; else
- * NULL.  A client that says another name for the same disk must not come to it
- * past the engine.
+/* The end, in three steps.  instances_stop makes the engines write back what
+ * must not be lost and end their threads.  A control socket method that waits
+ * in an engine then returns, unless its request is in flight and the upstream
+ * does not answer.  instances_give_up ends such requests.  instances_free frees
+ * the instances; no method may still use one.
  */
-const char *pair_name (const char *export_name);
+void instances_stop (void);
+void instances_give_up (void);
+void instances_free (void);
 
-/* Get the pair of that name; it begins if it has not.  NULL: it cannot be,
- * which has been logged.
+/* The name of the instance for this export, if the mode concerns it; otherwise
+ * NULL.  A client must not bypass the engine by using another name for the same
+ * disk.
  */
-struct live_pair *pair_get (nbdkit_backend *backend, const char *name);
-void pair_put (struct live_pair *p);
+const char *instance_name (const char *export_name);
 
-/* What the upstream says of the export, or NULL. */
-const char *pair_upstream_description (struct live_pair *p);
-
-/* What a client talks to; local is its own.  NULL: why has been logged. */
-struct side *pair_client (struct live_pair *p, struct side *local);
-
-/* The engine of a pair for the control socket: of that export, or with NULL the
- * only one there is.  It stays at least as long as the socket.  NULL: there is
- * none, or there are several.
+/* Get the instance of that name, and begin it if necessary.  Returns NULL if
+ * that fails, and the reason has been logged.
  */
-void *pairs_engine (const char *export_name);
+struct live_instance *instance_get (nbdkit_backend *backend, const char *name);
+void instance_put (struct live_instance *p);
 
-/* Call fn with the name and the engine of each pair. */
-void pairs_each (void (*fn) (void *opaque, const char *export_name,
-                             void *engine), void *opaque);
+/* Are the instance's clients served from the upstream alone (engine.h)?  Then a
+ * client does not need the plugin's context, and instance_client gets NULL for
+ * the other arguments.
+ */
+bool instance_is_switched (struct live_instance *p);
 
-#endif /* MNBD_PAIRS_H */
+/* The upstream's description of the export, or NULL. */
+const char *instance_upstream_description (struct live_instance *p);
+
+/* The bdev for a client that found this disk by the name.  *local becomes the
+ * client's bdev for *opened.  Both must outlive the client's bdev; afterwards
+ * pass *opened to instance_leave.  After a switch *opened is unchanged.
+ * Returns NULL on failure; the reason has been logged.
+ */
+struct bdev *instance_client (struct live_instance *p,
+                              const struct bdev_info *found,
+                              struct bdev_next *local, struct opened **opened);
+void instance_leave (struct opened *opened);
+
+/* Call fn with the name and the engine of each instance.  Instances stay until
+ * instances_free, so until all methods have returned.
+ */
+void instances_each (void (*fn) (void *opaque, const char *export_name,
+                                 void *engine),
+                     void *opaque);
+
+#endif /* MNBD_INSTANCES_H */
