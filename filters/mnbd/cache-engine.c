@@ -1,27 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The cache as an engine of the filter: its parameters, and how its pairs and
- * their clients begin and end.
+/* The cache as an engine of the filter: its parameters, and how its instances
+ * and their clients begin and end.
  */
 
 #include <config.h>
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <nbdkit-filter.h>
 
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/printable.h"
+#include "base/size.h"
 #include "cache-engine.h"
-#include "cache.h"
-#include "cleanup.h"
-#include "clock.h"
-#include "engine.h"
+#include "cache/cache.h"
+#include "engines.h"
 #include "filter-parameters.h"
-#include "methods.h"
-#include "pairs.h"
-#include "printable.h"
-#include "side-upstream.h"
-#include "size.h"
+#include "instances.h"
+#include "nbd/bdev-nbd.h"
+#include "plugins/common/exports.h"
+#include "plugins/common/values.h"
 
 /* ----------------------------------------------------------- parameters */
 
@@ -37,23 +41,13 @@ static struct {
 } parameters;
 
 static int
-bad (const char *key, const char *value, const char *expected)
-{
-  char shown[PRINTABLE_STRING];
-
-  nbdkit_error ("mnbd-%s=%s: expected %s", key, printable (value, shown),
-                expected);
-  return -1;
-}
-
-static int
 set_size (const char *key, const char *value, uint64_t *size,
           const char **given)
 {
   uint64_t n;
 
   if (size_parse (value, &n) == -1 || n < CACHE_LEAST || n > INT64_MAX)
-    return bad (key, value, "a size of at least 1M");
+    return value_bad (key, value, "a size of at least 1M");
   *size = n;
   *given = value;
   return 0;
@@ -69,7 +63,7 @@ set_age (const char *key, const char *value)
   seconds = strtol (value, &end, 10);
   if (*value < '0' || *value > '9' || *end || errno || seconds < 1 ||
       seconds > MOST_DIRTY_AGE)
-    return bad (key, value, "a number of seconds from 1 to 86400");
+    return value_bad (key, value, "a number of seconds from 1 to 86400");
   parameters.dirty_age = seconds;
   parameters.dirty_age_given = value;
   return 0;
@@ -78,18 +72,18 @@ set_age (const char *key, const char *value)
 static int
 cache_config (const char *key, const char *value)
 {
-  if (strcmp (key, "cache") == 0) {
+  if (strcmp (key, "mnbd-cache") == 0) {
     parameters.writeback = strcmp (value, "writeback") == 0;
     if (!parameters.writeback && strcmp (value, "writethrough") != 0)
-      return bad (key, value, "writethrough or writeback");
+      return value_bad (key, value, "writethrough or writeback");
     return 0;
   }
-  if (strcmp (key, "cache-max") == 0)
+  if (strcmp (key, "mnbd-cache-max") == 0)
     return set_size (key, value, &parameters.max, &parameters.max_given);
-  if (strcmp (key, "cache-dirty-max") == 0)
+  if (strcmp (key, "mnbd-cache-dirty-max") == 0)
     return set_size (key, value, &parameters.dirty_max,
                      &parameters.dirty_max_given);
-  if (strcmp (key, "cache-dirty-age") == 0)
+  if (strcmp (key, "mnbd-cache-dirty-age") == 0)
     return set_age (key, value);
   return 1;
 }
@@ -98,22 +92,31 @@ static int
 cache_config_finish (void)
 {
   if (!parameters.writeback && parameters.dirty_max_given)
-    return bad ("cache-dirty-max", parameters.dirty_max_given,
-                "mnbd-cache=writeback with it");
+    return value_bad ("mnbd-cache-dirty-max", parameters.dirty_max_given,
+                      "mnbd-cache=writeback as well");
   if (!parameters.writeback && parameters.dirty_age_given)
-    return bad ("cache-dirty-age", parameters.dirty_age_given,
-                "mnbd-cache=writeback with it");
+    return value_bad ("mnbd-cache-dirty-age", parameters.dirty_age_given,
+                      "mnbd-cache=writeback as well");
   if (parameters.max && parameters.dirty_max > parameters.max / 2)
-    return bad ("cache-dirty-max", parameters.dirty_max_given,
-                "at most half of mnbd-cache-max");
+    return value_bad ("mnbd-cache-dirty-max", parameters.dirty_max_given,
+                      "at most half of mnbd-cache-max");
   return 0;
 }
 
-/* ---------------------------------------------------------------- pairs */
+/* ---------------------------------------------------------------- instances */
 
 struct cached {
-  const struct pair *pair;
+  const struct instance *instance;
+  struct cache_options o;
+  /* NULL: the origin has changed, and there is no new cache yet.  Changes only
+   * while the instance is held and no client is there.  Threads that read it
+   * without holding the instance take lock.
+   */
   struct cache *cache;
+  uint64_t size;                /* of the origin; the same holds for it */
+  bool stopped;                 /* nbdkit ends; while the instance is held */
+  struct mutex lock;
+  _Atomic unsigned clients;
 };
 
 static void
@@ -122,8 +125,8 @@ log_line (void *opaque, const char *line)
   struct cached *e = opaque;
   char shown[PRINTABLE_STRING];
 
-  e->pair->log (ENGINE_ERROR, "export \"%s\": %s",
-                printable (e->pair->export_name, shown), line);
+  e->instance->log (ENGINE_ERROR, "export \"%s\": %s",
+                    printable_name (e->instance->export_name, shown), line);
 }
 
 static void
@@ -132,159 +135,269 @@ cached_free (void *engine)
   struct cached *e = engine;
 
   cache_free (e->cache);
+  mutex_destroy (&e->lock);
   free (e);
 }
 
-static void *
-cached_new (const struct pair *pair)
+static void
+set_cache (struct cached *e, struct cache *cache)
 {
-  struct cache_options o = {
-    .local = pair->local,
-    .origin = pair->upstream,
+  mutex_lock (&e->lock);
+  e->cache = cache;
+  e->size = e->instance->upstream->info.size;
+  mutex_unlock (&e->lock);
+}
+
+/* Make the cache from the two disks as they are now.  Returns 0; or -1, and
+ * says why it failed.
+ */
+static int
+make_cache (struct cached *e, char why[ENGINE_WHY])
+{
+  const struct instance *instance = e->instance;
+  CLEANUP_FREE char *text = NULL;
+  struct cache *cache = NULL;
+
+  e->o.local = instance->local;
+  if (!cache_can_be (&instance->local->info, &instance->upstream->info,
+                     &text)) {
+    snprintf (why, ENGINE_WHY, "%s", text ? text : "out of memory");
+    return -1;
+  }
+  cache = cache_new (&e->o);
+  if (cache == NULL) {
+    snprintf (why, ENGINE_WHY, "out of memory");
+    return -1;
+  }
+  set_cache (e, cache);
+  return 0;
+}
+
+static void *
+cached_new (const struct instance *instance)
+{
+  char why[ENGINE_WHY], shown[PRINTABLE_STRING];
+  struct cached *e;
+
+  if (bdev_connect (instance->upstream) == -1)
+    return NULL;
+  e = calloc (1, sizeof *e);
+  if (e == NULL) {
+    instance->log (ENGINE_ERROR,
+                   "mnbd-mode=cache: export \"%s\": out of memory",
+                   printable_name (instance->export_name, shown));
+    return NULL;
+  }
+  e->instance = instance;
+  mutex_init (&e->lock);
+  e->o = (struct cache_options) {
+    .origin = instance->upstream,
     .writeback = parameters.writeback,
     .max = parameters.max,
     .dirty_max = parameters.dirty_max,
     .dirty_age = (parameters.dirty_age ? parameters.dirty_age
                   : DEFAULT_DIRTY_AGE) * NS_PER_S,
     .log = log_line,
+    .opaque = e,
   };
-  CLEANUP_FREE char *why = NULL;
-  char shown[PRINTABLE_STRING];
-  struct cached *e;
-
-  if (side_connect (pair->upstream) == -1)
-    return NULL;
-  if (!cache_can_be (&pair->local->info, &pair->upstream->info, &why)) {
-    pair->log (ENGINE_ERROR, "mnbd-mode=cache: export \"%s\": %s",
-               printable (pair->export_name, shown),
-               why ? why : "out of memory");
-    return NULL;
+  if (e->o.dirty_max == 0) {
+    e->o.dirty_max = DEFAULT_DIRTY_MAX;
+    if (e->o.max && e->o.dirty_max > e->o.max / 4)
+      e->o.dirty_max = e->o.max / 4;
   }
-  if (o.dirty_max == 0) {
-    o.dirty_max = DEFAULT_DIRTY_MAX;
-    if (o.max && o.dirty_max > o.max / 4)
-      o.dirty_max = o.max / 4;
-  }
-  e = calloc (1, sizeof *e);
-  if (e) {
-    e->pair = pair;
-    o.opaque = e;
-    e->cache = cache_new (&o);
-  }
-  if (e == NULL || e->cache == NULL) {
-    pair->log (ENGINE_ERROR, "mnbd-mode=cache: export \"%s\": out of memory",
-               printable (pair->export_name, shown));
-    free (e);
-    return NULL;
-  }
-  return e;
+  if (make_cache (e, why) == 0)
+    return e;
+  instance->log (ENGINE_ERROR, "mnbd-mode=cache: export \"%s\": %s",
+                 printable_name (instance->export_name, shown), why);
+  cached_free (e);
+  return NULL;
 }
 
+static void
+stop_held (struct cached *e)
+{
+  char shown[PRINTABLE_STRING];
+  struct cache_stats stats;
+  int err;
+
+  if (e->cache == NULL || cache_stop (e->cache) == 0)
+    return;
+  err = errno;
+  cache_stats (e->cache, &stats);
+  /* The pool has already reported what the upstream accepted but could not
+   * flush.
+   */
+  if (stats.dirty_bytes == 0)
+    return;
+  e->instance->log (ENGINE_ERROR,
+                    "export \"%s\": the upstream did not accept the "
+                    "cached writes at shutdown: %s; %llu bytes that were never "
+                    "flushed are lost",
+                    printable_name (e->instance->export_name, shown),
+                    strerror (err), (unsigned long long) stats.dirty_bytes);
+}
+
+/* A client may just be arriving, and arriving may replace the cache. */
 static void
 cached_stop (void *engine)
 {
   struct cached *e = engine;
-  char shown[PRINTABLE_STRING];
-  struct cache_figures f;
-  int err;
 
-  if (cache_stop (e->cache) == 0)
-    return;
-  err = errno;
-  cache_figures (e->cache, &f);
-  /* Of what the upstream took and could not flush the pool has told. */
-  if (f.dirty_bytes == 0)
-    return;
-  e->pair->log (ENGINE_ERROR, "export \"%s\": the cache ends and the upstream "
-                "does not take what is in it: %s; %llu bytes that were never "
-                "flushed are lost", printable (e->pair->export_name, shown),
-                strerror (err), (unsigned long long) f.dirty_bytes);
+  e->instance->hold (e->instance);
+  e->stopped = true;
+  stop_held (e);
+  e->instance->release (e->instance);
+}
+
+/* Make sure that the origin has all writes on stable storage.  Returns 0, or -1
+ * with errno.
+ */
+static int
+empty_cache (struct cached *e)
+{
+  struct cache_client client;
+  struct cache_stats stats;
+  int r;
+
+  cache_stats (e->cache, &stats);
+  if (stats.dirty_bytes == 0 && !bdev_nbd_dirty (e->instance->upstream))
+    return 0;
+  cache_client_init (&client, e->instance->upstream);
+  r = cache_flush (e->cache, &client, e->instance->local);
+  cache_client_destroy (&client);
+  return r;
+}
+
+/* Clients were promised the origin's size.  If no client is there, the next one
+ * gets the origin as it is now, with an empty cache.  But nothing that was
+ * written may be lost with the old cache.
+ */
+static int
+cached_arrive (void *engine, char why[ENGINE_WHY])
+{
+  struct cached *e = engine;
+  const struct instance *instance = e->instance;
+  struct cache *old = e->cache;
+
+  if (e->stopped) {
+    snprintf (why, ENGINE_WHY, "nbdkit is shutting down");
+    return -1;
+  }
+  if (atomic_load (&e->clients) > 0)
+    return 0;
+  if (old) {
+    if (!bdev_nbd_changed (instance->upstream))
+      return 0;
+    if (empty_cache (e) == -1) {
+      snprintf (why, ENGINE_WHY, "the upstream has changed, and does not "
+                "accept the earlier writes: %s", strerror (errno));
+      return -1;
+    }
+    set_cache (e, NULL);
+    cache_stop (old);
+    cache_free (old);
+    bdev_disconnect (instance->upstream);
+    instance->log (ENGINE_NOTE,
+                   "the upstream has changed: the cache starts empty");
+  }
+  if (!bdev_nbd_connected (instance->upstream) ||
+      bdev_nbd_changed (instance->upstream)) {
+    if (bdev_connect (instance->upstream) == -1) {
+      snprintf (why, ENGINE_WHY, "cannot connect to the upstream: %s",
+                strerror (errno));
+      return -1;
+    }
+    set_cache (e, NULL);        /* of that size */
+  }
+  return instance->renew (instance, why) == -1 ? -1 : make_cache (e, why);
 }
 
 /* -------------------------------------------------------------- clients */
 
-struct cached_side {
-  struct side side;
+struct cached_bdev {
+  struct bdev bdev;
+  struct cached *engine;
   struct cache *cache;
-  struct side *local;           /* the client's */
+  struct bdev *local;           /* the client's */
   struct cache_client client;
 };
 
-static struct cached_side *
-cached_side (struct side *s)
+static struct cached_bdev *
+cached_bdev (struct bdev *b)
 {
-  return (struct cached_side *) s;
+  return (struct cached_bdev *) b;
 }
 
 static int
-cached_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
+cached_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
   return cache_read (q->cache, &q->client, q->local, buf, count, offset);
 }
 
 static int
-cached_write (struct side *s, const void *buf, uint32_t count,
+cached_write (struct bdev *b, const void *buf, uint32_t count,
               uint64_t offset, uint32_t flags)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
   return cache_write (q->cache, q->local, buf, count, offset, flags);
 }
 
 static int
-cached_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+cached_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
   return cache_zero (q->cache, q->local, count, offset, flags);
 }
 
 static int
-cached_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+cached_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
   return cache_trim (q->cache, q->local, count, offset, flags);
 }
 
 static int
-cached_flush (struct side *s)
+cached_flush (struct bdev *b)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
   return cache_flush (q->cache, &q->client, q->local);
 }
 
 static int
-cached_cache (struct side *s, uint32_t count, uint64_t offset)
+cached_cache (struct bdev *b, uint32_t count, uint64_t offset)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
   return cache_prefetch (q->cache, q->local, count, offset);
 }
 
 static int
-cached_extents (struct side *s, uint32_t count, uint64_t offset,
-                uint32_t flags, side_extent_fn fn, void *opaque)
+cached_extents (struct bdev *b, uint64_t count, uint64_t offset,
+                uint32_t flags, bdev_extent_fn fn, void *opaque)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
   return cache_extents (q->cache, q->local, count, offset, flags, fn, opaque);
 }
 
 static void
-cached_close (struct side *s)
+cached_close (struct bdev *b)
 {
-  struct cached_side *q = cached_side (s);
+  struct cached_bdev *q = cached_bdev (b);
 
-  side_close (q->client.origin);
+  bdev_close (q->client.origin);
   cache_client_destroy (&q->client);
+  atomic_fetch_sub (&q->engine->clients, 1);
   free (q);
 }
 
-static const struct side_ops cached_ops = {
+static const struct bdev_ops cached_ops = {
   .read = cached_read,
   .write = cached_write,
   .zero = cached_zero,
@@ -295,44 +408,56 @@ static const struct side_ops cached_ops = {
   .close = cached_close,
 };
 
-static struct side *
-cached_client (void *engine, struct side *local)
+/* A disk that was replaced is no obstacle: it remains the cache's own while the
+ * cache uses it.  A disk that was made smaller has lost a part of the cache.
+ */
+static int
+cached_admit (void *engine, enum instance_now now, uint64_t size,
+              char why[ENGINE_WHY])
 {
   struct cached *e = engine;
-  struct cached_side *q;
+
+  if (now != INSTANCE_RESIZED || size >= e->instance->upstream->info.size)
+    return 0;
+  snprintf (why, ENGINE_WHY, "the plugin's disk has %llu bytes now, but the "
+            "cache needs %llu", (unsigned long long) size,
+            (unsigned long long) e->instance->upstream->info.size);
+  return -1;
+}
+
+static struct bdev *
+cached_client (void *engine, struct bdev *local)
+{
+  struct cached *e = engine;
+  struct cached_bdev *q;
   char shown[PRINTABLE_STRING];
 
-  /* Its own size may have been changed since the pair began. */
-  if (local->info.size < e->pair->upstream->info.size) {
-    e->pair->log (ENGINE_ERROR, "export \"%s\": the plugin has %llu bytes now, "
-                  "the cache needs %llu",
-                  printable (e->pair->export_name, shown),
-                  (unsigned long long) local->info.size,
-                  (unsigned long long) e->pair->upstream->info.size);
-    errno = EINVAL;
-    return NULL;
-  }
   q = calloc (1, sizeof *q);
   if (q == NULL)
     goto error;
-  q->side.ops = &cached_ops;
-  /* What clients are promised is the origin's, and to cache is our trade. */
-  q->side.info = e->pair->upstream->info;
-  q->side.info.can_cache = true;
-  q->side.info.can_multi_conn = true;
-  q->side.info.can_fua |= q->side.info.can_flush;
-  q->side.info.can_flush |= parameters.writeback;
+  q->bdev.ops = &cached_ops;
+  /* Clients are promised what the origin offers; caching is the cache's own
+   * feature.
+   */
+  q->bdev.info = e->instance->upstream->info;
+  q->bdev.info.can_cache = true;
+  q->bdev.info.can_multi_conn = true;
+  q->bdev.info.can_fua |= q->bdev.info.can_flush;
+  q->bdev.info.can_flush |= parameters.writeback;
+  q->engine = e;
   q->cache = e->cache;
   q->local = local;
-  cache_client_init (&q->client, side_upstream_share (e->pair->upstream));
-  if (q->client.origin)
-    return &q->side;
+  cache_client_init (&q->client, exports_share (e->instance->upstream));
+  if (q->client.origin) {
+    atomic_fetch_add (&e->clients, 1);
+    return &q->bdev;
+  }
   cache_client_destroy (&q->client);
   free (q);
 
  error:
-  e->pair->log (ENGINE_ERROR, "export \"%s\": out of memory",
-                printable (e->pair->export_name, shown));
+  e->instance->log (ENGINE_ERROR, "export \"%s\": out of memory",
+                    printable_name (e->instance->export_name, shown));
   errno = ENOMEM;
   return NULL;
 }
@@ -344,6 +469,8 @@ const struct engine cache_engine = {
   .config_finish = cache_config_finish,
   .keys = "cache, cache-max, cache-dirty-max, cache-dirty-age",
   .new = cached_new,
+  .arrive = cached_arrive,
+  .admit = cached_admit,
   .client = cached_client,
   .stop = cached_stop,
   .free = cached_free,
@@ -356,7 +483,7 @@ const struct engine cache_engine = {
 
 const struct jsonrpc_param cache_status_params[] = {
   { .name = "export", .type = JSONRPC_STRING,
-    .summary = "Only the cache of this export." },
+    .summary = "Report only the cache of this export." },
   { .name = NULL }
 };
 
@@ -367,46 +494,51 @@ size_value (uint64_t n)
 }
 
 static json_t *
-describe (const char *export_name, const struct cached *e)
+describe (const char *export_name, struct cached *e)
 {
   struct pool_outage outage;
-  uint64_t outages = side_upstream_outage (e->pair->upstream, &outage);
-  struct cache_figures f;
-  const struct { const char *name; const uint64_t *n; } figures[] = {
-    { "cached_bytes", &f.cached_bytes },
-    { "dirty_bytes", &f.dirty_bytes },
-    { "hits", &f.hits },
-    { "misses", &f.misses },
-    { "hit_bytes", &f.hit_bytes },
-    { "miss_bytes", &f.miss_bytes },
-    { "fetched_bytes", &f.fetched_bytes },
-    { "ahead_bytes", &f.ahead_bytes },
-    { "ahead_used_bytes", &f.ahead_used_bytes },
-    { "writes", &f.writes },
-    { "written_bytes", &f.written_bytes },
-    { "writeback_bytes", &f.writeback_bytes },
-    { "evicted_bytes", &f.evicted_bytes },
-    { "uncached_bytes", &f.uncached_bytes },
-    { "upstream_errors", &f.origin_errors },
-    { "local_errors", &f.local_errors },
+  uint64_t outages = bdev_nbd_outage (e->instance->upstream, &outage);
+  struct cache_stats stats = { .hits = 0 };
+  const struct { const char *name; const uint64_t *n; } member[] = {
+    { "cached_bytes", &stats.cached_bytes },
+    { "dirty_bytes", &stats.dirty_bytes },
+    { "hits", &stats.hits },
+    { "misses", &stats.misses },
+    { "hit_bytes", &stats.hit_bytes },
+    { "miss_bytes", &stats.miss_bytes },
+    { "fetched_bytes", &stats.fetched_bytes },
+    { "ahead_bytes", &stats.ahead_bytes },
+    { "ahead_used_bytes", &stats.ahead_used_bytes },
+    { "writes", &stats.writes },
+    { "written_bytes", &stats.written_bytes },
+    { "writeback_bytes", &stats.writeback_bytes },
+    { "evicted_bytes", &stats.evicted_bytes },
+    { "uncached_bytes", &stats.uncached_bytes },
+    { "upstream_errors", &stats.origin_errors },
+    { "local_errors", &stats.local_errors },
     { "outages", &outages },
   };
   json_t *o = json_object ();
+  uint64_t size;
   size_t i;
 
-  cache_figures (e->cache, &f);
-  json_object_set_new (o, "export", method_text (export_name));
+  mutex_lock (&e->lock);
+  size = e->size;
+  if (e->cache)
+    cache_stats (e->cache, &stats);
+  mutex_unlock (&e->lock);
+  json_object_set_new (o, "export", jsonrpc_text (export_name));
   json_object_set_new (o, "mode", json_string (parameters.writeback
                                                ? "writeback"
                                                : "writethrough"));
-  json_object_set_new (o, "size", size_value (e->pair->upstream->info.size));
+  json_object_set_new (o, "size", size_value (size));
   json_object_set_new (o, "max_bytes", parameters.max
                        ? size_value (parameters.max) : json_null ());
-  for (i = 0; i < sizeof figures / sizeof *figures; i++)
-    json_object_set_new (o, figures[i].name, size_value (*figures[i].n));
+  for (i = 0; i < sizeof member / sizeof *member; i++)
+    json_object_set_new (o, member[i].name, size_value (*member[i].n));
   json_object_set_new (o, "away_since", outage.away
-                       ? method_time (&outage.since) : json_null ());
-  json_object_set_new (o, "last_error", method_text_or_null (outage.error));
+                       ? jsonrpc_time (&outage.since) : json_null ());
+  json_object_set_new (o, "last_error", jsonrpc_text_or_null (outage.error));
   return o;
 }
 
@@ -437,11 +569,11 @@ method_cache_status (struct jsonrpc_call *call)
   }
   if (jsonrpc_given (call, "export"))
     s.only = jsonrpc_string (call, "export");
-  pairs_each (add_status, &s);
+  instances_each (add_status, &s);
   if (s.only && json_array_size (s.list) == 0) {
     json_decref (s.list);
     return jsonrpc_fail (call, NO_CACHE, "export: there is no cache of "
-                         "export \"%s\"", printable (s.only, shown));
+                         "export \"%s\"", printable_name (s.only, shown));
   }
   return json_pack ("{s:o}", "caches", s.list);
 }

@@ -4,7 +4,7 @@
 #ifndef MNBD_CACHE_ENGINE_H
 #define MNBD_CACHE_ENGINE_H
 
-#include "jsonrpc.h"
+#include "rpc/jsonrpc.h"
 
 /* For the table of methods. */
 extern const struct jsonrpc_param cache_status_params[];
@@ -12,7 +12,7 @@ json_t *method_cache_status (struct jsonrpc_call *call);
 
 #define CACHE_METHODS                                                   \
   { .name = "cache_status",                                             \
-    .summary = "Say what the caches hold, and how often that was of use.", \
+    .summary = "Report what the caches hold and how effective they are.", \
     .params = cache_status_params,                                      \
     .result = "{\"caches\": [{\"export\", \"mode\", \"size\", "         \
               "\"max_bytes\", \"cached_bytes\", \"dirty_bytes\", "      \

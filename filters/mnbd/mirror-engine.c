@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The mirror as an engine of the filter: its parameters, and its pairs. */
+/* The mirror as an engine of the filter: its parameters, and its instances. */
 
 #include <config.h>
 
@@ -9,44 +9,41 @@
 
 #include <nbdkit-filter.h>
 
-#include "boolean.h"
-#include "engine.h"
-#include "mirror.h"
-#include "printable.h"
-#include "size.h"
+#include "base/clock.h"
+#include "base/size.h"
+#include "engines.h"
+#include "mirror/mirror.h"
+#include "plugins/common/upstream-parameters.h"
+#include "plugins/common/values.h"
+
+/* How long clients may wait for the secondary. */
+#define DEFAULT_MAX_STALL (5 * NS_PER_S)
 
 static uint64_t rate;
 static bool fail, stopped;
-
-static int
-bad (const char *key, const char *value, const char *expected)
-{
-  char shown[PRINTABLE_STRING];
-
-  nbdkit_error ("mnbd-%s=%s: expected %s", key, printable (value, shown),
-                expected);
-  return -1;
-}
+static int64_t max_stall = DEFAULT_MAX_STALL;
 
 static int
 mirror_config (const char *key, const char *value)
 {
-  if (strcmp (key, "rate") == 0) {
+  if (strcmp (key, "mnbd-rate") == 0) {
     if (size_parse (value, &rate) == -1 || rate == 0 || rate > INT64_MAX)
-      return bad (key, value, "bytes a second, such as 100M");
+      return value_bad (key, value, "bytes per second, such as 100M");
     return 0;
   }
-  if (strcmp (key, "on-error") == 0) {
+  if (strcmp (key, "mnbd-on-error") == 0) {
     if (strcmp (value, "continue") != 0 && strcmp (value, "fail") != 0)
-      return bad (key, value, "continue or fail");
+      return value_bad (key, value, "continue or fail");
     fail = strcmp (value, "fail") == 0;
     return 0;
   }
-  if (strcmp (key, "start") == 0) {
+  if (strcmp (key, "mnbd-max-stall") == 0)
+    return config_time (key, value, true, &max_stall);
+  if (strcmp (key, "mnbd-start") == 0) {
     bool start;
 
-    if (boolean_parse (value, &start) == -1)
-      return bad (key, value, "true or false");
+    if (value_bool (key, value, "true or false", &start) == -1)
+      return -1;
     stopped = !start;
     return 0;
   }
@@ -54,16 +51,35 @@ mirror_config (const char *key, const char *value)
 }
 
 static void *
-new_mirror (const struct pair *pair)
+new_mirror (const struct instance *instance)
 {
-  const struct mirror_options o = { .pair = pair, .rate = rate,
-                                    .fail = fail, .stopped = stopped };
+  const struct mirror_options o = { .instance = instance, .rate = rate,
+                                    .fail = fail, .stopped = stopped,
+                                    .max_stall = max_stall };
 
   return mirror_new (&o);
 }
 
-static struct side *
-new_client (void *engine, struct side *local)
+static bool
+relies (void *engine)
+{
+  return mirror_relies (engine);
+}
+
+static int
+admit (void *engine, enum instance_now now, uint64_t size, char why[ENGINE_WHY])
+{
+  return mirror_admit (engine, now, size, why);
+}
+
+static bool
+switched (void *engine)
+{
+  return mirror_is_switched (engine);
+}
+
+static struct bdev *
+new_client (void *engine, struct bdev *local)
 {
   return mirror_client (engine, local);
 }
@@ -84,8 +100,11 @@ const struct engine mirror_engine = {
   .mode = "mirror",
   .fail_fast = true,
   .config = mirror_config,
-  .keys = "rate, on-error, start",
+  .keys = "rate, on-error, start, max-stall",
   .new = new_mirror,
+  .relies = relies,
+  .admit = admit,
+  .switched = switched,
   .client = new_client,
   .stop = end_mirror,
   .free = free_mirror,

@@ -10,12 +10,14 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
+#include "base/printable.h"
+#include "engines.h"
 #include "filter-parameters.h"
-#include "methods.h"
-#include "mirror.h"
+#include "instances.h"
 #include "mirror-methods.h"
-#include "pairs.h"
-#include "printable.h"
+#include "mirror/mirror.h"
+#include "nbd/bdev-nbd.h"
 
 /* As mblock-control(7) lists them. */
 #define NO_MIRROR -32000, json_pack ("{s:s}", "errno", "ENOENT")
@@ -24,19 +26,19 @@
 #define END { .name = NULL }
 #define PARAM_EXPORT                                                    \
   { .name = "export", .type = JSONRPC_STRING,                           \
-    .summary = "The mirror's export; needed if there are several mirrors." }
+    .summary = "The mirror's export; required if there are several mirrors." }
 
 const struct jsonrpc_param mirror_status_params[] = {
   { .name = "export", .type = JSONRPC_STRING,
-    .summary = "Only the mirror of this export." },
+    .summary = "Report only the mirror of this export." },
   END
 };
 
 const struct jsonrpc_param mirror_start_params[] = {
   PARAM_EXPORT,
   { .name = "resume", .type = JSONRPC_BOOLEAN, .fallback = "false",
-    .summary = "Copy only what is known to differ: nobody else has written to "
-    "the secondary." },
+    .summary = "Copy only what is known to differ.  Use this only if nobody "
+    "else has written to the secondary." },
   END
 };
 
@@ -47,10 +49,23 @@ const struct jsonrpc_param mirror_stop_params[] = {
   END
 };
 
+const struct jsonrpc_param mirror_rate_params[] = {
+  PARAM_EXPORT,
+  { .name = "rate", .type = JSONRPC_INTEGER, .nullable = true,
+    .required = true, .min = 1, .max = INT64_MAX,
+    .summary = "Copy at most this many bytes per second; null: no limit." },
+  END
+};
+
+const struct jsonrpc_param mirror_switch_params[] = {
+  PARAM_EXPORT,
+  END
+};
+
 const struct jsonrpc_param mirror_verify_params[] = {
   PARAM_EXPORT,
   { .name = "repair", .type = JSONRPC_BOOLEAN, .fallback = "false",
-    .summary = "Copy what differs again." },
+    .summary = "Copy the ranges that differ again." },
   END
 };
 
@@ -68,13 +83,13 @@ no_mirror (struct jsonrpc_call *call)
                          "is %s", filter_config.mode);
   if (name)
     return jsonrpc_fail (call, NO_MIRROR, "export: there is no mirror of "
-                         "export \"%s\"", printable (name, shown));
+                         "export \"%s\"", printable_name (name, shown));
   return jsonrpc_fail (call, NO_MIRROR, "export: there is not one "
                        "mirror: expected the name of one");
 }
 
-/* Find the mirror that a method is about; *name is what it is called.
- * NULL: the call has failed.
+/* Find the mirror that a method's parameters mean; *name is its name.  Returns
+ * NULL if the call has failed.
  */
 struct named {
   const char *wanted;           /* NULL: any */
@@ -106,7 +121,7 @@ mirror_of (struct jsonrpc_call *call, char **name)
 
   *name = NULL;
   if (filter_config.engine == &mirror_engine)
-    pairs_each (match, &found);
+    instances_each (match, &found);
   if (found.n == 1 && found.name) {
     *name = found.name;
     return found.mirror;
@@ -122,8 +137,16 @@ static json_t *
 json_stopped (const struct mirror_stopped *stopped)
 {
   return json_pack ("{s:b, s:o, s:I}", "consistent", stopped->consistent,
-                    "time", method_time (&stopped->time),
+                    "time", jsonrpc_time (&stopped->time),
                     "writes", (json_int_t) stopped->writes);
+}
+
+static json_t *
+json_switched (const struct mirror_switched *switched)
+{
+  return json_pack ("{s:o, s:I, s:I}", "time", jsonrpc_time (&switched->time),
+                    "writes", (json_int_t) switched->writes,
+                    "pause_us", (json_int_t) (switched->pause / NS_PER_US));
 }
 
 static json_t *
@@ -152,7 +175,7 @@ json_verified (struct mirror *m)
                  "bytes_total", (json_int_t) v->bytes_total,
                  "bytes_skipped", (json_int_t) v->bytes_skipped,
                  "bytes_differing", (json_int_t) v->bytes_differing,
-                 "extents", extents, "error", method_text_or_null (v->error));
+                 "extents", extents, "error", jsonrpc_text_or_null (v->error));
  out:
   json_decref (extents);
   free (v);
@@ -162,19 +185,27 @@ json_verified (struct mirror *m)
 static json_t *
 json_mirror (const char *name, struct mirror *m)
 {
+  struct pool_outage outage = { .away = false };
   struct mirror_status s;
+  bool switched;
 
   mirror_status (m, &s);
-  return json_pack ("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
-                    "s:i, s:I, s:I, s:s, s:o, s:o, s:o}",
-                    "export", method_text (name),
+  switched = s.state == MIRROR_SWITCHED;
+  if (switched)
+    s.outages += bdev_nbd_outage (mirror_options (m)->instance->upstream,
+                                  &outage);
+  return json_pack ("{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+                    "s:o, s:o, s:i, s:I, s:I, s:o, s:s, s:o, s:o, s:o, s:o}",
+                    "export", jsonrpc_text (name),
                     "state", mirror_state_names[s.state],
+                    "serving", switched ? "secondary" : "primary",
                     "size", (json_int_t) s.size,
                     "bytes_total", (json_int_t) s.bytes_total,
                     "bytes_done", (json_int_t) s.bytes_done,
                     "bytes_out_of_sync", (json_int_t) s.bytes_out_of_sync,
                     "bytes_sent", (json_int_t) s.bytes_sent,
                     "bytes_zeroed", (json_int_t) s.bytes_zeroed,
+                    "bytes_same", (json_int_t) s.bytes_same,
                     "rate", (json_int_t) s.rate,
                     "rate_limit", s.rate_limit
                     ? json_integer (s.rate_limit) : json_null (),
@@ -183,9 +214,15 @@ json_mirror (const char *name, struct mirror *m)
                     "in_flight", (int) s.in_flight,
                     "writes", (json_int_t) s.writes,
                     "outages", (json_int_t) s.outages,
+                    "away_since", outage.away ? jsonrpc_time (&outage.since)
+                    : json_null (),
                     "on_error", s.fail ? "fail" : "continue",
-                    "last_error", method_text_or_null (s.error),
+                    "last_error", jsonrpc_text_or_null (*outage.error
+                                                        ? outage.error
+                                                        : s.error),
                     "stopped", s.ever_stopped ? json_stopped (&s.stopped)
+                    : json_null (),
+                    "switched", switched ? json_switched (&s.switched)
                     : json_null (),
                     "verify", json_verified (m));
 }
@@ -215,7 +252,7 @@ method_mirror_status (struct jsonrpc_call *call)
   if (filter_config.engine != &mirror_engine)
     return no_mirror (call);
   list.array = json_array ();
-  pairs_each (add_mirror, &list);
+  instances_each (add_mirror, &list);
   if (list.wanted && json_array_size (list.array) == 0) {
     json_decref (list.array);
     return no_mirror (call);
@@ -228,14 +265,19 @@ method_mirror_status (struct jsonrpc_call *call)
 json_t *
 method_mirror_start (struct jsonrpc_call *call)
 {
-  char *name;
+  char why[MIRROR_WHY], *name;
   struct mirror *m = mirror_of (call, &name);
   json_t *r;
+  int started;
 
   if (m == NULL)
     return NULL;
-  r = json_pack ("{s:s, s:b}", "export", name, "started",
-                 mirror_start (m, jsonrpc_boolean (call, "resume")));
+  started = mirror_start (m, jsonrpc_boolean (call, "resume"), why);
+  if (started == -1)
+    r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
+  else
+    r = json_pack ("{s:o, s:b}", "export", jsonrpc_text (name), "started",
+                   started);
   free (name);
   return r;
 }
@@ -254,7 +296,47 @@ method_mirror_stop (struct jsonrpc_call *call)
     r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
   else {
     r = json_stopped (&stopped);
-    json_object_set_new (r, "export", method_text (name));
+    json_object_set_new (r, "export", jsonrpc_text (name));
+  }
+  free (name);
+  return r;
+}
+
+json_t *
+method_mirror_rate (struct jsonrpc_call *call)
+{
+  uint64_t rate = jsonrpc_given (call, "rate")
+    ? (uint64_t) jsonrpc_integer (call, "rate") : 0;
+  char why[MIRROR_WHY], *name;
+  struct mirror *m = mirror_of (call, &name);
+  json_t *r;
+
+  if (m == NULL)
+    return NULL;
+  if (mirror_set_rate (m, rate, why) == -1)
+    r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
+  else
+    r = json_pack ("{s:o, s:o}", "export", jsonrpc_text (name), "rate_limit",
+                   rate ? json_integer (rate) : json_null ());
+  free (name);
+  return r;
+}
+
+json_t *
+method_mirror_switch (struct jsonrpc_call *call)
+{
+  struct mirror_switched switched;
+  char why[MIRROR_WHY], *name;
+  struct mirror *m = mirror_of (call, &name);
+  json_t *r;
+
+  if (m == NULL)
+    return NULL;
+  if (mirror_switch (m, &switched, why) == -1)
+    r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
+  else {
+    r = json_switched (&switched);
+    json_object_set_new (r, "export", jsonrpc_text (name));
   }
   free (name);
   return r;
@@ -272,7 +354,7 @@ method_mirror_verify (struct jsonrpc_call *call)
   if (mirror_verify (m, jsonrpc_boolean (call, "repair"), why) == -1)
     r = jsonrpc_fail (call, WRONG_STATE, "%s", why);
   else
-    r = json_pack ("{s:s}", "export", name);
+    r = json_pack ("{s:o}", "export", jsonrpc_text (name));
   free (name);
   return r;
 }
