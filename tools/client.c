@@ -15,17 +15,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include "base/cleanup.h"
 #include "client.h"
 
-/* How long to wait, in ms, before another try when the server's queue of
- * connections is full: poll(2) cannot wait for that.
+/* How long to wait, in ms, before the next attempt if the server's connection
+ * queue is full: poll(2) cannot wait for that.
  */
 #define QUEUE_FULL_WAIT 10
 
 #define READ_CHUNK 65536
 
-/* What an NBD server says first. */
+/* The first bytes that an NBD server sends. */
 #define NBD_GREETING "NBDMAGIC"
 
 int64_t
@@ -50,7 +50,7 @@ broken (struct client *c, bool retry, const char *fmt, ...)
   return -1;
 }
 
-/* Wait for the socket.  Returns 1, or 0 when the deadline has passed. */
+/* Wait for the socket.  Returns 1, or 0 if the deadline has passed. */
 static int
 wait_for (struct client *c, short events, int64_t deadline)
 {
@@ -133,11 +133,12 @@ client_close (struct client *c)
   if (c->fd >= 0)
     close (c->fd);
   free (c->buf);
+  json_decref (c->data);
   *c = (struct client) CLIENT_INIT;
 }
 
-/* Send all of it.  A server that has hung up may have said why before: then
- * the answer will tell.
+/* Send everything.  If the server has hung up, it may have said why first: then
+ * the answer shows it.
  */
 static int
 send_all (struct client *c, const char *p, size_t len, int64_t deadline)
@@ -211,7 +212,7 @@ take_line (struct client *c, json_t **message)
   return 1;
 }
 
-/* Returns 1 if something was read, 0 if nothing is there, or -1. */
+/* Returns 1 if something was read, 0 if there is nothing to read, or -1. */
 static int
 read_some (struct client *c)
 {
@@ -287,6 +288,8 @@ refusal (struct client *c, const json_t *error)
   if (text == NULL)
     return broken (c, false, "the server's error has no message");
   c->code = json_integer_value (json_object_get (error, "code"));
+  json_decref (c->data);
+  c->data = json_deep_copy (data);
   broken (c, false, "%s%s%s%s", text, name ? " (" : "", name ? name : "",
           name ? ")" : "");
   c->refused = true;
@@ -301,8 +304,8 @@ client_result (struct client *c, const json_t *message, json_t **result)
 
   if (json_object_get (message, "method"))
     return 0;
-  /* A server that could not read our request, or is too busy to, answers
-   * with an id of null.
+  /* If the server could not read our request, or is too busy, it answers with a
+   * null id.
    */
   if (error && (id == NULL || json_is_null (id) ||
                 json_integer_value (id) == c->last_id))

@@ -15,8 +15,8 @@
 
 #include <jansson.h>
 
-/* The longest answer we take, in bytes: 1000 disks whose names are as long as
- * they may be, with each byte escaped, stay below it.
+/* The longest answer that is accepted, in bytes.  An answer with 1000 disks,
+ * all with names of maximum length and each byte escaped, stays below it.
  */
 #define CLIENT_MAX_LINE (64u << 20)
 
@@ -24,24 +24,25 @@
 
 struct client {
   int fd;                       /* -1: not connected */
-  char *buf;                    /* what was read and not yet handed out */
+  char *buf;                    /* received, but not yet handed out */
   size_t len, size;
   size_t scanned;               /* no newline before this offset */
   json_int_t last_id;
   json_int_t code;              /* of the last error answer */
+  json_t *data;                 /* the same; may be NULL */
   bool retry;
   bool refused;                 /* the error is the server's own answer */
   char error[8192];
 
-  /* If set, waits in the place of poll(2) until fd can be read, for a caller
-   * who has more to watch.  Returns false when the deadline has passed.
+  /* If set, replaces poll(2) to wait until fd can be read, for a caller that
+   * also watches other things.  Returns false if the deadline has passed.
    */
   bool (*wait) (int fd, int64_t deadline);
 };
 
 #define CLIENT_INIT { .fd = -1 }
 
-/* Milliseconds on the clock that the deadlines below refer to. */
+/* Milliseconds on the clock that the deadlines below use. */
 int64_t client_now (void);
 
 /* Deadlines are in milliseconds of client_now, or CLIENT_NEVER. */
@@ -58,8 +59,8 @@ int client_send (struct client *c, const char *method, json_t *params,
 int client_poll (struct client *c, json_t **message);
 
 /* Is that message the answer to the last request?  A notification is not.
- * Returns 1 with a new reference to the result, 0 if not, or -1: the server
- * refused (client->refused) or the message makes no sense.
+ * Returns 1 with a new reference to the result; 0 if it is not; or -1 if the
+ * server refused (client->refused) or the message is invalid.
  */
 int client_result (struct client *c, const json_t *message, json_t **result);
 

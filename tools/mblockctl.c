@@ -1,45 +1,46 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* mblockctl: the tool for the control sockets of mblock's servers.  Here: the
- * command line, help, and how to fail.
+ * command line, and help.
  */
 
 #include <config.h>
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/size.h"
 #include "mblockctl.h"
-#include "progress.h"
-#include "size.h"
 #include "terminal.h"
 #include "text.h"
 
-#define DEFAULT_TIMEOUT 60      /* seconds */
-#define MOST_SECONDS 1000000    /* any longer is meant as "for ever" */
+#define MOST_SECONDS 1000000    /* longer times mean "for ever" */
 
 #define NAMES_MAX 16            /* options that one command has */
 
-struct settings settings = { .timeout_ms = DEFAULT_TIMEOUT * 1000 };
-
 static const struct group {
   const char *title;
-  const struct command *command[8];
+  const struct command *command[12];
 } groups[] = {
-  { "Make, change and remove disks", {
-      &command_create, &command_destroy, &command_resize, &command_clone,
-      &command_set, NULL } },
-  { "Look at disks", {
-      &command_list, &command_info, &command_extents, &command_diff,
-      &command_map, NULL } },
-  { "Watch the server", {
+  { "Create, change and destroy disks", {
+      &command_create, &command_clone, &command_clone_together,
+      &command_snapshot, &command_reset, &command_rename, &command_resize,
+      &command_set, &command_destroy, &command_disconnect, NULL } },
+  { "Inspect disks", {
+      &command_list, &command_info, &command_clients, &command_extents,
+      &command_diff, &command_map, NULL } },
+  { "Move disks in and out", {
+      &command_push, &command_save, &command_load, &command_jobs, NULL } },
+  { "Monitor the server", {
       &command_stats, &command_top, &command_watch, &command_metrics,
+#ifdef HAVE_MICROHTTPD
+      &command_exporter,
+#endif
       &command_wait_ready, NULL } },
-  { "The mnbd filter", {
+  { "Control the mnbd filter", {
       &command_cache, &command_mirror, NULL } },
   { "Talk to the server", {
       &command_version, &command_methods, &command_call, &command_help,
@@ -49,19 +50,21 @@ static const struct group {
 
 static const struct option_def global_options[] = {
   { 's', "socket", "SOCKET",
-    "the server's control socket (default: $MBLOCK_SOCKET)" },
-  { 'j', "json", NULL, "print the server's result as one JSON document" },
-  { 'b', "bytes", NULL, "print sizes in bytes, not as 10G" },
-  { 'q', "quiet", NULL, "do not say what was done, show no progress" },
+    "the server's control socket (default: $MBLOCK_SOCKET,\n"
+    "or the only one below $XDG_RUNTIME_DIR or /run)" },
+  { 'j', "json", NULL, "print the server's result as a single JSON document" },
+  { 'b', "bytes", NULL, "print exact sizes in bytes, not as 10G" },
+  { 'q', "quiet", NULL, "do not report changes or show progress" },
+  { 'v', "verbose", NULL, "report each of many disks, not only their number" },
   { 't', "timeout", "SECONDS",
-    "give up after that long without an answer; 0: never\n(default: 60)" },
+    "how long to wait for a response; 0 waits for ever\n(default: 60)" },
   { 0, "color", "WHEN", "auto, always or never (default: auto)" },
-  { 'h', "help", NULL, "print this help, or that of the command" },
-  { 'V', "version", NULL, "print the version of this tool" },
+  { 'h', "help", NULL, "print help for the tool, or for the command" },
+  { 'V', "version", NULL, "print the version of mblockctl" },
   { 0 }
 };
 
-/* What the shell completion asks; not in the help. */
+/* For shell completion; not shown in the help. */
 static const struct option_def hidden_options[] = {
   { 0, "list-commands", NULL, NULL },
   { 0, "list-options", "COMMAND", NULL },
@@ -71,46 +74,12 @@ static const struct option_def hidden_options[] = {
 static const struct command *running;
 static const char *color_when = "auto";
 
-/* The values of the running command's options, in the order of its table. */
+/* The values of the running command's options, in the order of its option
+ * table.
+ */
 static const char *value[NAMES_MAX];
 
-/* ------------------------------------------------------------- messages */
-
-static void
-vcomplain (const char *fmt, va_list args)
-{
-  terminal_leave ();
-  progress_end ();
-  fflush (stdout);
-  fprintf (stderr, "mblockctl: %s%s", running ? running->name : "",
-           running ? ": " : "");
-  vfprintf (stderr, fmt, args);
-  putc ('\n', stderr);
-}
-
 void
-complain (const char *fmt, ...)
-{
-  va_list args;
-
-  va_start (args, fmt);
-  vcomplain (fmt, args);
-  va_end (args);
-}
-
-void
-fail (int status, const char *fmt, ...)
-{
-  va_list args;
-
-  va_start (args, fmt);
-  vcomplain (fmt, args);
-  va_end (args);
-  exit (finish_output (status));
-}
-
-/* Say what is wrong with an argument, which may hold anything. */
-static void __attribute__ ((noreturn))
 bad_argument (const char *what, const char *s, const char *expected)
 {
   char *shown = text_name (s);
@@ -118,34 +87,12 @@ bad_argument (const char *what, const char *s, const char *expected)
   fail (USAGE, "%s %s: expected %s", what, shown, expected);
 }
 
-int
-finish_output (int status)
-{
-  static bool said;
-
-  if (fflush (stdout) == 0 && !ferror (stdout))
-    return status;
-  if (!said) {
-    said = true;
-    complain ("cannot write to standard output: %s", strerror (errno));
-  }
-  return status == DONE ? REFUSED : status;
-}
-
-/* A person gets indentation, and nothing that a terminal could obey: jansson
- * leaves the control characters beyond ASCII as they are.
- */
-void
-print_json (const json_t *v)
-{
-  size_t flags = isatty (STDOUT_FILENO)
-    ? JSON_INDENT (2) | JSON_ENSURE_ASCII : 0;
-
-  json_dumpf (v, stdout, flags | JSON_ENCODE_ANY);
-  putchar ('\n');
-}
-
 /* ------------------------------------------------------------ arguments */
+
+/* The sizes of this command as the user typed them. */
+#define SIZES_MAX 8
+static struct { uint64_t n; const char *typed; } sizes[SIZES_MAX];
+static size_t nsizes;
 
 uint64_t
 argument_size (const char *what, const char *s)
@@ -153,9 +100,24 @@ argument_size (const char *what, const char *s)
   uint64_t n;
 
   if (size_parse (s, &n) == -1 || n > INT64_MAX)
-    bad_argument (what, s, "a size in bytes or with a suffix, such as 10G, of "
-                  "at most 2^63-1 bytes");
+    bad_argument (what, s, "a size of less than 8E, such as 512, 64k, 1.5G, "
+                  "10GiB or 10GB (the units are powers of 1024)");
+  if (nsizes < SIZES_MAX) {
+    sizes[nsizes].n = n;
+    sizes[nsizes++].typed = s;
+  }
   return n;
+}
+
+const char *
+typed_size (uint64_t n)
+{
+  size_t i;
+
+  for (i = 0; i < nsizes; i++)
+    if (sizes[i].n == n)
+      return sizes[i].typed;
+  return NULL;
 }
 
 uint64_t
@@ -198,6 +160,15 @@ argument_name (const char *what, const char *s)
   return r;
 }
 
+json_t *
+argument_disk (const char *what, const char *s)
+{
+  if (*s == '\0')
+    bad_argument (what, s, "the name of a disk (mblockctl call takes the empty "
+                  "name, too)");
+  return argument_name (what, s);
+}
+
 /* -------------------------------------------------------------- options */
 
 const char *
@@ -209,6 +180,17 @@ option (const char *name)
     if (strcmp (running->options[i].name, name) == 0)
       return value[i];
   abort ();                     /* a misspelt name in our own code */
+}
+
+bool
+has_option (const char *name)
+{
+  const struct option_def *o = running ? running->options : NULL;
+
+  for (; o && o->name; o++)
+    if (strcmp (o->name, name) == 0)
+      return true;
+  return false;
 }
 
 static void show_help (const struct command *c) __attribute__ ((noreturn));
@@ -236,6 +218,8 @@ set_global (const struct option_def *o, const char *v)
     settings.bytes = true;
   else if (strcmp (o->name, "quiet") == 0)
     settings.quiet = true;
+  else if (strcmp (o->name, "verbose") == 0)
+    settings.verbose = true;
   else if (strcmp (o->name, "timeout") == 0) {
     settings.timeout_ms = argument_seconds ("--timeout", v);
     if (settings.timeout_ms == 0)
@@ -269,8 +253,28 @@ find_option (const struct option_def *table, const char *arg, size_t len)
   return NULL;
 }
 
-/* Set one option.  name: its letter (len 0) or the long form.  Returns false
- * if there is none of that name.
+const struct option_def *
+option_find (const struct command *c, const char *name, size_t len)
+{
+  const struct option_def *o = find_option (c ? c->options : NULL, name, len);
+
+  return o ? o : find_option (global_options, name, len);
+}
+
+const struct option_def *
+option_at (const struct command *c, size_t i)
+{
+  const struct option_def *o = c ? c->options : NULL;
+
+  for (; o && o->name; o++)
+    if (i-- == 0)
+      return o;
+  return i < sizeof global_options / sizeof *global_options - 1
+    ? &global_options[i] : NULL;
+}
+
+/* Set one option.  name: its letter (len 0) or its long form.  Returns false if
+ * no option has that name.
  */
 static bool
 set_option (const char *name, size_t len, const char *attached, char ***argv)
@@ -310,18 +314,17 @@ unknown_option (const char *arg)
   fail (USAGE, "unknown option %s; see \"mblockctl --help\"", shown);
 }
 
-/* Letters may stand together, the last one with its value: "-qn5". */
+/* Letters may be combined, and the last one may have its value attached:
+ * "-qn5".
+ */
 static void
 short_options (char ***argv)
 {
   const char *arg = **argv, *p;
 
   for (p = arg + 1; *p; p++) {
-    const struct option_def *o =
-      find_option (running ? running->options : NULL, p, 0);
+    const struct option_def *o = option_find (running, p, 0);
 
-    if (o == NULL)
-      o = find_option (global_options, p, 0);
     if (o == NULL)
       unknown_option (arg);
     set_option (p, 0, o->arg && p[1] ? p + 1 : NULL, argv);
@@ -330,20 +333,19 @@ short_options (char ***argv)
   }
 }
 
-/* An option, and not "-", nor "-1G" as resize takes it. */
-static bool
-is_option (const char *arg)
+bool
+option_like (const struct command *c, const char *arg)
 {
   if (arg[0] != '-' || arg[1] == '\0')
     return false;
   return arg[1] < '0' || arg[1] > '9' ||
-    (running && find_option (running->options, arg + 1, 0));
+    (c && find_option (c->options, arg + 1, 0));
 }
 
 static void find_command (const char *name);
 
-/* Take the options out of argv, whose rest are the arguments; the first of
- * them names the command.
+/* Take the options out of argv.  What is left are the arguments; the first one
+ * names the command.
  */
 static void
 parse (char **argv)
@@ -363,7 +365,7 @@ parse (char **argv)
       if (len == 0 || !set_option (arg + 2, len, eq ? eq + 1 : NULL, &argv))
         unknown_option (arg);
     }
-    else if (options && is_option (arg))
+    else if (options && option_like (running, arg))
       short_options (&argv);
     else if (running == NULL)
       find_command (arg);
@@ -375,8 +377,8 @@ parse (char **argv)
 
 /* ------------------------------------------------------------- commands */
 
-/* How many letters to insert, remove or replace to make b of a; 99 if the
- * words are too long to be ours.
+/* How many letters must be inserted, removed or replaced to turn a into b; 99
+ * if a word is longer than any of ours.
  */
 static unsigned
 distance (const char *a, const char *b)
@@ -409,28 +411,102 @@ distance (const char *a, const char *b)
   for (g = groups; g < groups + GROUPS; g++)            \
     for (c = g->command; *c; c++)
 
-static const struct command *
-look_up (const char *name)
-{
-  const struct command *const *c, *closest = NULL;
-  const struct group *g;
-  unsigned best = 3;
-  char *shown;
+/* Other tools' names for our commands. */
+static const struct { const char *alias, *name; } aliases[] = {
+  { "rm", "destroy" }, { "delete", "destroy" }, { "ls", "list" },
+  { "mv", "rename" }, { "snap", "snapshot" },
+};
 
+static const char *
+without_alias (const char *name)
+{
+  size_t i;
+
+  for (i = 0; i < sizeof aliases / sizeof *aliases; i++)
+    if (strcmp (aliases[i].alias, name) == 0)
+      return aliases[i].name;
+  return name;
+}
+
+const struct command *
+command_at (size_t i)
+{
+  const struct command *const *c;
+  const struct group *g;
+
+  EACH_COMMAND (g, c)
+    if (i-- == 0)
+      return *c;
+  return NULL;
+}
+
+const struct command *
+command_find (const char *name)
+{
+  const struct command *c;
+  size_t i;
+
+  name = without_alias (name);
+  for (i = 0; (c = command_at (i)) != NULL; i++)
+    if (strcmp (c->name, name) == 0)
+      break;
+  return c;
+}
+
+/* What other tools (zfs, virsh, podman, qemu-img) call it, and what to type
+ * here.
+ */
+static const struct { const char *foreign, *here; } foreign[] = {
+  { "add", "create" }, { "convert", "push" }, { "copy", "clone" },
+  { "cp", "clone" }, { "define", "create" }, { "del", "destroy" },
+  { "events", "watch" }, { "export", "push" }, { "get", "info" },
+  { "images", "list" }, { "import", "create NAME --from SOURCE" },
+  { "inspect", "info" }, { "kick", "disconnect" }, { "kill", "disconnect" },
+  { "new", "create" }, { "ps", "clients" },
+  { "pull", "create NAME --from SOURCE" },
+  { "receive", "create NAME --from SOURCE" }, { "recv",
+    "create NAME --from SOURCE" }, { "remove", "destroy" },
+  { "revert", "reset" }, { "rmi", "destroy" },
+  { "rollback", "clone SNAPSHOT NAME --replace" }, { "send", "push" },
+  { "show", "info" }, { "undefine", "destroy" }, { "who", "clients" },
+};
+
+static const char *
+closest_to (const char *name)
+{
+  const struct command *const *c;
+  const struct group *g;
+  const char *closest = NULL;
+  unsigned best = 3;
+  size_t i;
+
+  for (i = 0; i < sizeof foreign / sizeof *foreign; i++)
+    if (strcmp (foreign[i].foreign, name) == 0)
+      return foreign[i].here;
   EACH_COMMAND (g, c) {
     unsigned d = distance (name, (*c)->name);
 
-    if (d == 0)
-      return *c;
     if (d < best) {
       best = d;
-      closest = *c;
+      closest = (*c)->name;
     }
   }
-  shown = text_name (name);
+  return closest;
+}
+
+static const struct command *
+look_up (const char *typed)
+{
+  const struct command *c = command_find (typed);
+  const char *closest;
+  char *shown;
+
+  if (c)
+    return c;
+  closest = closest_to (typed);
+  shown = text_name (typed);
   if (closest)
-    fail (USAGE, "unknown command %s; did you mean \"%s\"?", shown,
-          closest->name);
+    fail (USAGE, "unknown command %s; did you mean \"%s\"?", shown, closest);
   fail (USAGE, "unknown command %s; see \"mblockctl --help\"", shown);
 }
 
@@ -438,6 +514,7 @@ static void
 find_command (const char *name)
 {
   running = look_up (name);
+  settings.command = running->name;
 }
 
 /* ----------------------------------------------------------------- help */
@@ -448,13 +525,17 @@ static void
 print_options (const struct option_def *o)
 {
   for (; o && o->name; o++) {
-    char left[HELP_COLUMN + 1];
+    char left[2 * HELP_COLUMN];
     const char *p;
+    int n;
 
-    snprintf (left, sizeof left, "  %c%c%c --%s%s%s", o->letter ? '-' : ' ',
-              o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
-              o->arg ? " " : "", o->arg ? o->arg : "");
+    n = snprintf (left, sizeof left, "  %c%c%c --%s%s%s",
+                  o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+                  o->letter ? ',' : ' ', o->name, o->arg ? " " : "",
+                  o->arg ? o->arg : "");
     printf ("%-*s", HELP_COLUMN, left);
+    if (n >= HELP_COLUMN)
+      printf ("\n%*s", HELP_COLUMN, "");
     for (p = o->help; *p; p++) {
       putchar (*p);
       if (*p == '\n')
@@ -474,30 +555,50 @@ print_command_help (const struct command *c)
     printf ("\nOptions:\n");
     print_options (c->options);
   }
-  printf ("\nOptions of all commands: see \"mblockctl --help\".\n");
+  printf ("\nFor the options of all commands see \"mblockctl --help\".\n");
+}
+
+static void
+print_commands (FILE *fp)
+{
+  const struct group *g;
+  size_t i;
+
+  fprintf (fp, "Usage: mblockctl [-s SOCKET] COMMAND [OPTION...] "
+           "[ARGUMENT...]\n");
+  for (g = groups; g < groups + GROUPS; g++) {
+    fprintf (fp, "\n%s:\n", g->title);
+    for (i = 0; g->command[i]; i++)
+      fprintf (fp, "  %-14s %s\n", g->command[i]->name,
+               g->command[i]->summary);
+  }
 }
 
 static void
 print_general_help (void)
 {
-  const struct group *g;
-  size_t i;
-
-  printf ("mblockctl manages the disks of a running mblock server.\n\n"
-          "Usage: mblockctl [-s SOCKET] COMMAND [OPTION...] "
-          "[ARGUMENT...]\n");
-  for (g = groups; g < groups + GROUPS; g++) {
-    printf ("\n%s:\n", g->title);
-    for (i = 0; g->command[i]; i++)
-      printf ("  %-12s %s\n", g->command[i]->name, g->command[i]->summary);
-  }
+  printf ("mblockctl manages the disks of a running mblock server.\n\n");
+  print_commands (stdout);
   printf ("\nOptions:\n");
   print_options (global_options);
-  printf ("\nSizes are bytes or have a suffix: 512, 64k, 10G, 2T.\n"
-          "Exit codes: 0 done, 1 refused by the server, 2 usage, "
-          "3 cannot connect.\n"
-          "\"mblockctl COMMAND --help\" tells more; the manual, "
-          "mblockctl(1), tells all.\n");
+  printf ("\nSizes are in bytes or have a unit, a power of 1024: 512, 64k, 1.5G, "
+          "10GiB.\nrm, delete, ls, mv and snap are other names for destroy, "
+          "list, rename and\nsnapshot.\n"
+          "Exit codes: 0 success, 1 refused by the server, 2 wrong usage, "
+          "3 no connection.\n"
+          "For details see \"mblockctl COMMAND --help\" and the manual, "
+          "mblockctl(1).\n");
+}
+
+/* "mblockctl" alone lists the commands. */
+static void __attribute__ ((noreturn))
+fail_without_command (void)
+{
+  if (!settings.json) {
+    print_commands (stderr);
+    putc ('\n', stderr);
+  }
+  fail (USAGE, "expected a command; see \"mblockctl --help\"");
 }
 
 static void
@@ -517,8 +618,8 @@ run_help (int argc, char **argv)
 }
 
 const struct command command_help = {
-  "help", "[COMMAND]", "print help, of the tool or of a command",
-  "Without COMMAND the commands are listed.\n",
+  "help", "[COMMAND]", "print help for the tool or for a command",
+  "Without COMMAND, list the commands.\n",
   NULL, 0, 1, run_help
 };
 
@@ -551,6 +652,15 @@ list_options (const char *name)
 
 /* ----------------------------------------------------------------- main */
 
+/* An error before --json is reported as JSON, too. */
+static void
+look_for_json (char **argv)
+{
+  for (; *argv && strcmp (*argv, "--") != 0; argv++)
+    if (strcmp (*argv, "--json") == 0 || strcmp (*argv, "-j") == 0)
+      settings.json = true;
+}
+
 static void
 set_color (void)
 {
@@ -570,11 +680,14 @@ main (int argc, char **argv)
 
   text_init ();
   settings.socket = getenv ("MBLOCK_SOCKET");
+  if (argv[1] && strcmp (argv[1], "--complete") == 0)
+    return finish_output (complete (argv + 2));
+  look_for_json (argv + 1);
   parse (argv + 1);
   set_color ();
   c = running;
   if (c == NULL)
-    fail (USAGE, "expected a command; see \"mblockctl --help\"");
+    fail_without_command ();
   for (argc = 0; argv[1 + argc]; argc++)
     ;
   if (argc < c->min_args || (c->max_args >= 0 && argc > c->max_args))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The one connection to the server that a command uses. */
+/* The command's only connection to the server. */
 
 #include <config.h>
 
@@ -7,31 +7,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/printable.h"
+#include "find-socket.h"
 #include "mblockctl.h"
 #include "progress.h"
 #include "rpc.h"
 #include "text.h"
 
 const struct pages pages_list =
-  { "disk_list", "disks", "after", 1000, "disks" };
+  { "disk_list", "disks", "after", 1000, "disks", false };
 const struct pages pages_stats =
-  { "stats", "disks", "after", 1000, "disks" };
+  { "stats", "disks", "after", 1000, "disks", false };
 const struct pages pages_extents =
-  { "disk_extents", "extents", "offset", 10000, "extents" };
+  { "disk_extents", "extents", "offset", 10000, "extents", false };
 const struct pages pages_diff =
-  { "disk_diff", "extents", "offset", 10000, "extents" };
+  { "disk_diff", "extents", "offset", 10000, "extents", false };
+const struct pages pages_clients =
+  { "client_list", "clients", "before", 1000, "clients", true };
+const struct pages pages_deleted =
+  { "disk_deleted", "disks", "after", 1000, "disks", false };
 
 /* JSON-RPC's code. */
 #define NO_METHOD -32601
+/* From here up, codes are about disks; below, about calls. */
+#define LEAST_OF_DISKS -32099
 
 static struct client client = CLIENT_INIT;
+
+/* The disk that the last call was about, or NULL. */
+static json_t *last_name;
 
 const char *
 rpc_socket (void)
 {
   if (settings.socket == NULL || *settings.socket == '\0')
-    fail (USAGE, "which server? give its control socket with -s SOCKET "
-          "or in MBLOCK_SOCKET");
+    settings.socket = find_socket ();   /* kept to the end */
   return settings.socket;
 }
 
@@ -42,13 +52,156 @@ rpc_deadline (void)
     ? CLIENT_NEVER : client_now () + settings.timeout_ms;
 }
 
+/* A server's error begins with the wrong parameter's name.  This table has the
+ * user's name for it.  Where that was only a name or a URI, the message has it
+ * already.
+ */
+static const struct { const char *param, *typed; } typed[] = {
+  { "name", "" }, { "new_name", "" }, { "source", "" }, { "a", "" },
+  { "b", "" }, { "sources", "" }, { "names", "" }, { "job", "" }, { "export", "" }, { "uri", "" }, { "size", "SIZE" },
+  { "sector_size", "--sector-size" }, { "quota", "--quota" },
+  { "offset, length", "--offset, --length" }, { "rate", "--rate" },
+  { "since", "--since:" }, { "origin", "--origin:" },
+  { "prefetch_rate", "--prefetch-rate" },
+};
+
+/* create --from --lazy sends what other options do, too. */
+static const char *
+typed_for (size_t i)
+{
+  bool lazy = has_option ("lazy") && flag ("lazy");
+
+  if (lazy && strcmp (typed[i].param, "origin") == 0)
+    return "--lazy:";
+  if (lazy && strcmp (typed[i].param, "prefetch_rate") == 0)
+    return "--rate";
+  return typed[i].typed;
+}
+
+/* Show a size as the user typed it: "1.5k" for "1536".  Returns the text after
+ * the size in the error, or NULL if the error does not begin with a size.
+ */
+static const char *
+after_size (const char *error, const char **size)
+{
+  char *end;
+  uint64_t n = strtoull (error, &end, 10);
+
+  if (end == error || *end != ':')
+    return NULL;
+  *size = typed_size (n);
+  return *size ? end : NULL;
+}
+
+/* An error about a size or the memory names no disk; then this is what goes
+ * before it, else "".  The caller frees it.
+ */
+static char *
+disk_of_error (const char *error)
+{
+  char quoted[PRINTABLE_STRING + 2], shown[PRINTABLE_STRING], *name, *r;
+
+  if (last_name == NULL || !client.refused ||
+      client.code < LEAST_OF_DISKS || strstr (error, "disk \"") != NULL)
+    return text_format ("%s", "");
+  printable (json_string_value (last_name), shown);
+  snprintf (quoted, sizeof quoted, "\"%s\"", shown);
+  if (strstr (error, quoted) != NULL)
+    return text_format ("%s", "");
+  name = text_name (json_string_value (last_name));
+  r = text_format ("%s: ", name);
+  free (name);
+  return r;
+}
+
+/* The error in the user's words, with the wrong argument first. */
+static char *
+argument_first (const char *error)
+{
+  const char *size, *rest, *words;
+  size_t i, len;
+
+  for (i = 0; i < sizeof typed / sizeof *typed; i++) {
+    len = strlen (typed[i].param);
+    if (strncmp (error, typed[i].param, len) != 0 ||
+        strncmp (error + len, ": ", 2) != 0)
+      continue;
+    error += len + 2;
+    rest = after_size (error, &size);
+    words = typed_for (i);
+    return text_format ("%s%s%s%s", words, *words ? " " : "",
+                        rest ? size : "", rest ? rest : error);
+  }
+  return text_format ("%s", error);
+}
+
+/* The error in the user's words; the caller frees it. */
+static char *
+in_typed_words (const char *error)
+{
+  char *disk = disk_of_error (error), *words = argument_first (error);
+  char *r = text_format ("%s%s", disk, words);
+
+  free (disk);
+  free (words);
+  return r;
+}
+
+/* A hint that helps against the error, or "". */
+static const char *
+hint (void)
+{
+  if (!client.refused)
+    return "";
+  switch (client.code) {
+  case RPC_IN_USE:
+    return has_option ("force") ? "; --force does it all the same" : "";
+  case RPC_OVER_QUOTA:
+    return has_option ("force") ? "; --force sets it all the same" : "";
+  case RPC_EXISTS:
+    return has_option ("replace")
+      ? "; --replace replaces it, --ignore keeps it" : "";
+  case RPC_NO_SUCH_DISK:
+    return has_option ("ignore-missing")
+      ? "; --ignore-missing goes on without" : "";
+  default:
+    return "";
+  }
+}
+
+void
+rpc_complain (void)
+{
+  char *words = in_typed_words (client.error), *s = text_line (words);
+
+  complain ("%s%s", s, hint ());
+  free (s);
+  free (words);
+}
+
+json_t *
+rpc_error (void)
+{
+  char *words = in_typed_words (client.error);
+  json_t *text = json_string (words);
+  json_t *error = json_pack ("{s:i, s:o}", "exit_code", client.refused
+                             ? REFUSED : NO_SERVER, "message",
+                             text ? text : json_string ("not UTF-8"));
+
+  if (client.refused) {
+    json_object_set_new (error, "code", json_integer (client.code));
+    if (client.data)
+      json_object_set (error, "data", client.data);
+  }
+  free (words);
+  return error;
+}
+
 void
 rpc_fail (void)
 {
-  char *s = text_line (client.error);
-
-  complain ("%s", s);
-  free (s);
+  rpc_complain ();
+  print_json_error (rpc_error ());
   exit (finish_output (client.refused ? REFUSED : NO_SERVER));
 }
 
@@ -67,8 +220,8 @@ begins_with (const char *s, const char *start)
   return strncmp (s, start, strlen (start)) == 0;
 }
 
-/* The server does not know the method: it may be of the other kind, as its
- * version says.  Then say that in place of its error.
+/* The server does not know the method.  It may be a server of the other kind;
+ * its version tells.  If so, say that instead of the server's error.
  */
 static void
 explain_no_method (const char *method)
@@ -76,6 +229,8 @@ explain_no_method (const char *method)
   bool of_filter = begins_with (method, "mirror_") ||
     begins_with (method, "cache_");
   bool of_disks = begins_with (method, "disk_") ||
+    begins_with (method, "job_") ||
+    begins_with (method, "client_") ||
     strcmp (method, "stats") == 0 || strcmp (method, "subscribe") == 0;
   json_auto_t *version = NULL;
   char said[sizeof client.error];
@@ -103,6 +258,12 @@ rpc_try (const char *method, json_t *params)
   json_t *result;
 
   rpc_client ();
+  json_decref (last_name);
+  last_name = json_object_get (params, "name");
+  if (json_is_string (last_name))
+    json_incref (last_name);
+  else
+    last_name = NULL;
   if (client_call (&client, method, params, rpc_deadline (), &result) == 0)
     return result;
   if (!client.refused)
@@ -122,14 +283,18 @@ rpc_call (const char *method, json_t *params)
   return result;
 }
 
-/* A server that sends us round in circles must not keep us for ever. */
+/* A server whose pages repeat in a circle must not keep us for ever. */
 static void
-check_advance (json_t *items, json_t *next, json_t *last)
+check_advance (const struct pages *p, json_t *items, json_t *next,
+               json_t *last)
 {
   bool ahead;
 
   if (json_is_string (next))
     ahead = !json_equal (next, last);
+  else if (p->down)
+    ahead = json_is_integer (next) &&
+      (last == NULL || json_integer_value (next) < json_integer_value (last));
   else
     ahead = json_is_integer (next) &&
       json_integer_value (next) > json_integer_value (last);
@@ -153,7 +318,7 @@ rpc_each_page (const struct pages *p, json_t *params,
     json_t *items = need_array (page, p->items);
 
     if (next && !json_is_null (next))
-      check_advance (items, next, last);
+      check_advance (p, items, next, last);
     json_decref (last);
     last = json_incref (next);
     fn (opaque, page);
@@ -188,7 +353,7 @@ rpc_all_pages (const struct pages *p, json_t *params)
 {
   struct merge m = { p, NULL };
 
-  progress_start (p->method, 0, p->unit);
+  progress_start ("reading", 0, p->unit);
   rpc_each_page (p, params, merge_page, &m);
   progress_end ();
   json_object_set_new (m.all, "next", json_null ());

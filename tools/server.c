@@ -39,7 +39,7 @@ run_version (int argc, char **argv)
 }
 
 const struct command command_version = {
-  "version", "", "print the versions of the server and of this tool",
+  "version", "", "print the versions of the server and of mblockctl",
   "Example:\n"
   "  mblockctl version --json\n",
   NULL, 0, 0, run_version
@@ -146,9 +146,9 @@ run_methods (int argc, char **argv)
 }
 
 const struct command command_methods = {
-  "methods", "[METHOD]", "list the methods that the server knows",
-  "With METHOD its parameters.  This is for those who write programs that\n"
-  "talk to the control socket; mblock-control(7) describes the protocol.\n"
+  "methods", "[METHOD]", "list the methods of the server",
+  "With METHOD, list its parameters.  This is for programmers who use the\n"
+  "control socket; mblock-control(7) describes the protocol.\n"
   "\n"
   "Examples:\n"
   "  mblockctl methods\n"
@@ -171,7 +171,8 @@ run_call (int argc, char **argv)
     params = json_loads (argv[1], JSON_REJECT_DUPLICATES, &err);
     if (!json_is_object (params))
       fail (USAGE, "PARAMS: expected a JSON object%s%s%s",
-            params ? "" : " (", params ? "" : err.text, params ? "" : ")");
+            params ? "" : " (", params ? "" : text_line (err.text),
+            params ? "" : ")");
   }
   result = rpc_call (argv[0], params);
   print_json (result);
@@ -189,7 +190,8 @@ const struct command command_call = {
 
 /* ----------------------------------------------------------- wait-ready */
 
-/* ms between tries: soon at first, for a server that has just been started. */
+/* ms between attempts: short at first, for a server that has just been started.
+ */
 #define FIRST_PAUSE 10
 #define LAST_PAUSE 250
 
@@ -233,12 +235,12 @@ run_wait_ready (int argc, char **argv)
 }
 
 const struct command command_wait_ready = {
-  "wait-ready", "", "wait until the server answers",
-  "For scripts that start a server.  Waits as long as --timeout says (60\n"
-  "seconds by default), then ends with exit code 3.\n"
+  "wait-ready", "", "wait until the server is ready",
+  "Use this in scripts that start a server.  If the server does not respond\n"
+  "within --timeout (60 seconds by default), the exit code is 3.\n"
   "\n"
   "Example:\n"
-  "  nbdkit mramdisk control=/run/mblock.sock &\n"
-  "  mblockctl -s /run/mblock.sock wait-ready --timeout 10\n",
+  "  nbdkit -U /tmp/nbd.sock mramdisk control=/tmp/mblock.sock\n"
+  "  mblockctl -s /tmp/mblock.sock wait-ready --timeout 10\n",
   NULL, 0, 0, run_wait_ready
 };
