@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The command map: a picture of a disk, as wide as the terminal.
  *
- * The disk is cut into as many cells as the picture has; a cell shows the
- * rarest thing that is in it, so that a single page of data in a large hole is
- * seen: own data before shared data before zeros before holes.
+ * The disk is divided into the picture's cells.  A cell shows the first of
+ * these kinds that it contains: exclusive data, shared data, zeros, holes.  So
+ * a single page of data in a large hole is visible.
  */
 
 #include <config.h>
@@ -21,19 +21,19 @@
 #include "text.h"
 
 #define PAGE 4096               /* nothing on a disk is smaller */
-#define MOST_ROWS 8             /* if --rows does not say */
+#define MOST_ROWS 8             /* the default without --rows */
 #define ROWS_BELOW 6            /* lines left free for the rest of the output */
 #define GUTTER 9                /* columns for the offset of a row */
 #define WIDTH_MIN 20
 
-enum kind { HOLE, ZERO, SHARED, OWN, KINDS };
+enum kind { HOLE, ZERO, SHARED, EXCLUSIVE, KINDS };
 
 static const char *const kind_names[KINDS] = {
-  "hole", "zero", "shared", "own data"
+  "hole", "zero", "shared", "exclusive"
 };
 
-/* Glyphs for a cell that is at least half full of its kind, and for one that
- * is less.
+/* Glyphs for a cell at least half of which is of its kind, and for one with
+ * less.
  */
 static const struct {
   const char *full, *part, *color;
@@ -95,7 +95,7 @@ kind_of (const json_t *extent)
     return HOLE;
   if (strcmp (type, "zero") == 0)
     return ZERO;
-  return get_bool (extent, "shared") ? SHARED : OWN;
+  return get_bool (extent, "shared") ? SHARED : EXCLUSIVE;
 }
 
 /* The disk may be resized while we look. */
@@ -123,7 +123,7 @@ add_page (void *opaque, json_t *page)
 
 /* -------------------------------------------------------------- drawing */
 
-/* Change the colour, if it is another. */
+/* Change the colour, if it differs. */
 static void
 set_color (const char **now, const char *color)
 {
@@ -137,8 +137,8 @@ static void
 draw_cell (const struct map *m, size_t i, bool utf8, const char **color)
 {
   const uint64_t *bytes = m->cell[i];
-  uint64_t all = bytes[HOLE] + bytes[ZERO] + bytes[SHARED] + bytes[OWN];
-  enum kind kind = OWN;
+  uint64_t all = bytes[HOLE] + bytes[ZERO] + bytes[SHARED] + bytes[EXCLUSIVE];
+  enum kind kind = EXCLUSIVE;
 
   while (kind > HOLE && bytes[kind] == 0)
     kind--;
@@ -273,17 +273,18 @@ run_map (int argc, char **argv)
 }
 
 static const struct option_def map_options[] = {
-  { 'r', "rows", "N", "lines to draw (default: up to 8)" },
-  { 'w', "width", "N", "columns to use (default: the terminal's)" },
-  { 0, "ascii", NULL, "draw with ASCII signs" },
+  { 'r', "rows", "N", "draw this many lines (default: up to 8)" },
+  { 'w', "width", "N",
+    "use this many columns (default: the terminal's width)" },
+  { 0, "ascii", NULL, "draw with ASCII characters" },
   { 0 }
 };
 
 const struct command command_map = {
-  "map", "NAME", "draw a picture of what a disk holds",
-  "Each sign stands for an equal part of the disk and shows the rarest kind\n"
-  "in it: own data before shared data before zeros before holes.  Colours are\n"
-  "used on a terminal, unless NO_COLOR is set.\n"
+  "map", "NAME", "draw a map of what a disk holds",
+  "Each character stands for an equal part of the disk and shows the first\n"
+  "of these kinds that occurs in it: exclusive data, shared data, zeros,\n"
+  "holes.  The map is coloured on a terminal, unless NO_COLOR is set.\n"
   "\n"
   "Examples:\n"
   "  mblockctl map vm-1\n"

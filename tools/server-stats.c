@@ -6,22 +6,36 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "histogram.h"
 #include "mblockctl.h"
 #include "rpc.h"
-#include "stats.h"
+#include "select.h"
+#include "server-stats.h"
 #include "table.h"
 #include "text.h"
 
 const char *const stats_operations[STATS_OPERATIONS] = {
-  "read", "write", "zero", "trim", "extents"
+  "read", "write", "zero", "trim", "flush", "cache", "extents"
 };
 
 json_t *
 stats_of (const json_t *disk, const char *operation)
 {
   return json_object_get (disk, operation);
+}
+
+bool
+stats_nearly_full (uint64_t used, uint64_t limit)
+{
+  return limit > 0 && used >= 0.9 * limit;
+}
+
+bool
+stats_disk_nearly_full (const json_t *disk)
+{
+  return stats_nearly_full (get_size (disk, "owned"), get_size (disk, "quota"));
 }
 
 uint64_t
@@ -35,6 +49,32 @@ stats_errors (const json_t *disk)
   return n;
 }
 
+char *
+stats_origin_text (const json_t *disk)
+{
+  const json_t *o = json_object_get (disk, "origin");
+  const char *state;
+
+  if (!json_is_object (o))
+    return text_format ("-");
+  state = need_string (o, "state");
+  if (strcmp (state, "complete") == 0 || strcmp (state, "away") == 0)
+    return text_format ("%s", state);
+  return text_percent (get_size (o, "known"), get_size (o, "size"));
+}
+
+bool
+stats_have_origin (const json_t *disks)
+{
+  const json_t *d;
+  size_t i;
+
+  json_array_foreach (disks, i, d)
+    if (json_is_object (json_object_get (d, "origin")))
+      return true;
+  return false;
+}
+
 /* ------------------------------------------------------------- one disk */
 
 static void
@@ -45,9 +85,9 @@ print_operations (const json_t *disk)
     { .title = "REQUESTS", .right = true },
     { .title = "BYTES", .right = true },
     { .title = "ERRORS", .right = true },
-    { .title = "HALF IN", .right = true },
-    { .title = "99% IN", .right = true },
-    { .title = "99.9% IN", .right = true },
+    { .title = "p50", .right = true },
+    { .title = "p99", .right = true },
+    { .title = "p99.9", .right = true },
   };
   static const double parts[] = { 0.5, 0.99, 0.999 };
   struct table *t = table_new (columns, sizeof columns / sizeof *columns);
@@ -73,7 +113,7 @@ print_operations (const json_t *disk)
   table_free (t);
 }
 
-/* If not each request's time was taken, say so. */
+/* If not every request was timed, say so. */
 static void
 print_sample (const json_t *stats)
 {
@@ -81,6 +121,26 @@ print_sample (const json_t *stats)
 
   if (sample > 1)
     printf ("Times are taken of one request in %" PRIu64 ".\n", sample);
+}
+
+static void
+print_origin (const json_t *o)
+{
+  char *known, *memory, *fetched, *evicted;
+
+  if (!json_is_object (o))
+    return;
+  known = text_percent (get_size (o, "known"), get_size (o, "size"));
+  memory = text_size (get_size (o, "memory"));
+  fetched = text_size (get_size (o, "fetched"));
+  evicted = text_size (get_size (o, "evicted"));
+  printf ("Origin: %s, %s there, %s in memory, %s fetched, %s evicted, "
+          "%" PRIu64 " errors\n", need_string (o, "state"), known, memory,
+          fetched, evicted, get_size (o, "errors"));
+  free (known);
+  free (memory);
+  free (fetched);
+  free (evicted);
 }
 
 static void
@@ -96,11 +156,12 @@ print_disk (const json_t *d)
   uint64_t by_quota = get_size (d, "enospc_quota");
   uint64_t by_memory = get_size (d, "enospc_memory");
 
-  printf ("%s: %s, %s mapped, %s its own, quota %s, %" PRIu64 " client%s\n",
+  printf ("%s: %s, %s mapped, %s own, quota %s, %" PRIu64 " client%s\n",
           name, size, mapped, owned, quota, clients, clients == 1 ? "" : "s");
   if (by_quota || by_memory)
     printf ("Writes refused: %" PRIu64 " by the quota, %" PRIu64
             " by max-memory\n", by_quota, by_memory);
+  print_origin (json_object_get (d, "origin"));
   putchar ('\n');
   print_operations (d);
   free (name);
@@ -111,6 +172,44 @@ print_disk (const json_t *d)
 }
 
 /* ------------------------------------------------------------- all disks */
+
+/* The arena's path, if it is a file. */
+static void
+print_recovery (const json_t *arena)
+{
+  const char *file = json_string_value (json_object_get (arena, "file"));
+  const json_t *recovery = json_object_get (arena, "recovery");
+  const char *from = json_string_value (json_object_get (recovery, "from"));
+
+  if (file == NULL || from == NULL)
+    return;
+  printf ("Arena: %s, ", file);
+  if (strcmp (from, "new") == 0)
+    puts ("new\n");
+  else
+    printf ("%s: %" PRIu64 " disks recovered in %.1f ms\n\n",
+            strcmp (from, "clean") == 0 ? "after a clean stop"
+            : "after a crash", get_size (recovery, "disks"),
+            get_size (recovery, "microseconds") / 1000.0);
+}
+
+/* What the server remembers of saves, if anything. */
+static void
+print_saves (const json_t *stats)
+{
+  const json_t *saves = json_object_get (stats, "saves");
+  uint64_t folders = get_size (saves, "folders");
+  uint64_t disks = get_size (saves, "disks");
+  char *held;
+
+  if (folders == 0)
+    return;
+  held = text_size (get_size (saves, "held"));
+  printf ("Remembered for the next save: %" PRIu64 " disk%s in %" PRIu64
+          " folder%s, with %s of former content\n\n", disks,
+          disks == 1 ? "" : "s", folders, folders == 1 ? "" : "s", held);
+  free (held);
+}
 
 static void
 print_arena (const json_t *stats)
@@ -126,8 +225,11 @@ print_arena (const json_t *stats)
 
   printf ("Memory: %s of %s (%s), and %s ready for reuse\n"
           "Disks: %" PRIu64 "   Clients: %" PRIu64
-          "   Control clients: %" PRIu64 "   Up: %s\n\n", u, l, percent, cached, get_size (arena, "disks"),
-          get_size (arena, "connections"), get_size (arena, "clients"), up);
+          "   Control clients: %" PRIu64 "   Up: %s\n\n", u, l, percent,
+          cached, get_size (arena, "disks"), get_size (arena, "connections"),
+          get_size (arena, "clients"), up);
+  print_recovery (arena);
+  print_saves (stats);
   free (u);
   free (l);
   free (percent);
@@ -150,13 +252,14 @@ print_disks (const json_t *disks)
     { .title = "NAME", .elastic = true },
     { .title = "SIZE", .right = true, .drop = 5 },
     { .title = "MAPPED", .right = true, .drop = 3 },
-    { .title = "OWN", .right = true },
+    { .title = "OWNED", .right = true },
     { .title = "READS", .right = true },
     { .title = "BYTES", .right = true, .drop = 1 },
     { .title = "WRITES", .right = true },
     { .title = "BYTES", .right = true, .drop = 2 },
     { .title = "ZEROES", .right = true, .drop = 4 },
     { .title = "TRIMS", .right = true, .drop = 4 },
+    { .title = "FLUSHES", .right = true, .drop = 6 },
     { .title = "ERRORS", .right = true },
   };
   struct table *t = table_new (columns, sizeof columns / sizeof *columns);
@@ -172,6 +275,7 @@ print_disks (const json_t *disks)
     add_ops (t, stats_of (d, "write"), true);
     add_ops (t, stats_of (d, "zero"), false);
     add_ops (t, stats_of (d, "trim"), false);
+    add_ops (t, stats_of (d, "flush"), false);
     table_add (t, text_count (stats_errors (d)));
   }
   table_print (t);
@@ -202,6 +306,7 @@ run_stats (int argc, char **argv)
     print_sample (stats);
     return DONE;
   }
+  select_sort (disks);
   print_arena (stats);
   if (total) {
     print_operations (total);
@@ -213,11 +318,13 @@ run_stats (int argc, char **argv)
 }
 
 const struct command command_stats = {
-  "stats", "[NAME]", "print figures: memory, requests, errors, latencies",
-  "Without NAME the server's memory, what it has done since it was started,\n"
-  "and a line for each disk; with it all figures of one disk, since it was\n"
-  "made. A latency is the time that the server worked on a request, without\n"
-  "the network's, and is rounded up to a power of two nanoseconds.\n"
+  "stats", "[NAME]", "print statistics: memory, requests, errors, latencies",
+  "Without NAME, print the server's memory, its work since it started, and a\n"
+  "line for each disk.  With NAME, print all statistics of one disk since it\n"
+  "was created.  OWNED is the data that was written to a disk since it was\n"
+  "created or last cloned, which is what its quota counts.  A latency is the\n"
+  "time that the server spent on a request, without the network, rounded up\n"
+  "to a power of two nanoseconds.\n"
   "\n"
   "Examples:\n"
   "  mblockctl stats\n"

@@ -1,157 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The commands that look at disks and print tables: list, info, extents, diff.
- */
+/* The commands that look into disks: info, extents, diff. */
 
 #include <config.h>
 
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "batch.h"
 #include "mblockctl.h"
+#include "progress.h"
 #include "rpc.h"
+#include "select.h"
+#include "server-stats.h"
 #include "table.h"
 #include "text.h"
-
-/* ----------------------------------------------------------------- list */
-
-static bool
-wanted (const char *name, int argc, char **argv)
-{
-  int i;
-
-  if (argc == 0)
-    return true;
-  for (i = 0; i < argc; i++)
-    if (fnmatch (argv[i], name, 0) == 0)
-      return true;
-  return false;
-}
-
-/* Keep only the disks that match a pattern. */
-static void
-filter (json_t *disks, int argc, char **argv)
-{
-  json_auto_t *kept = json_array ();
-  size_t i;
-  json_t *d;
-
-  if (argc == 0)
-    return;
-  json_array_foreach (disks, i, d)
-    if (wanted (need_string (d, "name"), argc, argv))
-      json_array_append (kept, d);
-  json_array_clear (disks);
-  json_array_extend (disks, kept);
-}
-
-/* Names for other programs, as they are; but a terminal gets them safe. */
-static void
-print_names (const json_t *disks, bool nul)
-{
-  bool safe = isatty (STDOUT_FILENO);
-  size_t i;
-  json_t *d;
-
-  json_array_foreach (disks, i, d) {
-    const char *name = need_string (d, "name");
-
-    if (safe) {
-      char *shown = text_name (name);
-
-      puts (shown);
-      free (shown);
-    }
-    else
-      printf ("%s%c", name, nul ? '\0' : '\n');
-  }
-}
-
-static char *
-size_or_dash (const json_t *disk, const char *key)
-{
-  const json_t *v = json_object_get (disk, key);
-
-  return json_is_integer (v)
-    ? text_size (get_size (disk, key)) : text_format ("-");
-}
-
-static void
-print_list (const json_t *disks)
-{
-  static const struct column columns[] = {
-    { .title = "NAME", .elastic = true },
-    { .title = "SIZE", .right = true },
-    { .title = "MAPPED", .right = true },
-    { .title = "QUOTA", .right = true, .drop = 2 },
-    { .title = "SECTOR", .right = true, .drop = 3 },
-    { .title = "CLIENTS", .right = true, .drop = 1 },
-    { .title = "MODE" },
-  };
-  struct table *t = table_new (columns, sizeof columns / sizeof *columns);
-  size_t i;
-  json_t *d;
-
-  json_array_foreach (disks, i, d) {
-    uint64_t sector = get_size (d, "sector_size");
-
-    table_add (t, text_name (need_string (d, "name")));
-    table_add (t, text_size (need_size (d, "size")));
-    table_add (t, text_size (get_size (d, "mapped")));
-    table_add (t, size_or_dash (d, "quota"));
-    if (sector > 1)
-      table_add (t, text_size (sector));
-    else
-      table_addf (t, "any");
-    table_addf (t, "%" PRIu64, get_size (d, "connections"));
-    table_addf (t, get_bool (d, "readonly") ? "ro" : "rw");
-  }
-  table_print (t);
-  table_free (t);
-}
-
-static int
-run_list (int argc, char **argv)
-{
-  json_auto_t *all = NULL;
-  json_t *disks;
-
-  if (settings.json && (flag ("names") || flag ("null")))
-    fail (USAGE, "expected only one of --json, --names and --null");
-  all = rpc_all_pages (&pages_list, NULL);
-  disks = need_array (all, "disks");
-  filter (disks, argc, argv);
-  if (settings.json)
-    print_json (all);
-  else if (flag ("names") || flag ("null"))
-    print_names (disks, flag ("null"));
-  else
-    print_list (disks);
-  return DONE;
-}
-
-static const struct option_def list_options[] = {
-  { 'n', "names", NULL, "print only the names, one a line" },
-  { '0', "null", NULL, "print only the names, each ended by a NUL byte" },
-  { 0 }
-};
-
-const struct command command_list = {
-  "list", "[PATTERN...]", "list disks",
-  "A PATTERN is one of the shell's, such as 'vm-*'; put it in quotes.\n"
-  "\n"
-  "SIZE is what clients see, MAPPED what is stored (shared or not), QUOTA\n"
-  "what the disk may own, SECTOR the unit of requests, CLIENTS the\n"
-  "open connections, MODE rw or ro.\n"
-  "\n"
-  "Examples:\n"
-  "  mblockctl list\n"
-  "  mblockctl list 'vm-*' --json | jq '.disks[].mapped'\n",
-  list_options, 0, -1, run_list
-};
 
 /* ----------------------------------------------------------------- info */
 
@@ -175,13 +39,31 @@ with_percent (uint64_t part, uint64_t whole)
   return r;
 }
 
+/* What the disk shows wherever it was not written. */
+static void
+print_origin (const json_t *o)
+{
+  if (!json_is_object (o))
+    return;
+  print_field ("Origin", text_line (need_string (o, "uri")));
+  print_field ("  state", text_line (need_string (o, "state")));
+  print_field ("  known", with_percent (get_size (o, "known"),
+                                        get_size (o, "size")));
+  print_field ("  in memory", text_exact_size (get_size (o, "memory")));
+  print_field ("  fetched", text_exact_size (get_size (o, "fetched")));
+  print_field ("  errors", text_format ("%" PRIu64, get_size (o, "errors")));
+}
+
 static void
 print_info (const json_t *d)
 {
   uint64_t size = need_size (d, "size"), sector = get_size (d, "sector_size");
-  uint64_t quota = get_size (d, "quota"), own = get_size (d, "exclusive");
+  uint64_t quota = get_size (d, "quota"), own = get_size (d, "owned");
+  const json_t *parent = json_object_get (d, "parent");
 
   print_field ("Name", text_name (need_string (d, "name")));
+  if (json_is_string (json_object_get (d, "uuid")))
+    print_field ("UUID", text_line (need_string (d, "uuid")));
   print_field ("Size", text_exact_size (size));
   if (sector > 1)
     print_field ("Sector size", text_exact_size (sector));
@@ -191,9 +73,18 @@ print_info (const json_t *d)
                                     : "read and write"));
   print_field ("Clients", text_format ("%" PRIu64, get_size (d,
                                                              "connections")));
+  if (json_is_string (parent)) {
+    char *name = text_name (json_string_value (parent));
+
+    print_field ("Parent", text_format ("%s%s", name,
+                                        get_bool (d, "parent_exists") ? ""
+                                        : " (deleted)"));
+    free (name);
+  }
   print_field ("Mapped", with_percent (get_size (d, "mapped"), size));
   print_field ("  shared", text_exact_size (get_size (d, "shared")));
-  print_field ("  its own", text_exact_size (own));
+  print_field ("  exclusive", text_exact_size (get_size (d, "exclusive")));
+  print_field ("Owned", text_exact_size (own));
   if (!json_is_integer (json_object_get (d, "quota")))
     print_field ("Quota", text_format ("none"));
   else if (quota == 0)
@@ -201,51 +92,66 @@ print_info (const json_t *d)
   else {
     char *s = text_exact_size (quota), *used = text_percent (own, quota);
 
-    print_field ("Quota", text_format ("%s, %s used", s, used));
+    print_field ("Quota", text_format ("%s, %s used%s", s, used,
+                                       stats_disk_nearly_full (d)
+                                       ? ": nearly full" : ""));
     free (s);
     free (used);
   }
+  print_origin (json_object_get (d, "origin"));
 }
 
 static int
 run_info (int argc, char **argv)
 {
-  json_auto_t *all = json_array ();
-  int i;
+  json_auto_t *failures = json_array ();
+  json_auto_t *names = select_names (argc, argv, failures);
+  struct batch b;
+  json_t *name;
+  size_t i;
 
-  for (i = 0; i < argc; i++)
-    json_decref (argument_name ("NAME", argv[i]));
-  for (i = 0; i < argc; i++) {
-    json_auto_t *d = rpc_call ("disk_info", json_pack ("{s:s}", "name",
-                                                       argv[i]));
+  batch_begin (&b, "describe", "described", json_array_size (names));
+  batch_failures (&b, failures);
+  json_array_foreach (names, i, name) {
+    const char *s = json_string_value (name);
+    json_t *d = rpc_try ("disk_info", json_pack ("{s:s}", "name", s));
 
-    if (settings.json) {
-      json_array_append (all, d);
+    if (d == NULL) {
+      batch_refused (&b, s);
       continue;
     }
-    if (i > 0)
-      putchar ('\n');
-    print_info (d);
+    if (!settings.json) {
+      progress_end ();
+      if (b.changed > 0)
+        putchar ('\n');
+      print_info (d);
+    }
+    batch_result (&b, d);
   }
-  if (settings.json)
-    print_json (argc > 1 ? all : json_array_get (all, 0));
-  return DONE;
+  return batch_end (&b);
 }
 
+static const struct option_def info_options[] = {
+  LITERAL_OPTION,
+  { 0 }
+};
+
 const struct command command_info = {
-  "info", "NAME...", "tell all about disks",
-  "Shared and own memory are counted exactly, which takes a moment on a disk\n"
-  "with much data.\n"
+  "info", "NAME|PATTERN...", "print everything about disks",
+  "Mapped data is shared with other disks, or exclusive: it would be freed\n"
+  "with the disk.  These amounts are exact.  Counting them takes a moment if\n"
+  "a disk holds much data.  Owned data was written since the disk was created\n"
+  "or last cloned; the quota limits it.\n"
   "\n"
   "Examples:\n"
   "  mblockctl info vm-1\n"
-  "  mblockctl info vm-1 --json | jq .exclusive\n",
-  NULL, 1, -1, run_info
+  "  mblockctl info vm-1 --json | jq '.[].exclusive'\n",
+  info_options, 1, -1, run_info
 };
 
 /* -------------------------------------------------------------- extents */
 
-/* Sizes as they are: these numbers are for dd, nbdcopy and arithmetic. */
+/* Sizes are exact: these numbers are for dd, nbdcopy and arithmetic. */
 static char *
 plain (uint64_t n)
 {
@@ -294,7 +200,7 @@ run_extents (int argc, char **argv)
     table_add (t, plain (need_size (e, "length")));
     table_add (t, text_size (need_size (e, "length")));
     table_addf (t, "%s%s", type, json_is_true (shared) ? ", shared" :
-                json_is_false (shared) ? ", own" : "");
+                json_is_false (shared) ? ", exclusive" : "");
     free (type);
   }
   table_print (t);
@@ -303,15 +209,15 @@ run_extents (int argc, char **argv)
 }
 
 static const struct option_def extents_options[] = {
-  { 'o', "offset", "OFFSET", "begin there (default: 0)" },
-  { 'l', "length", "LENGTH", "so much of the disk (default: to its end)" },
-  { 0, "sharing", NULL, "tell shared data from the disk's own" },
+  { 'o', "offset", "OFFSET", "start at this offset (default: 0)" },
+  { 'l', "length", "LENGTH", "list this much (default: to the end)" },
+  { 0, "sharing", NULL, "distinguish shared data from exclusive data" },
   { 0 }
 };
 
 const struct command command_extents = {
   "extents", "NAME", "list where a disk holds data, zeros and holes",
-  "A hole takes no memory; zeros are allocated and take none either.\n"
+  "Holes take no memory.  Zeros are allocated, but take no memory either.\n"
   "OFFSET and LENGTH are in bytes.\n"
   "\n"
   "Example:\n"
@@ -372,15 +278,16 @@ run_diff (int argc, char **argv)
 }
 
 static const struct option_def diff_options[] = {
-  { 0, "summary", NULL, "print only how much differs" },
+  { 0, "summary", NULL, "print only how much data differs" },
   { 0 }
 };
 
 const struct command command_diff = {
-  "diff", "A B", "list where two disks differ",
-  "Quick for disks of which one is a clone of the other, or which are clones\n"
-  "of the same disk: what they share is not read.  What differs may be listed\n"
-  "in whole pages of 4 KiB.  The exit code is 0 whether they differ or not.\n"
+  "diff", "A B", "list the ranges in which two disks differ",
+  "This is quick if one disk is a clone of the other, or both are clones of\n"
+  "the same disk, because shared data is not read.  Differences may be\n"
+  "rounded to whole pages of 4 KiB.  The exit code is 0 even if the disks\n"
+  "differ.\n"
   "\n"
   "Examples:\n"
   "  mblockctl diff golden vm-1\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tables for people: columns as wide as what is in them. */
+/* Tables for people: each column is as wide as its content. */
 
 #include <config.h>
 
@@ -16,9 +16,9 @@
 
 #define GAP 2                   /* between columns */
 #define ELASTIC_LEAST 16        /* below this, rather drop a column */
-#define ELASTIC_MIN 4           /* below this a name tells nothing */
-#define ELASTIC_MOST 60         /* a longer one pushes its own row aside, and
-                                   not all the others too */
+#define ELASTIC_MIN 4           /* narrower names mean nothing */
+#define ELASTIC_MOST 60         /* a longer cell pushes only its own row aside,
+                                 * not all the others */
 
 struct table {
   const struct column *column;
@@ -26,7 +26,7 @@ struct table {
   char **cell;
   size_t cells, size;
   size_t *width;                /* of each column; 0: dropped */
-  bool limited;                 /* nothing may be wider than that */
+  bool limited;                 /* cells may not be wider than their columns */
 };
 
 static void *
@@ -94,7 +94,7 @@ total (const struct table *t)
   return n;
 }
 
-/* What the table would take with its elastic column cut to so much. */
+/* The table's width if its elastic column is cut to that many columns. */
 static size_t
 total_cut (const struct table *t, size_t elastic)
 {
@@ -106,7 +106,7 @@ total_cut (const struct table *t, size_t elastic)
   return n;
 }
 
-/* Returns false if there is none that can be missed. */
+/* Returns false if no column can be dropped. */
 static bool
 drop_one (struct table *t)
 {
@@ -164,7 +164,7 @@ put (FILE *fp, size_t n)
     putc (' ', fp);
 }
 
-/* No spaces at a line's end: they would wrap on a terminal. */
+/* No spaces at the end of a line: they would wrap on a terminal. */
 static void
 print_line (const struct table *t, char *const cell[], FILE *fp,
             const char *end)

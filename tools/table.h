@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tables for people: columns as wide as what is in them.
- *
- * Where the width is limited, first the columns that can be missed go, then
- * the one elastic column is cut.
+/* Tables for people: each column is as wide as its content.  If the width is
+ * limited, the columns that are least needed are dropped first; then the one
+ * elastic column is cut.
  */
 
 #ifndef MBLOCKCTL_TABLE_H
@@ -14,11 +13,11 @@
 
 struct column {
   const char *title;
-  bool right;                   /* numbers stand at the right */
+  bool right;                   /* right-aligned, for numbers */
   bool elastic;                 /* may be cut; one column at most */
-  unsigned drop;                /* 0: stays; else the highest goes first */
-  size_t least;                 /* columns it takes at least, so that a table
-                                   that is drawn again does not jump */
+  unsigned drop;                /* 0: stays; the highest goes first */
+  size_t least;                 /* minimum width, so that a table that is drawn
+                                 * again does not jump */
 };
 
 struct table;
@@ -26,8 +25,8 @@ struct table;
 struct table *table_new (const struct column *columns, size_t n);
 void table_free (struct table *t);
 
-/* Add the next cell, row by row; takes over the string, which text_name or
- * another function of text.h made.
+/* Add the next cell, row by row.  Takes over the string, which must come from
+ * text_name or another function of text.h.
  */
 void table_add (struct table *t, char *cell);
 
@@ -35,15 +34,17 @@ void table_add (struct table *t, char *cell);
 void table_addf (struct table *t, const char *fmt, ...)
   __attribute__ ((format (printf, 2, 3)));
 
-/* width: 0 for no limit.  Adapts the columns; then header and rows can be
- * printed, each ended by end.
+/* width: 0 for no limit.  Sets the column widths; after that the header and
+ * rows can be printed, each followed by end.
  */
 void table_fit (struct table *t, size_t width);
 void table_print_header (const struct table *t, FILE *fp, const char *end);
 void table_print_row (const struct table *t, size_t row, FILE *fp,
                       const char *end);
 
-/* All of it, to stdout: bold titles on a terminal, no wider than it. */
+/* Print the whole table to stdout: with bold titles on a terminal, and no wider
+ * than it.
+ */
 void table_print (struct table *t);
 
 #endif /* MBLOCKCTL_TABLE_H */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The terminal: its size, and a full screen of it that is always given back.
+/* The terminal: its size, and a full-screen mode that is always restored.
  *
- * Signals are blocked while the screen is taken and come in only where we
- * wait, so that no code has to expect them anywhere else.
+ * Signals are blocked in full-screen mode and delivered only where the program
+ * waits, so that no other code has to expect them.
  */
 
 #include <config.h>
@@ -22,14 +22,14 @@
 
 #define DEFAULT_WIDTH 80
 #define DEFAULT_HEIGHT 24
-#define MOST 10000              /* what COLUMNS and LINES may say */
+#define MOST 10000              /* the valid range of COLUMNS and LINES */
 
-/* The rest of a key's sequence arrives within so many ms, over ssh too; else
- * it was the Escape key itself.
+/* The rest of a key's sequence arrives within this many ms, even over ssh.
+ * Otherwise it was the Escape key alone.
  */
 #define ESCAPE_WAIT 50
 
-/* Alternate screen, no cursor, no new line where one is too long; and back. */
+/* Alternate screen, no cursor, no wrapping of long lines; and the way back. */
 #define ENTER "\033[?1049h\033[?25l\033[?7l\033[2J"
 #define LEAVE "\033[0m\033[?7h\033[?25h\033[?1049l"
 
@@ -39,10 +39,10 @@ static const int crashing[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 #define N(array) (sizeof (array) / sizeof *(array))
 
 static struct {
-  volatile sig_atomic_t taken;  /* the screen is ours */
+  volatile sig_atomic_t taken;  /* we are in full-screen mode */
   bool keys;                    /* stdin is a terminal */
   struct termios saved;
-  sigset_t outside;             /* the mask to wait with */
+  sigset_t outside;             /* the signal mask while waiting */
 } term;
 
 static volatile sig_atomic_t got_end, got_stop, got_redraw;
@@ -97,7 +97,7 @@ on_signal (int sig)
     got_end = sig;
 }
 
-/* SA_RESETHAND has put back the default action. */
+/* SA_RESETHAND has restored the default action. */
 static void
 on_crash (int sig)
 {
@@ -105,7 +105,7 @@ on_crash (int sig)
   raise (sig);
 }
 
-/* What our parent ignores stays ignored. */
+/* Signals that our parent ignores stay ignored. */
 static void
 catch_signal (int sig)
 {
@@ -144,7 +144,8 @@ set_up_signals (void)
     sigaction (crashing[i], &crash, NULL);
 }
 
-/* In the background this stops us, before anything was changed. */
+/* In the background this call stops the program, before anything was changed.
+ */
 static void
 set_mode (void)
 {
@@ -215,7 +216,7 @@ suffer (int sig)
   sigemptyset (&only);
   sigaddset (&only, sig);
   sigprocmask (SIG_UNBLOCK, &only, NULL);
-  /* Only SIGTSTP comes back from this, when we are continued. */
+  /* Only SIGTSTP comes to this line, once the program is continued. */
   sigprocmask (SIG_BLOCK, &only, NULL);
   sigaction (sig, &old, NULL);
 }
@@ -236,7 +237,7 @@ handle_signals (void)
   }
 }
 
-/* Returns false if no byte came in time. */
+/* Returns false if no byte arrived in time. */
 static bool
 next_byte (unsigned char *c)
 {
@@ -316,7 +317,7 @@ terminal_wait (int fd, int64_t deadline, int *key)
     if (r > 0 && pfd[0].revents) {
       if (read_key (key))
         return TERMINAL_KEY;
-      term.keys = false;        /* nobody is there any more */
+      term.keys = false;        /* no more keys will come */
     }
     else if (r > 0)
       return TERMINAL_FD;
@@ -325,8 +326,8 @@ terminal_wait (int fd, int64_t deadline, int *key)
   }
 }
 
-/* A terminal that was stopped with ^S keeps us waiting here, so signals are
- * let in.
+/* If the terminal was stopped with ^S, this call blocks, so signals are
+ * allowed.
  */
 void
 terminal_write (const char *s, size_t len)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The terminal: its size, and a full screen of it that is always given back.
+/* The terminal: its size, and a full-screen mode that is always restored.
  *
- * Plain termios and the control sequences that every terminal since the VT100
- * takes (and the alternate screen of xterm, which others ignore), so that it
+ * It uses plain termios and the control sequences that every terminal since the
+ * VT100 supports (and xterm's alternate screen, which others ignore).  So it
  * works over ssh and needs no terminal library.
  */
 
@@ -13,15 +13,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of stdout, else of stderr, else of COLUMNS and LINES, else 80 by 24. */
+/* The size of stdout's terminal, or of stderr's, or COLUMNS and LINES, or 80 by
+ * 24.
+ */
 size_t terminal_width (void);
 size_t terminal_height (void);
 
-/* TERM says that it takes no control sequences. */
+/* Does TERM say that it takes no control sequences? */
 bool terminal_is_dumb (void);
 
-/* Take the screen: alternate screen, no cursor, keys without echo.  It is
- * given back by terminal_leave, at exit, and when a signal ends or stops the
+/* Enter full-screen mode: alternate screen, no cursor, keys without echo.  It
+ * is left by terminal_leave, at exit, and when a signal ends or stops the
  * program.
  */
 void terminal_enter (void);
@@ -34,13 +36,13 @@ enum terminal_event {
   TERMINAL_REDRAW,              /* new size, or back from being stopped */
 };
 
-enum {                          /* keys that are no character */
+enum {                          /* keys that are not characters */
   KEY_UP = 256, KEY_DOWN, KEY_PAGE_UP, KEY_PAGE_DOWN, KEY_HOME, KEY_END,
   KEY_LEFT, KEY_RIGHT, KEY_OTHER,
 };
 
-/* Wait for one of these.  fd may be -1.  A signal that ends the program does
- * so in here.
+/* Wait for one of these events.  fd may be -1.  A signal that ends the program
+ * does so within this call.
  */
 enum terminal_event terminal_wait (int fd, int64_t deadline, int *key);
 

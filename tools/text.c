@@ -12,8 +12,10 @@
 #include <string.h>
 #include <wchar.h>
 
-#include "mblockctl.h"
-#include "size.h"
+#include "base/printable.h"
+#include "base/size.h"
+#include "base/utf8.h"
+#include "settings.h"
 #include "text.h"
 
 bool text_utf8;
@@ -38,66 +40,24 @@ text_format (const char *fmt, ...)
   return s;
 }
 
-/* Take one character off a UTF-8 string.  Returns its code point, or -1 for a
- * byte that begins none.  glibc's wchar_t is the code point in any locale, but
- * mbrtowc(3) reads UTF-8 only in some.
+/* One character as it is shown (base/printable.h), but common escapes in their
+ * usual form.  A character whose width the terminal does not know might be
+ * shown as anything.
  */
-static int32_t
-next_char (const char **s)
-{
-  const unsigned char *p = (const unsigned char *) *s;
-  unsigned more = *p < 0x80 ? 0 : *p < 0xc2 ? 4 : *p < 0xe0 ? 1 :
-    *p < 0xf0 ? 2 : *p < 0xf5 ? 3 : 4;
-  int32_t c;
-  unsigned i;
-
-  (*s)++;
-  if (more == 0)
-    return *p;
-  if (more == 4)
-    return -1;
-  c = *p & (0x3f >> more);
-  for (i = 1; i <= more; i++) {
-    if ((p[i] & 0xc0) != 0x80)
-      return -1;
-    c = c << 6 | (p[i] & 0x3f);
-  }
-  *s += more;
-  return c;
-}
-
-/* Characters of no width that change how their neighbours are shown: joiners,
- * marks of direction, invisible operators, the byte order mark.
- */
-static bool
-misleads (int32_t c)
-{
-  return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-    (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c == 0xad || c == 0x61c ||
-    (c >= 0xfff9 && c <= 0xfffb) || c >= 0xe0000;
-}
-
-static bool
-shows (int32_t c)
-{
-  if (c < 0x80)
-    return c >= 0x20 && c < 0x7f;
-  return text_utf8 && wcwidth (c) >= 0 && !misleads (c);
-}
-
 static void
-escape (FILE *fp, int32_t c, const char *raw)
+show_char (const char **s, char out[PRINTABLE_CHAR])
 {
-  switch (c) {
-  case '\n': fputs ("\\n", fp); break;
-  case '\r': fputs ("\\r", fp); break;
-  case '\t': fputs ("\\t", fp); break;
-  case -1: fprintf (fp, "\\x%02x", (unsigned char) *raw); break;
-  default:
-    if (c < 0x80)
-      fprintf (fp, "\\x%02x", (unsigned) c);
-    else
-      fprintf (fp, "\\u{%x}", (unsigned) c);
+  static const char controls[] = "\n\r\t", letters[] = "nrt";
+  const char *raw = *s, *control = strchr (controls, *raw);
+  int32_t c = printable_char (s, !text_utf8, out);
+
+  if (control) {
+    out[1] = letters[control - controls];
+    out[2] = '\0';
+  }
+  else if (c >= 0x80 && text_utf8 && wcwidth (c) < 0) {
+    *s = raw;
+    printable_char (s, true, out);
   }
 }
 
@@ -111,15 +71,14 @@ escaped (const char *s, bool name)
   if (fp == NULL)
     abort ();
   while (*s) {
-    const char *raw = s;
-    int32_t c = next_char (&s);
+    char out[PRINTABLE_CHAR];
 
-    if (name && (c == '"' || c == '\\'))
-      fprintf (fp, "\\%c", (int) c);
-    else if (shows (c))
-      fwrite (raw, 1, s - raw, fp);
-    else
-      escape (fp, c, raw);
+    if (name && (*s == '"' || *s == '\\'))
+      fprintf (fp, "\\%c", *s++);
+    else {
+      show_char (&s, out);
+      fputs (out, fp);
+    }
   }
   if (fclose (fp) != 0)
     abort ();
@@ -160,7 +119,7 @@ text_width (const char *s)
   size_t n = 0;
 
   while (*s)
-    n += width_of (next_char (&s));
+    n += width_of (utf8_next (&s));
   return n;
 }
 
@@ -177,7 +136,7 @@ text_cut (const char *s, size_t columns)
   for (;;) {
     const char *p = end;
 
-    n += width_of (next_char (&p));
+    n += width_of (utf8_next (&p));
     if (n > columns - 1)
       break;
     end = p;
@@ -259,7 +218,9 @@ text_duration (double seconds)
   return text_format ("%" PRIu64 "d %" PRIu64 "h", s / 86400, s / 3600 % 24);
 }
 
-/* What is there is never "0%", and what is not all never "100%". */
+/* A part greater than 0 is never "0%", and a part less than the whole never
+ * "100%".
+ */
 char *
 text_percent (uint64_t part, uint64_t whole)
 {
@@ -270,4 +231,22 @@ text_percent (uint64_t part, uint64_t whole)
   if (part < whole && percent > 99)
     return text_format (">99%%");
   return text_format ("%.0f%%", percent);
+}
+
+char *
+text_speed (uint64_t rate, const json_t *limit, const json_t *seconds_to_go)
+{
+  char *now = text_rate (rate), *r;
+  char *most = json_is_integer (limit)
+    ? text_rate (json_integer_value (limit)) : NULL;
+  char *time = json_is_integer (seconds_to_go)
+    ? text_duration (json_integer_value (seconds_to_go)) : NULL;
+
+  r = text_format ("%s/s%s%s%s%s%s", now, most ? " of at most " : "",
+                   most ? most : "", most ? "/s" : "",
+                   time ? ", to go " : "", time ? time : "");
+  free (now);
+  free (most);
+  free (time);
+  return r;
 }

@@ -16,10 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "complete.h"
 #include "histogram.h"
 #include "mblockctl.h"
 #include "rpc.h"
-#include "stats.h"
+#include "select.h"
+#include "server-stats.h"
 #include "table.h"
 #include "terminal.h"
 #include "text.h"
@@ -28,6 +30,7 @@
 #define SHORTEST_MS 100         /* between two looks */
 #define LONGEST_MS 60000
 #define BAR 20                  /* columns of the memory bar */
+#define SHORT_BAR 8             /* the same in a terminal with less than 80 */
 
 enum rate {
   READS, WRITES, OTHERS, READ_BYTES, WRITE_BYTES, ERRORS, RATES
@@ -56,6 +59,8 @@ static struct {
   bool reverse, paused, help;
   size_t scroll;
   int64_t delay;                /* ms */
+  char **pattern;               /* of the disks to show */
+  int patterns;
 } top;
 
 /* ------------------------------------------------------------- measuring */
@@ -82,6 +87,7 @@ count_of (const json_t *d, enum rate which)
   case WRITES: return counter (d, "write", "ops");
   case OTHERS:
     return counter (d, "zero", "ops") + counter (d, "trim", "ops") +
+      counter (d, "flush", "ops") + counter (d, "cache", "ops") +
       counter (d, "extents", "ops");
   case READ_BYTES: return counter (d, "read", "bytes");
   case WRITE_BYTES: return counter (d, "write", "bytes");
@@ -89,8 +95,8 @@ count_of (const json_t *d, enum rate which)
   }
 }
 
-/* What a disk did between two samples.  One that is new, or stands in the
- * place of another, has counted from nothing.
+/* What a disk did between two samples.  If the disk is new, or has replaced
+ * another one, its counters began at 0.
  */
 static void
 measure (struct row *r, const json_t *disk, const json_t *old, double seconds,
@@ -157,14 +163,20 @@ clients (const struct row *r)
 
 static const struct {
   const char *name;
-  double (*key) (const struct row *);   /* NULL: by name alone */
+  double (*key) (const struct row *);   /* NULL: sorted by name only */
 } sorts[] = {
   { "requests", requests }, { "bytes", bytes }, { "latency", latency },
   { "memory", memory }, { "clients", clients }, { "name", NULL },
 };
 #define SORTS (sizeof sorts / sizeof *sorts)
 
-/* The largest first; those that are equal by name, so that they keep their
+const char *
+top_sort_word (size_t i)
+{
+  return i < SORTS ? sorts[i].name : NULL;
+}
+
+/* The largest first.  Equal ones are sorted by name, so that they keep their
  * places.
  */
 static int
@@ -190,7 +202,7 @@ sort_rows (void)
 
 /* -------------------------------------------------------------- samples */
 
-/* A new sample has come: work out the rates. */
+/* A new sample has arrived: compute the rates. */
 static void
 digest (void)
 {
@@ -208,11 +220,14 @@ digest (void)
     abort ();
   memset (&top.total, 0, sizeof top.total);
   top.now.by_name = json_object ();
+  top.rows = 0;
   json_array_foreach (disks, i, d) {
     const char *name = need_string (d, "name");
 
+    if (!select_wants (name, top.patterns, top.pattern))
+      continue;
     json_object_set (top.now.by_name, name, d);
-    measure (&top.row[i], d, top.last.stats ?
+    measure (&top.row[top.rows++], d, top.last.stats ?
              json_object_get (top.last.by_name, name) : d, seconds, &all);
   }
   top.total.half = histogram_quantile (&all, 0.5);
@@ -233,20 +248,22 @@ take_sample (void)
 
 /* -------------------------------------------------------------- drawing */
 
+/* The last column is there only if a disk has an origin. */
 static const struct column columns[] = {
   { .title = "NAME", .elastic = true, .least = 16 },
-  { .title = "CONN", .right = true, .drop = 1 },
-  { .title = "SIZE", .right = true, .drop = 5, .least = 6 },
-  { .title = "MAPPED", .right = true, .drop = 6, .least = 7 },
-  { .title = "OWN", .right = true, .least = 7 },
+  { .title = "CLIENTS", .right = true, .drop = 5 },
+  { .title = "SIZE", .right = true, .drop = 8, .least = 5 },
+  { .title = "MAPPED", .right = true, .drop = 9, .least = 6 },
+  { .title = "OWNED", .right = true, .drop = 2, .least = 6 },
   { .title = "READS/s", .right = true, .least = 7 },
   { .title = "WRITES/s", .right = true, .least = 8 },
-  { .title = "OTHER/s", .right = true, .drop = 4, .least = 7 },
+  { .title = "OTHER/s", .right = true, .drop = 7, .least = 7 },
   { .title = "READ B/s", .right = true, .least = 8 },
   { .title = "WRITE B/s", .right = true, .least = 9 },
-  { .title = "50% IN", .right = true, .drop = 3, .least = 6 },
-  { .title = "99% IN", .right = true, .least = 6 },
-  { .title = "ERR/s", .right = true, .drop = 2, .least = 5 },
+  { .title = "p50", .right = true, .drop = 6, .least = 6 },
+  { .title = "p99", .right = true, .drop = 1, .least = 6 },
+  { .title = "ERR/s", .right = true, .drop = 3, .least = 5 },
+  { .title = "ORIGIN", .right = true, .drop = 4, .least = 8 },
 };
 
 static char *
@@ -256,13 +273,17 @@ latency_or_dash (double ns)
 }
 
 static void
-add_row (struct table *t, const struct row *r)
+add_row (struct table *t, const struct row *r, bool origins)
 {
+  char *owned;
+
   table_add (t, text_name (r->name));
   table_addf (t, "%" PRIu64, get_size (r->disk, "connections"));
   table_add (t, text_size (get_size (r->disk, "size")));
   table_add (t, text_size (get_size (r->disk, "mapped")));
-  table_add (t, text_size (get_size (r->disk, "owned")));
+  owned = text_size (get_size (r->disk, "owned"));
+  table_addf (t, "%s%s", owned, stats_disk_nearly_full (r->disk) ? "!" : "");
+  free (owned);
   table_add (t, text_count (r->rate[READS]));
   table_add (t, text_count (r->rate[WRITES]));
   table_add (t, text_count (r->rate[OTHERS]));
@@ -271,17 +292,21 @@ add_row (struct table *t, const struct row *r)
   table_add (t, latency_or_dash (r->half));
   table_add (t, latency_or_dash (r->most));
   table_add (t, text_count (r->rate[ERRORS]));
+  if (origins)
+    table_add (t, stats_origin_text (r->disk));
 }
 
 /* The rows from first on. */
 static struct table *
 make_table (size_t first, size_t n, size_t width)
 {
-  struct table *t = table_new (columns, sizeof columns / sizeof *columns);
+  bool origins = stats_have_origin (need_array (top.now.stats, "disks"));
+  struct table *t = table_new (columns, sizeof columns / sizeof *columns -
+                               !origins);
   size_t i;
 
   for (i = first; i < top.rows && i - first < n; i++)
-    add_row (t, &top.row[i]);
+    add_row (t, &top.row[i], origins);
   table_fit (t, width);
   return t;
 }
@@ -306,24 +331,27 @@ title_line (void)
   return r;
 }
 
+/* width: of the terminal, or 0. */
 static char *
-memory_line (void)
+memory_line (size_t width)
 {
   const json_t *arena = json_object_get (top.now.stats, "arena");
   uint64_t limit = get_size (arena, "limit"), used = get_size (arena, "used");
   char *u = text_size (used), *l = text_size (limit);
   char *percent = text_percent (used, limit), *r;
   char bar[BAR + 1];
-  size_t full = limit ? BAR * ((double) used / limit) + 0.5 : 0;
+  size_t wide = width > 0 && width < 80 ? SHORT_BAR : BAR;
+  size_t full = limit ? wide * ((double) used / limit) + 0.5 : 0;
 
-  if (full > BAR)
-    full = BAR;
-  memset (bar, '.', BAR);
+  if (full > wide)
+    full = wide;
+  memset (bar, '.', wide);
   memset (bar, '#', full);
-  bar[BAR] = '\0';
-  r = text_format ("Memory [%s] %s of %s (%s)   Disks %zu   "
-                   "Clients %" PRIu64, bar, u, l, percent, top.rows,
-                   get_size (arena, "connections"));
+  bar[wide] = '\0';
+  r = text_format ("Memory [%s] %s of %s (%s)%s   Disks %zu   "
+                   "Clients %" PRIu64, bar, u, l, percent,
+                   stats_nearly_full (used, limit) ? " NEARLY FULL" : "",
+                   top.rows, get_size (arena, "connections"));
   free (u);
   free (l);
   free (percent);
@@ -341,7 +369,7 @@ total_line (void)
   char *wb = text_rate (t->rate[WRITE_BYTES]);
   char *most = latency_or_dash (t->most);
   char *r = text_format ("Reads %s/s %sB/s   Writes %s/s %sB/s   Other %s/s   "
-                         "99%% in %s", reads, rb, writes, wb, others, most);
+                         "p99 %s", reads, rb, writes, wb, others, most);
 
   free (reads);
   free (writes);
@@ -375,7 +403,10 @@ struct frame {
   size_t width, lines, height;
 };
 
-/* attribute: of SGR, or NULL; with one the line is filled.  Takes over s. */
+/* attribute: an SGR attribute, which fills the line, or NULL.  Takes over s.
+ * The rest of the line is erased only if there is a rest: after the last column
+ * is written, the cursor still stands on it, and erasing would remove it.
+ */
 static void
 put_line (struct frame *f, const char *attribute, char *s)
 {
@@ -389,7 +420,7 @@ put_line (struct frame *f, const char *attribute, char *s)
       fprintf (f->fp, "\033[%sm%s%*s\033[0m", attribute, cut,
                (int) (f->width - text_width (cut)), "");
     else
-      fprintf (f->fp, "%s\033[K", cut);
+      fprintf (f->fp, "%s%s", cut, text_width (cut) < f->width ? "\033[K" : "");
   }
   free (cut);
 }
@@ -419,17 +450,19 @@ draw_help (struct frame *f)
   static const char *const help[] = {
     "",
     "q          quit",
-    "s, S       sort by the next or the last key",
+    "s, S       sort by the next or the previous key",
     "r          reverse the order",
     "Up, Down, Page Up, Page Down, Home, End",
     "           scroll",
-    "+, -       look more often, less often",
+    "+, -       update more often, less often",
     "p          pause",
-    "Space      look now",
+    "Space      update now",
     "?          this help",
     "",
-    "OWN is the memory that a disk shares with no other.  OTHER are zeroes,",
-    "trims and block status.  99% IN: so many requests took no longer.",
+    "OWNED is the data that was written to a disk since it was created or last",
+    "cloned, which is what its quota counts; with a \"!\", little of the quota is",
+    "left.  OTHER are zeroes, trims, flushes, cache requests, block status.  p50,",
+    "p99: 50% or 99% of requests took no longer.",
   };
   size_t i;
 
@@ -473,7 +506,7 @@ draw (void)
     abort ();
   fputs ("\033[H", f.fp);
   put_line (&f, "1", title_line ());
-  put_line (&f, NULL, memory_line ());
+  put_line (&f, NULL, memory_line (f.width));
   put_line (&f, NULL, total_line ());
   put_line (&f, NULL, text_format ("%s", ""));
   if (top.help)
@@ -498,7 +531,7 @@ set_delay (int64_t ms)
     ms > LONGEST_MS ? LONGEST_MS : ms;
 }
 
-/* Returns true if it is time for a new look. */
+/* Returns true if it is time for a new sample. */
 static bool
 handle_key (int key)
 {
@@ -541,8 +574,8 @@ handle_key (int key)
 
 /* ---------------------------------------------------------------- loops */
 
-/* Serve keys and signals until fd can be read (true), or it is time or a key
- * says so (false).
+/* Handle keys and signals until fd can be read (returns true), or until the
+ * deadline or a key ends the wait (returns false).
  */
 static bool
 serve (int fd, int64_t deadline, bool keys_end_it)
@@ -585,22 +618,26 @@ run_live (void)
 static void
 print_batch (void)
 {
-  char *title = title_line (), *memory = memory_line ();
-  char *total = total_line ();
-  struct table *t = make_table (0, top.rows, 0);
-  size_t i;
+  size_t width = isatty (STDOUT_FILENO) ? terminal_width () : 0, i;
+  char *line[] = { title_line (), memory_line (width), total_line () };
+  struct table *t = make_table (0, top.rows, width);
 
-  printf ("%s\n%s\n%s\n\n", title, memory, total);
+  for (i = 0; i < sizeof line / sizeof *line; i++) {
+    char *cut = width ? text_cut (line[i], width) : line[i];
+
+    puts (cut);
+    if (width)
+      free (cut);
+    free (line[i]);
+  }
+  putchar ('\n');
   table_print_header (t, stdout, "\n");
   for (i = 0; i < top.rows; i++)
     table_print_row (t, i, stdout, "\n");
   table_free (t);
-  free (title);
-  free (memory);
-  free (total);
 }
 
-/* For pipes: tables one after the other.  Rates need two looks. */
+/* Prints one table after the other.  Rates need two samples. */
 static int
 run_batch (uint64_t n)
 {
@@ -645,11 +682,12 @@ run_top (int argc, char **argv)
   json_t *version;
   char *server;
 
-  (void) argc;
-  (void) argv;
+  select_check (argc, argv);
+  top.patterns = argc;
+  top.pattern = argv;
   if (settings.json)
     fail (USAGE, "--json: expected none here; \"mblockctl stats --json\" has "
-          "the figures");
+          "the statistics");
   if (flag ("count")) {
     n = argument_number ("--count", option ("count"), 1, UINT64_MAX - 1);
     batch = true;
@@ -679,8 +717,8 @@ run_top (int argc, char **argv)
 }
 
 static const struct option_def top_options[] = {
-  { 'd', "delay", "SECONDS", "between two looks, 0.1 to 60 (default: 1)" },
-  { 'n', "count", "N", "print so many tables, then end" },
+  { 'd', "delay", "SECONDS", "time between updates, 0.1 to 60 (default: 1)" },
+  { 'n', "count", "N", "exit after this many tables" },
   { '1', "once", NULL, "the same as -n 1" },
   { 0, "sort", "KEY",
     "requests, bytes, latency, memory, clients or name\n"
@@ -689,14 +727,14 @@ static const struct option_def top_options[] = {
 };
 
 const struct command command_top = {
-  "top", "", "watch live what the disks do",
-  "Requests, bytes and latencies of each disk, busiest first.  Keys: q quit,\n"
-  "s sort by another key, r reverse, arrows scroll, + and - change the pace,\n"
-  "p pause, ? help.  Without a terminal, or with -n, tables are printed one\n"
-  "after the other.\n"
+  "top", "[NAME|PATTERN...]", "show live activity of the disks",
+  "Shows requests, bytes and latencies of each disk, busiest first.  Keys: q\n"
+  "quits, s sorts by another key, r reverses, arrows scroll, + and - change\n"
+  "the delay, p pauses, ? shows help.  Without a terminal, or with -n, tables\n"
+  "are printed one after the other.\n"
   "\n"
   "Examples:\n"
-  "  mblockctl top\n"
+  "  mblockctl top 'vm-*'\n"
   "  mblockctl top --once --sort memory | head\n",
-  top_options, 0, 0, run_top
+  top_options, 0, -1, run_top
 };

@@ -13,9 +13,21 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "complete.h"
 #include "mblockctl.h"
 #include "rpc.h"
 #include "text.h"
+
+const char *
+watch_event_word (size_t i)
+{
+  static const char *const events[] = {
+    "created", "destroyed", "resized", "cloned", "replaced", "set", "renamed",
+    "quota", "quota_low", "memory_low", "origin",
+  };
+
+  return i < sizeof events / sizeof *events ? events[i] : NULL;
+}
 
 /* Parameters of events that are sizes. */
 static bool
@@ -84,7 +96,7 @@ print_event (const json_t *event)
   putchar ('\n');
 }
 
-/* Wait until the server has something to say.  Returns false when who read our
+/* Wait until the server sends something.  Returns false if the reader of our
  * output has gone, as in "mblockctl watch | head".
  */
 static bool
@@ -120,7 +132,7 @@ run_watch (int argc, char **argv)
     ? argument_number ("--count", option ("count"), 1, UINT64_MAX)
     : UINT64_MAX, n = 0;
 
-  /* The end of who reads our output is our end too, not an error. */
+  /* If the reader of our output ends, we end, too; that is not an error. */
   signal (SIGPIPE, SIG_IGN);
   subscribe (argc, argv);
   while (n < most) {
@@ -152,18 +164,19 @@ run_watch (int argc, char **argv)
 }
 
 static const struct option_def watch_options[] = {
-  { 'n', "count", "N", "end after so many events" },
+  { 'n', "count", "N", "exit after this many events" },
   { 0 }
 };
 
 const struct command command_watch = {
-  "watch", "[EVENT...]", "follow events, one a line",
-  "EVENT is one of created, destroyed, resized, cloned, replaced, set,\n"
-  "memory_low, quota; without any, all are followed.  With --json each line\n"
-  "is a JSON object.  Ends when interrupted, or when its reader goes away.\n"
+  "watch", "[EVENT...]", "print events as they happen, one per line",
+  "EVENT is created, destroyed, resized, cloned, replaced, set, renamed, quota,\n"
+  "quota_low, memory_low or origin.  The default is all events.  With --json,\n"
+  "each line is a JSON object.  The command exits when it is interrupted, or\n"
+  "when its reader exits.\n"
   "\n"
   "Examples:\n"
   "  mblockctl watch\n"
-  "  mblockctl watch quota memory_low --json\n",
+  "  mblockctl watch quota_low memory_low --json\n",
   watch_options, 0, -1, run_watch
 };
