@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The command metrics: the server's figures in Prometheus' text format.
+/* The command metrics: the server's statistics in Prometheus' text format.
  *
- * All samples of a metric stand together, after its HELP and TYPE, so the
- * disks are gone through once for each metric.  So are the mirrors and the
+ * All samples of a metric must stand together, after its HELP and TYPE, so the
+ * disks are traversed once for each metric.  The same holds for the mirrors and
  * caches of a server with the mnbd filter, which has no disks.
  */
 
@@ -11,15 +11,19 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/printable.h"
 #include "histogram.h"
 #include "mblockctl.h"
 #include "rpc.h"
-#include "stats.h"
+#include "select.h"
+#include "server-stats.h"
 
-/* The same buckets for each histogram, or they could not be added up: powers
- * of two from 128 ns to 1.07 s.
+/* All histograms have the same buckets, so that they can be added up: powers of
+ * two from 128 ns to 1.07 s.
  */
 #define FIRST_BUCKET 7
 #define LAST_BUCKET 30
@@ -30,23 +34,29 @@ head (const char *name, const char *type, const char *help)
   printf ("# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* A label's value: backslash, quote and newline are escaped, no more. */
+/* Print a label's value: only backslash, quote and newline are escaped.  For a
+ * terminal it is made safe.
+ */
 static void
 label (const char *value)
 {
+  char *safe = isatty (STDOUT_FILENO) ? printable_line (value) : NULL;
+  const char *s = safe ? safe : value;
+
   putchar ('"');
-  for (; *value; value++)
-    switch (*value) {
+  for (; *s; s++)
+    switch (*s) {
     case '\\': fputs ("\\\\", stdout); break;
     case '"': fputs ("\\\"", stdout); break;
     case '\n': fputs ("\\n", stdout); break;
-    default: putchar (*value);
+    default: putchar (*s);
     }
   putchar ('"');
+  free (safe);
 }
 
-/* One sample: the disk is NULL for the totals, and a label too is left out if
- * it is NULL.
+/* Print one sample's name and labels.  disk is NULL for the totals; a label
+ * that is NULL is left out.
  */
 static void
 sample (const char *metric, const char *suffix, const json_t *disk,
@@ -78,13 +88,13 @@ print_arena (const json_t *arena)
     const char *key, *name, *help;
   } gauges[] = {
     { "limit", "mblock_memory_limit_bytes",
-      "Memory that all disks together may take." },
-    { "used", "mblock_memory_used_bytes", "Memory that the disks take." },
+      "Limit of the memory of all disks." },
+    { "used", "mblock_memory_used_bytes", "Memory in use by disks." },
     { "cached", "mblock_memory_cached_bytes",
-      "Memory that is free but was not given back to the system." },
+      "Free memory that was not returned to the system." },
     { "disks", "mblock_disks", "Disks that have a name." },
     { "connections", "mblock_connections",
-      "NBD clients of all disks." },
+      "NBD connections to all disks." },
     { "clients", "mblock_control_clients",
       "Clients of the control socket." },
     { "uptime_seconds", "mblock_uptime_seconds",
@@ -134,13 +144,65 @@ print_gauge (const json_t *disks, const char *key, const char *name,
     }
 }
 
+/* What the origins of disks have.  Disks that were cloned from each other have
+ * one origin, and so the same values.
+ */
+static void
+print_origins (const json_t *disks)
+{
+  static const struct {
+    const char *key, *name, *type, *help;
+  } metrics[] = {
+    { "size", "mblock_disk_origin_size_bytes", "gauge",
+      "Size of the disk's origin." },
+    { "known", "mblock_disk_origin_known_bytes", "gauge",
+      "Bytes of the origin that need not be fetched." },
+    { "memory", "mblock_disk_origin_memory_bytes", "gauge",
+      "Memory of what was fetched from the origin." },
+    { "fetches", "mblock_disk_origin_fetches_total", "counter",
+      "Requests to the origin." },
+    { "fetched", "mblock_disk_origin_fetched_bytes_total", "counter",
+      "Bytes that the origin has sent." },
+    { "evicted", "mblock_disk_origin_evicted_bytes_total", "counter",
+      "Fetched bytes that were evicted." },
+    { "errors", "mblock_disk_origin_errors_total", "counter",
+      "Requests to the origin that failed." },
+  };
+  static const char state[] = "mblock_disk_origin_state";
+  static const char *const states[] = {
+    "lazy", "prefetching", "complete", "away",
+  };
+  const json_t *d, *o;
+  size_t i, k;
+
+  for (k = 0; k < sizeof metrics / sizeof *metrics; k++) {
+    head (metrics[k].name, metrics[k].type, metrics[k].help);
+    json_array_foreach (disks, i, d) {
+      o = json_object_get (d, "origin");
+      if (json_is_object (o)) {
+        sample (metrics[k].name, "", d, NULL, NULL, NULL);
+        printf ("%" PRIu64 "\n", get_size (o, metrics[k].key));
+      }
+    }
+  }
+  head (state, "gauge", "1 for the state that the origin is in, else 0.");
+  json_array_foreach (disks, i, d) {
+    o = json_object_get (d, "origin");
+    for (k = 0; json_is_object (o) && k < sizeof states / sizeof *states;
+         k++) {
+      sample (state, "", d, "state", states[k], NULL);
+      printf ("%d\n", strcmp (need_string (o, "state"), states[k]) == 0);
+    }
+  }
+}
+
 /* ------------------------------------- what disks have, and all in total */
 
-/* Call fn for each disk, or once for the totals.  disks: the array, or the
- * object with the totals.
+/* Call fn for each disk, or once for the totals.  disks: the array of disks, or
+ * the object with the totals.
  */
 typedef void (*print_fn) (const char *metric, const char *key,
-                          const json_t *disk, const json_t *figures);
+                          const json_t *disk, const json_t *stats);
 
 static void
 print_each (const json_t *disks, print_fn fn, const char *metric,
@@ -160,12 +222,12 @@ print_each (const json_t *disks, print_fn fn, const char *metric,
 /* A counter that each operation has. */
 static void
 print_counter (const char *metric, const char *key, const json_t *disk,
-               const json_t *figures)
+               const json_t *stats)
 {
   unsigned i;
 
   for (i = 0; i < STATS_OPERATIONS; i++) {
-    const json_t *op = stats_of (figures, stats_operations[i]);
+    const json_t *op = stats_of (stats, stats_operations[i]);
 
     if (!json_is_integer (json_object_get (op, key)))
       continue;
@@ -176,7 +238,7 @@ print_counter (const char *metric, const char *key, const json_t *disk,
 
 static void
 print_no_space (const char *metric, const char *key, const json_t *disk,
-                const json_t *figures)
+                const json_t *stats)
 {
   static const char *const limits[][2] = {
     { "enospc_quota", "quota" }, { "enospc_memory", "memory" },
@@ -185,9 +247,9 @@ print_no_space (const char *metric, const char *key, const json_t *disk,
 
   (void) key;
   for (i = 0; i < 2; i++)
-    if (json_is_integer (json_object_get (figures, limits[i][0]))) {
+    if (json_is_integer (json_object_get (stats, limits[i][0]))) {
       sample (metric, "", disk, "limit", limits[i][1], NULL);
-      printf ("%" PRIu64 "\n", get_size (figures, limits[i][0]));
+      printf ("%" PRIu64 "\n", get_size (stats, limits[i][0]));
     }
 }
 
@@ -222,17 +284,17 @@ print_histogram (const char *metric, const json_t *disk,
   printf ("%" PRIu64 "\n", n);
 }
 
-/* An operation that a disk has not had yet is left out: most of ten thousand
+/* Operations that a disk has not had yet are left out: most of ten thousand
  * clones are idle.
  */
 static void
 print_latency (const char *metric, const char *key, const json_t *disk,
-               const json_t *figures)
+               const json_t *stats)
 {
   unsigned i;
 
   for (i = 0; i < STATS_OPERATIONS; i++) {
-    const json_t *op = stats_of (figures, stats_operations[i]);
+    const json_t *op = stats_of (stats, stats_operations[i]);
 
     if (json_array_size (json_object_get (op, key)) > 0)
       print_histogram (metric, disk, stats_operations[i], op);
@@ -247,16 +309,16 @@ print_counters (const json_t *disks, bool total)
     print_fn fn;
   } metrics[] = {
     { "mblock_disk_requests_total", "mblock_requests_total", "counter", "ops",
-      "Requests, also those that failed.", print_counter },
+      "Requests, including those that failed.", print_counter },
     { "mblock_disk_bytes_total", "mblock_bytes_total", "counter", "bytes",
       "Bytes that requests read, wrote, zeroed or trimmed.", print_counter },
     { "mblock_disk_errors_total", "mblock_errors_total", "counter", "errors",
       "Requests that failed.", print_counter },
     { "mblock_disk_no_space_total", "mblock_no_space_total", "counter", NULL,
-      "Requests that got ENOSPC, by the limit they ran into.",
+      "Requests that failed with ENOSPC, by the limit reached.",
       print_no_space },
     { "mblock_disk_latency_seconds", "mblock_latency_seconds", "histogram",
-      "latency", "Time that the server worked on a request, of a sample of "
+      "latency", "Time that the server spent on a request, for a sample of "
       "the requests.", print_latency },
   };
   size_t i;
@@ -271,23 +333,25 @@ print_counters (const json_t *disks, bool total)
 
 /* ------------------------------------------------------ the mnbd filter */
 
-/* A figure that each mirror has, or each cache. */
+/* A statistic that each mirror, or each cache, has. */
 struct export_metric {
   const char *key, *name, *type, *help;
 };
 
 static const struct export_metric mirror_metrics[] = {
-  { "size", "mblock_mirror_size_bytes", "gauge", "Size of both sides." },
+  { "size", "mblock_mirror_size_bytes", "gauge", "Size of the mirrored disk." },
   { "bytes_out_of_sync", "mblock_mirror_out_of_sync_bytes", "gauge",
-    "What the secondary may not have." },
+    "Bytes that the secondary may not have." },
   { "rate_limit", "mblock_mirror_rate_limit_bytes", "gauge",
-    "Bytes a second that the copying may send, if that is limited." },
+    "Limit of copying in bytes per second, if there is one." },
   { "in_flight", "mblock_mirror_in_flight", "gauge",
-    "Changes by clients that have not ended." },
+    "Changes by clients that are in flight." },
   { "bytes_sent", "mblock_mirror_sent_bytes_total", "counter",
-    "Bytes that the copying sent, since the mirror was started." },
+    "Bytes that copying has sent since the mirror was started." },
   { "bytes_zeroed", "mblock_mirror_zeroed_bytes_total", "counter",
-    "Bytes that it zeroed without sending them." },
+    "Bytes that copying has zeroed without sending them." },
+  { "bytes_same", "mblock_mirror_same_bytes_total", "counter",
+    "Bytes that copying has not sent because they were there." },
   { "writes", "mblock_mirror_writes_total", "counter",
     "Changes by clients." },
   { "outages", "mblock_mirror_outages_total", "counter",
@@ -298,24 +362,24 @@ static const struct export_metric mirror_metrics[] = {
 static const struct export_metric cache_metrics[] = {
   { "size", "mblock_cache_size_bytes", "gauge", "Size of the upstream." },
   { "max_bytes", "mblock_cache_limit_bytes", "gauge",
-    "What the cache may hold, if that is limited." },
+    "Limit of the bytes in the cache, if there is one." },
   { "cached_bytes", "mblock_cache_cached_bytes", "gauge",
-    "What the cache holds." },
+    "Bytes in the cache." },
   { "dirty_bytes", "mblock_cache_dirty_bytes", "gauge",
-    "What waits to be written to the upstream." },
+    "Bytes that wait to be written to the upstream." },
   { "hits", "mblock_cache_hits_total", "counter",
-    "Reads of which the cache had all." },
+    "Reads that the cache served completely." },
   { "misses", "mblock_cache_misses_total", "counter", "All other reads." },
   { "hit_bytes", "mblock_cache_hit_bytes_total", "counter",
-    "Bytes that were read from the cache." },
+    "Bytes read from the cache." },
   { "miss_bytes", "mblock_cache_miss_bytes_total", "counter",
-    "Bytes that clients asked for and the cache did not have." },
+    "Bytes requested that were not in the cache." },
   { "fetched_bytes", "mblock_cache_fetched_bytes_total", "counter",
-    "Bytes that were read from the upstream." },
+    "Bytes read from the upstream." },
   { "ahead_bytes", "mblock_cache_ahead_bytes_total", "counter",
-    "Of these, what was read before a client asked." },
+    "Bytes read from the upstream before a client asked." },
   { "ahead_used_bytes", "mblock_cache_ahead_used_bytes_total", "counter",
-    "Of these, what a client then asked for." },
+    "Bytes read ahead that a client then asked for." },
   { "writes", "mblock_cache_writes_total", "counter",
     "Changes by clients." },
   { "written_bytes", "mblock_cache_written_bytes_total", "counter",
@@ -323,13 +387,13 @@ static const struct export_metric cache_metrics[] = {
   { "writeback_bytes", "mblock_cache_writeback_bytes_total", "counter",
     "Bytes written to the upstream after their write was acknowledged." },
   { "evicted_bytes", "mblock_cache_evicted_bytes_total", "counter",
-    "Bytes that made room for others." },
+    "Bytes evicted to make room for others." },
   { "uncached_bytes", "mblock_cache_uncached_bytes_total", "counter",
     "Bytes for which there was no room." },
   { "upstream_errors", "mblock_cache_upstream_errors_total", "counter",
-    "Requests that the upstream failed." },
+    "Requests that failed in the upstream." },
   { "local_errors", "mblock_cache_local_errors_total", "counter",
-    "Requests that the plugin failed." },
+    "Requests that failed in the plugin." },
   { "outages", "mblock_cache_outages_total", "counter",
     "How often the upstream was lost." },
   { NULL, NULL, NULL, NULL }
@@ -358,13 +422,16 @@ print_exports (const json_t *exports, const struct export_metric *m)
   }
 }
 
-/* All states, so that each is a series that goes from 0 to 1 and back. */
+/* Print all states, so that each one is a series that goes from 0 to 1 and
+ * back.
+ */
 static void
 print_states (const json_t *mirrors)
 {
   static const char name[] = "mblock_mirror_state";
   static const char *const states[] = {
     "copying", "resyncing", "synchronised", "degraded", "stopped", "failed",
+    "switched",
   };
   size_t i, k;
   json_t *m;
@@ -378,7 +445,7 @@ print_states (const json_t *mirrors)
     }
 }
 
-/* Of the last comparison, if one has ended. */
+/* Statistics of the last comparison, if one has ended. */
 static void
 print_differing (const json_t *mirrors)
 {
@@ -386,7 +453,7 @@ print_differing (const json_t *mirrors)
   size_t i;
   json_t *m;
 
-  head (name, "gauge", "What differed in the last comparison.");
+  head (name, "gauge", "Bytes that differed in the last comparison.");
   json_array_foreach (mirrors, i, m) {
     const json_t *v = json_object_get (m, "verify");
 
@@ -411,14 +478,32 @@ print_away (const json_t *caches)
   }
 }
 
+/* Keep only the objects whose names, which stand under key, match one of the
+ * arguments.
+ */
+static void
+filter (json_t *all, const char *key, int argc, char **argv)
+{
+  size_t i = 0;
+
+  while (i < json_array_size (all))
+    if (select_wants (need_string (json_array_get (all, i), key), argc, argv))
+      i++;
+    else
+      json_array_remove (all, i);
+}
+
 static int
-run_filter_metrics (const json_t *version)
+run_filter_metrics (const json_t *version, int argc, char **argv)
 {
   bool mirror = strcmp (need_string (version, "mode"), "mirror") == 0;
   bool cache = strcmp (need_string (version, "mode"), "cache") == 0;
   json_auto_t *status = mirror ? rpc_call ("mirror_status", NULL)
     : cache ? rpc_call ("cache_status", NULL) : json_object ();
 
+  if (mirror || cache)
+    filter (need_array (status, mirror ? "mirrors" : "caches"), "export", argc,
+            argv);
   if (settings.json) {
     print_json (status);
     return DONE;
@@ -443,14 +528,16 @@ run_filter_metrics (const json_t *version)
 }
 
 static int
-run_disk_metrics (const json_t *version)
+run_disk_metrics (const json_t *version, int argc, char **argv)
 {
   json_auto_t *stats = flag ("total")
     ? rpc_call ("stats", json_pack ("{s:i}", "limit", 1))
     : rpc_all_pages (&pages_stats, NULL);
-  const json_t *disks = need_array (stats, "disks");
+  json_t *disks = need_array (stats, "disks");
   const json_t *total = json_object_get (stats, "total");
 
+  if (argc > 0)
+    filter (disks, "name", argc, argv);
   if (settings.json) {
     print_json (stats);
     return DONE;
@@ -466,11 +553,12 @@ run_disk_metrics (const json_t *version)
   print_gauge (disks, "mapped", "mblock_disk_mapped_bytes",
                "Data that the disk holds, shared or not.");
   print_gauge (disks, "owned", "mblock_disk_owned_bytes",
-               "Data written since it was made or last cloned.");
+               "Data written since the disk was created or last cloned.");
   print_gauge (disks, "quota", "mblock_disk_quota_bytes",
-               "Data that the disk may own, if that is limited.");
+               "Limit of the data that the disk may own.");
   print_gauge (disks, "connections", "mblock_disk_connections",
-               "NBD clients that have the disk open.");
+               "NBD connections to the disk.");
+  print_origins (disks);
   print_counters (disks, false);
   return DONE;
 }
@@ -478,27 +566,29 @@ run_disk_metrics (const json_t *version)
 static int
 run_metrics (int argc, char **argv)
 {
-  json_auto_t *version = rpc_call ("version", NULL);
+  json_auto_t *version = NULL;
 
-  (void) argc;
-  (void) argv;
+  select_check (argc, argv);
+  version = rpc_call ("version", NULL);
   return strcmp (need_string (version, "name"), "mnbd") == 0
-    ? run_filter_metrics (version) : run_disk_metrics (version);
+    ? run_filter_metrics (version, argc, argv) : run_disk_metrics (version, argc, argv);
 }
 
 static const struct option_def metrics_options[] = {
-  { 0, "total", NULL, "only the server's figures, not those of each disk" },
+  { 0, "total", NULL,
+    "print only the totals, not each disk, mirror or cache" },
   { 0 }
 };
 
 const struct command command_metrics = {
-  "metrics", "", "print all figures in Prometheus' text format",
-  "For the textfile collector of the node exporter, or any program that\n"
-  "serves a command's output over HTTP.  The manual lists the metrics.\n"
+  "metrics", "[NAME|PATTERN...]", "print all statistics in Prometheus' text format",
+  "With names or patterns, print only those disks, mirrors or caches besides the\n"
+  "totals.  Use this with the textfile collector of the node exporter; mblockctl\n"
+  "exporter serves the same over HTTP.  The manual lists the metrics.\n"
   "\n"
   "Example:\n"
   "  mblockctl metrics > /var/lib/node_exporter/mblock.prom.new &&\n"
   "    mv /var/lib/node_exporter/mblock.prom.new \\\n"
   "       /var/lib/node_exporter/mblock.prom\n",
-  metrics_options, 0, 0, run_metrics
+  metrics_options, 0, -1, run_metrics
 };
