@@ -45,7 +45,7 @@ cached (const json_t *c)
   return size_of (n, need_size (c, "size"), " in the upstream");
 }
 
-/* With -b all is exact. */
+/* With -b all numbers are exact. */
 static char *
 requests (uint64_t n)
 {
@@ -188,12 +188,12 @@ run_cache (int argc, char **argv)
 }
 
 const struct command command_cache = {
-  "cache", "status [EXPORT]", "tell what the caches of the mnbd filter hold",
-  "For a server with nbdkit's filter mnbd and mnbd-mode=cache, whose socket\n"
-  "is the one that mnbd-control= gives.\n"
+  "cache", "status [EXPORT]", "show what the caches of the mnbd filter hold",
+  "The server must run nbdkit's mnbd filter with mnbd-mode=cache, and the\n"
+  "socket is the one given with mnbd-control=.\n"
   "\n"
-  "Writes that are \"not yet\" in the upstream get there by themselves, or\n"
-  "with a client's next flush.\n"
+  "Writes that are \"not yet\" in the upstream are written back\n"
+  "automatically, or by a client's next flush.\n"
   "\n"
   "Examples:\n"
   "  mblockctl cache status\n"
