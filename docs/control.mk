@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# The manual of the control protocol.
+# The manuals of section 7: the control protocol, systemd's units, recipes.
 
-EXTRA_DIST += docs/mblock-control.pod
+EXTRA_DIST += docs/mblock-control.pod docs/mblock-recipes.pod \
+	docs/mblock-systemd.pod
 
 if HAVE_POD2MAN
-man_MANS += docs/mblock-control.7
-CLEANFILES += docs/mblock-control.7
-docs/mblock-control.7: docs/mblock-control.pod
-	$(AM_V_GEN) $(MKDIR_P) docs && \
-	$(POD2MAN) --utf8 --section=7 --name=mblock-control \
-	  --center="mblock" --release="mblock $(PACKAGE_VERSION)" \
-	  $(srcdir)/docs/mblock-control.pod $@.tmp && mv $@.tmp $@
+man_MANS += docs/mblock-control.7 docs/mblock-recipes.7
+if HAVE_SYSTEMD
+man_MANS += docs/mblock-systemd.7
+endif
 endif

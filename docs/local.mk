@@ -13,18 +13,14 @@ man_MANS += docs/nbdkit-mnbd-filter.1 docs/nbdkit-mnbd-plugin.1 \
 CLEANFILES += $(man_MANS)
 endif
 
-SUFFIXES = .pod .1
+SUFFIXES = .pod .1 .7
 .pod.1:
 	$(AM_V_GEN) $(MKDIR_P) $(@D) && \
 	$(POD2MAN) --utf8 --section=1 --name=$(basename $(notdir $@)) \
 	  --center="mblock" --release="mblock $(PACKAGE_VERSION)" $< $@.tmp && \
 	mv $@.tmp $@
-
-TESTS += \
-	tests/test-manual-parameters.sh \
-	tests/test-mramdisk-map-large.sh \
-	tests/test-podchecker.sh
-EXTRA_DIST += \
-	tests/test-manual-parameters.sh \
-	tests/test-mramdisk-map-large.sh \
-	tests/test-podchecker.sh
+.pod.7:
+	$(AM_V_GEN) $(MKDIR_P) $(@D) && \
+	$(POD2MAN) --utf8 --section=7 --name=$(basename $(notdir $@)) \
+	  --center="mblock" --release="mblock $(PACKAGE_VERSION)" $< $@.tmp && \
+	mv $@.tmp $@
