@@ -3,7 +3,7 @@
 # are missing, and building in a folder.  Read with "." by bash, after top (the
 # source tree) and me (the name for messages) are set.
 
-# group|Debian package|how to see that it is there|what it is for
+# group|Debian package|how to check that it is installed|its purpose
 #   cmd: a command    pc: a pkg-config module    py: a Python module
 package_table='
 build|gcc|cmd:gcc|compiles it
@@ -19,6 +19,7 @@ build|nbdkit-plugin-dev|pc:nbdkit|headers for nbdkit plugins and filters
 build|liburcu-dev|pc:liburcu-memb|read-copy-update, for reads without locks
 build|libjansson-dev|pc:jansson|JSON and UTF-8
 build|libnbd-dev|pc:libnbd|the NBD client library, for mnbd
+build|libmicrohttpd-dev|pc:libmicrohttpd|HTTP, for mblockctl exporter
 demo|libnbd-bin|cmd:nbdcopy|nbdcopy and nbdinfo, NBD clients
 demo|python3-libnbd|py:nbd|nbdsh, to script a disk in Python
 demo|e2fsprogs|cmd:mke2fs|mke2fs, e2fsck and debugfs
@@ -32,8 +33,35 @@ test|e2fsprogs|cmd:mke2fs|ext4
 test|xfsprogs|cmd:mkfs.xfs|xfs
 test|mount|cmd:losetup|loop mounts
 test|gnutls-bin|cmd:certtool|certificates, for tests with TLS
+test|nbd-server|cmd:nbd-server|one more server behind mnbd
+test|qemu-system-x86|cmd:qemu-system-x86_64|a virtual machine with a RAM disk
+test|libvirt-clients|cmd:virsh|checks an example for libvirt
+test|postgresql|cmd:pg_lsclusters|a database on a RAM disk
+test|python3-pytest|py:pytest|runs an example for pytest
+test|strace|cmd:strace|kills a server at a system call
+test|clang|cmd:clang|builds the fuzzers
+test|zsh|cmd:zsh|completion for zsh
+test|fish|cmd:fish|completion for fish
+test|prometheus|cmd:promtool|scrapes the exporter, and checks the alerts
+test|libclang-rt-dev|cmd:clang|libFuzzer
+deb|dpkg-dev|cmd:dpkg-buildpackage|builds Debian packages
+deb|debhelper|cmd:dh|the rules of Debian packages
+deb|fakeroot|cmd:fakeroot|the owners of files in packages
+deb|lintian|cmd:lintian|checks packages
+rpm|rpm|cmd:rpmbuild|builds RPM packages
+rpm|rpmlint|cmd:rpmlint|checks RPM packages
+rpm|cpio|cmd:cpio|unpacks them, for tests
+vm|qemu-system-x86|cmd:qemu-system-x86_64|boots a virtual machine
+vm|e2fsprogs|cmd:mke2fs|makes its disk
+vm|binutils|cmd:as|assembles a tiny guest
+vm|qemu-utils|cmd:qemu-nbd|serves its image
+vm|debootstrap|cmd:debootstrap|makes a fresh Debian
+vm|git|cmd:git|clones the tree for a fresh Debian
 ci|clang|cmd:clang|checks the locking at compile time
+ci|spin|cmd:spin|searches the states of models
 ci|xz-utils|cmd:xz|packs the release
+ci|git|cmd:git|clones the tree for a fresh Debian
+ci|debootstrap|cmd:debootstrap|makes a fresh Debian
 '
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -53,7 +81,7 @@ package_is_there () {           # HOW
   esac
 }
 
-# Print "package|purpose" for what is missing of some groups.
+# Print "package|purpose" for the missing packages of some groups.
 packages_missing () {           # HAS_DPKG GROUP...
   local has_dpkg=$1 group package how purpose seen=' '
   shift
@@ -72,8 +100,29 @@ packages_missing () {           # HAS_DPKG GROUP...
   done <<< "$package_table"
 }
 
-# Install what is missing of some groups, with apt-get; elsewhere say what is
-# needed.  The log is shown only if it fails.
+# Run a command that installs packages, without starting the servers that they
+# bring (invoke-rc.d(8)).
+install_without_starting () {   # SUDO COMMAND...
+  local sudo=$1 policy=/usr/sbin/policy-rc.d
+  shift
+  # Packages that add a user lock a file in it; some containers lack it.
+  [ -d /run ] || $sudo mkdir /run
+  if [ -e "$policy" ]; then
+    "$@"
+    return
+  fi
+  (
+    trap '$sudo rm -f "$policy"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+    $sudo chmod 755 "$policy"
+    "$@"
+  )
+}
+
+# Install the missing packages of some groups with apt-get; on other systems,
+# say what is needed.  The log is shown only on failure.
 packages_install () {           # GROUP...
   local missing has_dpkg=false sudo='' log names
   if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
@@ -104,7 +153,8 @@ packages_install () {           # GROUP...
       echo "    (failed; trying with the package lists there are)"
     echo "    \$ ${sudo:+sudo }apt-get install --no-install-recommends $names" |
       fold -s -w 68 | sed '2,$s/^/        /; $!s/$/\\/'
-    if ! "$@" install -y --no-install-recommends $names \
+    if ! install_without_starting "$sudo" \
+         "$@" install -y --no-install-recommends $names \
          </dev/null >>"$log" 2>&1; then
       tail -n 20 "$log" >&2
       rm -f "$log"
@@ -119,7 +169,7 @@ packages_install () {           # GROUP...
   fi
 }
 
-# Run a step of the build; the log is shown only if it fails.
+# Run a step of the build; the log is shown only on failure.
 build_step () {                 # LOG COMMAND...
   local log=$1
   shift
@@ -129,8 +179,8 @@ build_step () {                 # LOG COMMAND...
   fi
 }
 
-# Configure in a folder of the source tree, if it is not, and build.  If the
-# arguments are others than the last time it begins afresh.
+# Configure in a folder of the source tree, unless that is done, and build.  If
+# the arguments differ from those of the last time, begin afresh.
 build_in () {                   # FOLDER CONFIGURE-ARGUMENT...
   local dir=$top/$1 log=$top/$1/build.log arguments jobs
   shift
@@ -154,4 +204,19 @@ build_in () {                   # FOLDER CONFIGURE-ARGUMENT...
   fi
   echo "    \$ make -C ${dir#"$top"/} -j$jobs"
   build_step "$log" make -C "$dir" -j"$jobs"
+}
+
+# Make the release of the tree as it is, in a folder, from a copy: the tree is
+# left alone.
+make_release () {               # FOLDER
+  local tree=$1/tree
+  mkdir -p "$tree/build"
+  (cd "$top" && tar -cf - --exclude=.git --exclude='./build*/*' \
+     --exclude=./config.status --exclude=./autom4te.cache .) |
+    tar -C "$tree" -xf -
+  chmod -R u+w "$tree"
+  (cd "$tree" && build_step "$1/log" autoreconf -fi &&
+     cd build && build_step "$1/log" ../configure &&
+     build_step "$1/log" make dist && mv mblock-*.tar.xz "$1/") || exit 1
+  rm -rf "$tree"
 }
