@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The life cycle of disks in process, by calling the engine: what clones cost
- * those who write to them, and those who have nothing to do with them; diff;
- * opening one of many disks; counting requests.  README.md says how to read it.
+ * threads that write to them and threads that do not; diff; opening one of many
+ * disks; counting requests.  README.md explains the report.
  */
 
 #include <config.h>
@@ -14,12 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "arena.h"
-#include "disk.h"
-#include "figures.h"
 #include "peer.h"
 #include "program.h"
-#include "registry.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/disk.h"
+#include "ramdisk/registry.h"
+#include "ramdisk/stats.h"
 #include "report.h"
 
 #define LEAF (UINT64_C (4) << 20)       /* bytes that a leaf covers */
@@ -33,7 +33,7 @@ static bool quick;
 /* The parts of the report, in order. */
 enum { FIRST, OTHERS, DIFF, OPEN, FIGURES, NPARTS };
 static char *const part_names[] = {
-  "first", "others", "diff", "open", "figures", NULL
+  "first", "others", "diff", "open", "stats", NULL
 };
 static bool chosen[NPARTS] = { true, true, true, true, true };
 static struct parts parts = { part_names, chosen };
@@ -69,7 +69,7 @@ fill (struct disk *d)
   free (buf);
 }
 
-/* An arena as the server has it, with the thread that gives memory back. */
+/* An arena as in the server, with the thread that returns memory. */
 static struct arena *
 new_arena (uint64_t limit)
 {
@@ -107,7 +107,7 @@ struct first_case {
   uint32_t n;                   /* how many pages are written */
 };
 
-/* The average time of n writes to random pages, the same each time. */
+/* The average time of n writes to random pages, the same pages each time. */
 static double
 time_of_writes (struct disk *d, const struct first_case *c, const char *buf)
 {
@@ -133,7 +133,7 @@ measure_first (void *arg, double *values)
 
   memset (buf, 0xa5, sizeof buf);
   fill (base);
-  /* The first two are there to warm up. */
+  /* The first two warm up. */
   for (i = 0; i < 2 * (rounds + 1); i++) {
     d = i % 2 ? clone_of (base) : new_disk (a, c->size);
     t = time_of_writes (d, c, buf);
@@ -228,8 +228,8 @@ work (void *vp)
   return NULL;
 }
 
-/* Clone the disk "base", write to both, resize the clone and destroy it, again
- * and again.  number counts those.
+/* Repeatedly clone the disk "base", write to both, resize the clone and destroy
+ * it. number counts these cycles.
  */
 static void *
 churn (void *vp)
@@ -377,8 +377,8 @@ report_others (void)
       cycles[r] = w[CYCLES];
       ratio[r] = with[r] / alone[r];
     }
-    /* Without a core for the life cycle the scheduler divides what there is,
-     * and only the time that the threads got says something about the engine.
+    /* Without a core for the life cycle, the scheduler divides the cores, and
+     * only the CPU time of the threads says something about the engine.
      */
     room = cores > (long) (cases[i].readers + cases[i].writers);
     report_row (cases[i].what, text ("%.2f M/s", median (with, rounds) / 1e6),
@@ -434,7 +434,7 @@ measure_diff (void *arg, double *values)
   for (r = 0; r < rounds; r++) {
     sum = 0;
     begin = now ();
-    if (disk_diff (base, clone, 0, add_length, &sum) == -1)
+    if (disk_diff (base, clone, 0, add_length, NULL, &sum) == -1)
       fail ("diff");
     values[r] = (now () - begin) * 1e3;
     if (sum != n * (uint64_t) PAGE_BYTES) {
@@ -467,9 +467,10 @@ static void
 open_and_close (struct registry *registry, const char *name)
 {
   struct named_disk *d = registry_open (registry, name);
-  struct connection c;
+  const struct registry_peer peer = { .address = "" };
+  struct registry_client c;
 
-  if (d == NULL || registry_connect (registry, &c, d) == -1)
+  if (d == NULL || registry_connect (registry, &c, d, &peer) == -1)
     fail ("open");
   registry_disconnect (registry, &c);
   registry_close (registry, d);
@@ -521,53 +522,53 @@ report_open_cost (void)
   divide (ratio, with_many, with_one, rounds);
   report_head ("Open and close, random disks, in the registry",
                text ("%u disks", many), "1 disk");
-  /* Without the NBD handshake, of which this is a small part: the target is
-   * for what a client sees, see control-bench.
+  /* Without the NBD handshake, of which this is a small part.  The target is
+   * for what a client sees: see control-bench.
    */
   report_row ("each", text ("%.0f ns", median (with_many, rounds)),
               text ("%.0f ns", median (with_one, rounds)), ratio, rounds, "x",
               INFO, 0);
 }
 
-/* --------------------------------------------------------------- figures */
+/* ----------------------------------------------------------------- stats */
 
 /* Seconds for n reads, counted or not. */
 static double
-time_of_reads (struct disk *d, struct figures *f, unsigned n, uint64_t *state)
+time_of_reads (struct disk *d, struct stats *f, unsigned n, uint64_t *state)
 {
   uint64_t pages = disk_size (d) / PAGE_BYTES;
-  struct figures_timer timer;
+  struct stats_timer timer;
   char buf[PAGE_BYTES];
   double begin = now ();
   unsigned i;
 
   for (i = 0; i < n; i++) {
     if (f)
-      figures_start (f, &timer);
+      stats_start (f, &timer);
     read_or_fail (d, buf, sizeof buf,
                   random_below (state, pages) * PAGE_BYTES);
     if (f)
-      figures_done (&timer, FIGURE_READ, sizeof buf, FIGURE_OK);
+      stats_done (&timer, STAT_READ, sizeof buf, STAT_OK);
   }
   return now () - begin;
 }
 
-/* The two take turns every few milliseconds, so that what else the machine does
- * happens to both; the median of the pairs' differences is taken.
+/* The two alternate every few milliseconds, so that other activity of the
+ * machine affects both; the result is the median of the differences.
  */
 static int
-measure_figures (void *arg, double *values)
+measure_stats (void *arg, double *values)
 {
   enum { PAIRS = 101, READS = 20000 };
   struct disk *d = new_disk (new_arena (GIB), quick ? MIB : 16 * MIB);
-  struct figures *f = figures_new ();
+  struct stats *f = stats_new ();
   double bare[PAIRS], cost[PAIRS];
   unsigned pairs = quick ? 3 : PAIRS, r, i;
   uint64_t state = 1;
 
   (void) arg;
   if (f == NULL)
-    fail ("figures");
+    fail ("stats_new");
   fill (d);
   time_of_reads (d, f, READS, &state);
   for (r = 0; r < rounds; r++) {
@@ -582,19 +583,19 @@ measure_figures (void *arg, double *values)
 }
 
 static void
-report_figures (void)
+report_stats (void)
 {
   double v[2 * MOST_ROUNDS];
   series bare, cost;
   unsigned r;
 
-  in_child (measure_figures, NULL, v, 2 * rounds);
+  in_child (measure_stats, NULL, v, 2 * rounds);
   for (r = 0; r < rounds; r++) {
     bare[r] = v[2 * r];
     cost[r] = v[2 * r + 1];
   }
-  /* control-bench looks for this row, and compares it with a request through
-   * the server.
+  /* control-bench parses this row, and relates it to a request through the
+   * server.
    */
   report_head ("What counting adds to a 4 KiB read in the engine", "added",
                "without");
@@ -627,7 +628,7 @@ int
 main (int argc, char *argv[])
 {
   static void (*const report[NPARTS]) (void) = {
-    report_first, report_others, report_diff, report_open_cost, report_figures
+    report_first, report_others, report_diff, report_open_cost, report_stats
   };
   unsigned i;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The benchmark in process: plugins' callbacks called directly, and the engine
- * for what no callback reaches.  README.md says how to read it.
+/* The benchmark in process: it calls the callbacks of plugins directly, and the
+ * engine for what no callback reaches.  README.md explains the report.
  */
 
 #include <config.h>
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine-clone.h"
+#include "engine-same.h"
 #include "host.h"
 #include "peer.h"
 #include "program.h"
@@ -36,14 +37,14 @@ static bool quick;
 static uint64_t footprint = GIB;        /* bytes, of a mapped disk */
 
 /* The parts of the report, in order. */
-enum { MAPPED, EMPTY, TRIM, EXTENTS, CLONES, NPARTS };
+enum { MAPPED, EMPTY, TRIM, EXTENTS, CLONES, SAME, NPARTS };
 static char *const part_names[] = {
-  "mapped", "empty", "trim", "extents", "clones", NULL
+  "mapped", "empty", "trim", "extents", "clones", "same", NULL
 };
-static bool chosen[NPARTS] = { true, true, true, true, true };
+static bool chosen[NPARTS] = { true, true, true, true, true, true };
 static struct parts parts = { part_names, chosen };
 
-/* Medians and ratios want the figures of each round. */
+/* Medians and ratios need the figures of each round. */
 typedef double series[MOST_ROUNDS];
 
 static void
@@ -189,9 +190,9 @@ report_mapped (void)
 
 /* ---------------------------------------------------------- empty disks */
 
-/* Write n random pages of an empty disk: how fast, and in how much memory?  The
- * targets are for disks whose pages are not spread so thin that the nodes
- * weigh more than a few percent.
+/* Write n random pages of an empty disk: the speed, and the memory used.  The
+ * targets are for disks whose pages are not so sparse that nodes take more than
+ * a few percent.
  */
 static void
 report_map (uint64_t size, uint64_t n, bool thin)
@@ -289,8 +290,8 @@ report_extents (void)
   series mine, peer;
   double nmine, npeer;
 
-  /* memory knows blocks of 32 KiB: one in two of those makes as many extents
-   * as one page in 16.
+  /* The memory plugin has blocks of 32 KiB: one in two of these makes as many
+   * extents as one page in 16.
    */
   measure_extents (&plugins[MRAMDISK], footprint, PAGE, 16, mine, &nmine);
   measure_extents (&plugins[MEMORY], footprint, MEMORY_BLOCK, 2, peer, &npeer);
@@ -315,7 +316,7 @@ report_extents (void)
 
 /* ----------------------------------------------------------------- main */
 
-/* mramdisk.so of this build tree, which this program is in too. */
+/* mramdisk.so of this build tree, which also contains this program. */
 static char *
 default_plugin (void)
 {
@@ -354,7 +355,7 @@ static const struct program program = {
     "1 error.",
 };
 
-/* Loading leaves traces in a process, so another does it. */
+/* Loading changes a process, so another process does it. */
 static int
 load_plugins (void *arg, double *values)
 {
@@ -390,6 +391,9 @@ report_part (unsigned part)
     break;
   case CLONES:
     report_clones (quick, rounds < 3 ? rounds : 3);
+    break;
+  case SAME:
+    report_same (quick, rounds);
     break;
   }
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Clone and resize, measured by calling the engine.
  *
- * A disk is cloned again and again, and each clone is freed at once.  Before
- * each clone a page is written, since the clone of a disk that is still shared
- * as a whole need not wait for anybody.  The writers store to random places as
- * fast as they can; after each clone they copy what they store to, so they
- * never have a quiet disk.
+ * A disk is cloned repeatedly, and each clone is freed at once.  Before each
+ * clone, a page is written, because the clone of a fully shared disk has
+ * nothing to wait for.  The writers store to random places as fast as they can;
+ * after each clone they copy what they store to, so the disk is never quiet.
  */
 
 #include <config.h>
@@ -19,11 +18,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "arena.h"
-#include "disk.h"
 #include "engine-clone.h"
 #include "peer.h"
 #include "program.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/disk.h"
 #include "report.h"
 
 #define MOST_WRITERS 8

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A small stand-in for nbdkit: what plugins need of it, and a loader. */
+/* A small substitute for nbdkit: the functions that plugins need, and a loader.
+ */
 
 #include <config.h>
 
@@ -10,15 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <time.h>
 #include <strings.h>
 #include <sys/mman.h>
 
+#include "base/size.h"
 #include "host.h"
-#include "size.h"
 
 /* ------------------------------- the functions that plugins call in nbdkit */
 
-/* nbdkit_exports_free and nbdkit_extents_free are no part of the API, but
+/* nbdkit_exports_free and nbdkit_extents_free are not part of the API, but
  * nbdkit's own plugins refer to them.
  */
 void nbdkit_exports_free (struct nbdkit_exports *);
@@ -90,14 +93,14 @@ nbdkit_parse_bool (const char *str)
   return -1;
 }
 
-/* Those who run a plugin here give it absolute paths. */
+/* Callers pass absolute paths. */
 char *
 nbdkit_absolute_path (const char *path)
 {
   return strdup (path);
 }
 
-/* As nbdkit's, these strings live as long as the process. */
+/* As in nbdkit, these strings live as long as the process. */
 const char *
 nbdkit_strndup_intern (const char *str, size_t n)
 {
@@ -140,6 +143,41 @@ int
 nbdkit_is_tls (void)
 {
   return 0;
+}
+
+/* The client is this process, on no socket. */
+int
+nbdkit_peer_name (struct sockaddr *addr, socklen_t *addrlen)
+{
+  (void) addr;
+  (void) addrlen;
+  return -1;
+}
+
+int64_t
+nbdkit_peer_pid (void)
+{
+  return getpid ();
+}
+
+int64_t
+nbdkit_peer_uid (void)
+{
+  return getuid ();
+}
+
+int64_t
+nbdkit_peer_gid (void)
+{
+  return getgid ();
+}
+
+int
+nbdkit_nanosleep (unsigned sec, unsigned nsec)
+{
+  const struct timespec t = { .tv_sec = sec, .tv_nsec = nsec };
+
+  return nanosleep (&t, NULL);
 }
 
 int
@@ -215,7 +253,7 @@ bare_config (const char *key, const char *value)
   return 0;
 }
 
-/* Memory as malloc gives it, with no advice to the system. */
+/* Memory from malloc, without advice to the system. */
 static int
 bare_get_ready (void)
 {
@@ -280,7 +318,7 @@ load (const struct host_plugin *plugin, struct nbdkit_plugin *p)
   void *dl;
 
   if (plugin->path) {
-    /* Local: one plugin's symbols must not end up in another. */
+    /* Local: the symbols of one plugin must not be visible to another. */
     dl = dlopen (plugin->path, RTLD_NOW | RTLD_LOCAL);
     if (dl == NULL) {
       fprintf (stderr, "%s: %s\n", plugin->name, dlerror ());

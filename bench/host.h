@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A small stand-in for nbdkit: loads a plugin and lets its callbacks be called
+/* A small substitute for nbdkit: loads a plugin and calls its callbacks
  * directly, so that any two plugins are measured by the same code.
  */
 
@@ -13,8 +13,8 @@
 #endif
 #include <nbdkit-plugin.h>
 
-/* A plugin to be loaded.  path NULL: the yardstick, a plugin built in here
- * that is nothing but a memcpy from and to plain anonymous memory.
+/* A plugin to load. path NULL: the yardstick, a built-in plugin that only
+ * copies from and to anonymous memory.
  */
 struct host_plugin {
   const char *name;             /* for the tables */
@@ -28,8 +28,8 @@ struct host {
   int64_t size;                 /* bytes */
 };
 
-/* What a walk over extents found.  Neighbours of one type count as one, as in
- * nbdkit.
+/* The result of a walk over extents.  Neighbours of one type count as one, as
+ * in nbdkit.
  */
 struct nbdkit_extents {
   uint64_t n;                   /* extents */
@@ -38,13 +38,13 @@ struct nbdkit_extents {
   uint32_t type;                /* of the last one */
 };
 
-/* Start a plugin with a disk of that size and open it.
- * Returns 0; or -1, and has said why on standard error.
+/* Start a plugin with a disk of this size, and open it.  Returns 0; or -1 after
+ * it has reported the error on standard error.
  */
 int host_start (struct host *h, const struct host_plugin *plugin,
                 uint64_t size);
 
-/* The version that the plugin states; it is loaded for that. */
+/* The version that the plugin reports; it is loaded for that. */
 const char *host_version (const struct host_plugin *plugin);
 
 #endif /* BENCH_HOST_H */

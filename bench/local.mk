@@ -2,6 +2,7 @@
 # The benchmarks.  "make" builds them; README.md says how to run them.
 
 noinst_PROGRAMS += \
+	bench/arena-bench \
 	bench/clone-bench \
 	bench/engine-bench \
 	bench/rcu-bench \
@@ -18,7 +19,7 @@ bench_common = \
 	bench/host.c \
 	bench/host.h
 bench_cppflags = \
-	$(libmramdisk_engine_la_CPPFLAGS) \
+	$(AM_CPPFLAGS) \
 	-DNBDKIT_PLUGINDIR='"$(NBDKIT_PLUGINDIR_SYSTEM)"' \
 	-DRESULTS_DIR='"$(abs_top_srcdir)/bench/results"'
 bench_cflags = $(AM_CFLAGS) $(NBDKIT_CFLAGS) $(URCU_CFLAGS)
@@ -28,37 +29,49 @@ bench_engine_bench_SOURCES = \
 	$(bench_common) \
 	bench/engine-bench.c \
 	bench/engine-clone.c \
-	bench/engine-clone.h
+	bench/engine-clone.h \
+	bench/engine-same.c \
+	bench/engine-same.h
 bench_engine_bench_CPPFLAGS = $(bench_cppflags)
 bench_engine_bench_CFLAGS = $(bench_cflags)
-bench_engine_bench_LDADD = libmramdisk-engine.la libmblock-common.la
+bench_engine_bench_LDADD = libmblock-ramdisk.la libmblock-base.la
 bench_engine_bench_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
 
 bench_clone_bench_SOURCES = $(bench_common) bench/clone-bench.c
 bench_clone_bench_CPPFLAGS = $(bench_cppflags)
 bench_clone_bench_CFLAGS = $(bench_cflags)
-bench_clone_bench_LDADD = libmramdisk-engine.la libmblock-common.la
+bench_clone_bench_LDADD = libmblock-ramdisk.la libmblock-base.la
+
+bench_arena_bench_SOURCES = $(bench_common) bench/arena-bench.c
+bench_arena_bench_CPPFLAGS = $(bench_cppflags)
+bench_arena_bench_CFLAGS = $(bench_cflags)
+bench_arena_bench_LDADD = libmblock-ramdisk.la libmblock-base.la
 
 # Both flavours, whichever the engine has.
 bench_rcu_bench_SOURCES = $(bench_common) bench/rcu-bench.c
 bench_rcu_bench_CPPFLAGS = $(bench_cppflags)
 bench_rcu_bench_CFLAGS = $(bench_cflags)
-bench_rcu_bench_LDADD = libmblock-common.la $(URCU_LIBS) -lurcu-bp
+bench_rcu_bench_LDADD = libmblock-base.la $(URCU_LIBS) -lurcu-bp
 
 bench_touch_bench_SOURCES = $(bench_common) bench/touch-bench.c
 bench_touch_bench_CPPFLAGS = $(bench_cppflags)
 bench_touch_bench_CFLAGS = $(bench_cflags)
-bench_touch_bench_LDADD = libmblock-common.la
+bench_touch_bench_LDADD = libmblock-base.la
 
 # Sanitizers are for the engine's own tests; here the plugin would come with
 # one into a program that has its peers without.
 if !SANITIZER
 TESTS += \
+	bench/test-arena-bench.sh \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
 	bench/test-engine-bench.sh \
 	bench/test-filter-bench.sh \
-	bench/test-mnbd-bench.sh
+	bench/test-mnbd-bench.sh \
+	bench/test-origin-bench.sh \
+	bench/test-push-bench.sh \
+	bench/test-restart-bench.sh \
+	bench/test-server-bench.sh
 endif
 
 EXTRA_DIST += \
@@ -67,13 +80,21 @@ EXTRA_DIST += \
 	bench/control-bench \
 	bench/filter-bench \
 	bench/mnbd-bench \
+	bench/origin-bench \
+	bench/push-bench \
+	bench/restart-bench \
 	bench/server-bench \
+	bench/test-arena-bench.sh \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
 	bench/test-engine-bench.sh \
 	bench/test-filter-bench.sh \
 	bench/test-functions.sh \
-	bench/test-mnbd-bench.sh
+	bench/test-mnbd-bench.sh \
+	bench/test-origin-bench.sh \
+	bench/test-push-bench.sh \
+	bench/test-restart-bench.sh \
+	bench/test-server-bench.sh
 
 # Reports of runs.
 EXTRA_DIST += \
@@ -84,4 +105,9 @@ EXTRA_DIST += \
 	bench/results/2026-11-22-filter.txt \
 	bench/results/2026-11-22-mnbd.txt \
 	bench/results/2026-11-22-server-empty.txt \
-	bench/results/2026-11-22-server.txt
+	bench/results/2026-11-22-server.txt \
+	bench/results/2026-11-23-mnbd.txt \
+	bench/results/2026-11-29-arena.txt \
+	bench/results/2026-11-29-before-after.txt \
+	bench/results/2026-11-29-filter-switch.txt \
+	bench/results/2026-11-29-kill.txt

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "peer.h"
@@ -22,7 +22,7 @@
 
 #define MOST_THREADS 64
 
-/* The share of a run that goes before what is measured. */
+/* The share of a run that precedes the measurement. */
 #define WARM_UP 0.1
 
 static void *
@@ -267,7 +267,8 @@ job_comb (struct host *h, const struct job *job)
   free (buf);
 }
 
-/* As nbdkit does for a client that asks for all in the largest requests. */
+/* As nbdkit does for a client that requests everything in the largest requests.
+ */
 static void
 walk (struct host *h, struct nbdkit_extents *e)
 {
@@ -337,7 +338,7 @@ do_job (struct host *h, const struct job *job)
 
 /* ------------------------------------------------------------ processes */
 
-/* Fork a process that ends with this one.  Returns true in the child. */
+/* Fork a process that dies with this one.  Returns true in the child. */
 static bool
 start_process (pid_t *pid)
 {
@@ -383,7 +384,7 @@ serve (const struct host_plugin *plugin, uint64_t size, int fd)
     if (write (fd, &a, sizeof a) != sizeof a)
       break;
   }
-  /* Plugins may leave threads behind; their end is not measured here. */
+  /* Plugins may leave threads behind; ending them is not measured here. */
   _exit (EXIT_SUCCESS);
 }
 
@@ -465,7 +466,7 @@ touch (void *arg, double *values)
   (void) values;
   if (p == MAP_FAILED)
     return -1;
-  /* Free memory then lies there in large blocks, which serve all. */
+  /* Free memory is then in large blocks, which suit all. */
   (void) madvise ((void *) p, bytes, MADV_HUGEPAGE);
   for (i = 0; i < bytes; i += PAGE)
     p[i] = 1;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A peer: one plugin in a process of its own, which does jobs when asked.
  *
- * Each has its own process so that its memory can be measured, and so that no
- * peer profits or suffers from what another did to the allocator.  Peers that
- * are not at work sleep, so several can be kept and asked in turn.
+ * Each has its own process, so that its memory can be measured, and so that no
+ * peer is affected by what another did to the allocator.  Idle peers sleep, so
+ * several can be kept and used in turn.
  */
 
 #ifndef BENCH_PEER_H
@@ -59,8 +59,8 @@ struct peer {
   int fd;
 };
 
-/* Start a process in which the plugin has a disk of that size.  Ends the
- * program if that fails, with a message; so do the other two.
+/* Start a process in which the plugin has a disk of this size.  Ends the
+ * program with a message on failure; so do the next two.
  */
 void peer_start (struct peer *p, const struct host_plugin *plugin,
                  uint64_t size);
@@ -78,8 +78,9 @@ void in_child (int (*fn) (void *arg, double *values), void *arg,
 /* This process's resident memory, in bytes. */
 double resident (void);
 
-/* Touch so much memory and give it back, so that the machine below has made it
- * available: on a virtual machine a page's very first touch is far slower.
+/* Touch this much memory and return it, so that the hypervisor has made it
+ * available: on a virtual machine, the very first touch of a page is far
+ * slower.
  */
 void warm_machine (uint64_t bytes);
 

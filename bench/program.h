@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the programs share besides the report: their options, their threads, and
- * the end when something fails.
+/* What the programs share besides the report: options, threads, and the end on
+ * failure.
  */
 
 #ifndef BENCH_PROGRAM_H
@@ -74,9 +74,9 @@ struct program {
   const char *notes;            /* end of --help, or NULL */
 };
 
-/* Store the options' values, do --help and --output, which every program has,
- * and open the report's file.  Ends the program with a message if the command
- * line is wrong.
+/* Store the values of the options, handle --help and --output, which every
+ * program has, and open the file of the report.  Ends the program with a
+ * message if the command line is wrong.
  */
 void program_options (const struct program *p, int argc, char *argv[]);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How long a grace period lasts while readers copy, by liburcu's flavour.  The
- * engine's flavour was chosen by these figures (plugins/mramdisk/rcu.h).
+/* How long a grace period lasts while readers copy, for each flavour of
+ * liburcu.  The engine's flavour was chosen by these figures
+ * (lib/ramdisk/rcu.h).
  */
 
 #include <config.h>
@@ -27,7 +28,7 @@
 /* Grace periods in a round; enough for a 99th percentile. */
 #define PERIODS 300
 
-/* Each reader copies from places in so much memory. */
+/* Each reader copies from places in this much memory. */
 #define FOOTPRINT (64 * MIB)
 
 static unsigned rounds = 5, readers = 2;

@@ -84,7 +84,7 @@ report_open (const char *path)
 
   if (slash && slash > dir) {
     *slash = '\0';
-    (void) mkdir (dir, 0777);   /* if it cannot be made, fopen says so */
+    (void) mkdir (dir, 0777);   /* if it cannot be created, fopen reports it */
   }
   free (dir);
   file = fopen (path, "w");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the first touch of memory costs, by the way it is done.  The arena's way
- * of growing was chosen by these figures.
+/* The cost of the first touch of memory, for different ways of doing it.  The
+ * way in which the arena grows was chosen by these figures.
  */
 
 #include <config.h>
@@ -57,7 +57,7 @@ map_chunks (void)
 static void
 touch_all (volatile char *p, bool in_random_order)
 {
-  /* Odd, so that it meets every page of a power of two once. */
+  /* Odd, so that it visits every page of a power of two once. */
   const uint64_t stride = in_random_order ? 40503 : 1;
   uint64_t pages = bytes / PAGE, i;
 
@@ -66,7 +66,7 @@ touch_all (volatile char *p, bool in_random_order)
 }
 
 /* values: seconds a page for the first touch, and for a second one in the same
- * order, which is what the touching itself costs; resident bytes a byte.
+ * order, which is the cost of touching itself; resident bytes a byte.
  */
 static int
 touch_way (void *arg, double *values)
