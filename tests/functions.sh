@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What every test script uses; README.md says how.  To be sourced by bash.
 #
-# A test runs in a temporary folder of its own ($tmp, also the current folder),
-# which goes with it, as do the servers that it started and the mounts it made.
+# A test runs in a temporary folder of its own ($tmp, also the current folder).
+# At the end, the folder is removed, with the servers that the test started and
+# the mounts that it made.
 
-# nbdsh needs the python3 that libnbd's module was built for.
+# nbdsh needs the python3 for which libnbd's module was built.
 PATH=${MBLOCK_PATH_FIRST:+$MBLOCK_PATH_FIRST:}/usr/bin:/usr/sbin:/bin:/sbin:$PATH
 export LC_ALL=C
 
 testdir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+self=$(cd "$(dirname "$0")" && pwd)/${0##*/}  # the test, to run it again
 builddir=${abs_top_builddir:-$PWD}
 mramdisk=$builddir/mramdisk.so
+export abs_top_builddir=$builddir       # for scripts that this one runs
 export PYTHONPATH=$testdir PYTHONDONTWRITEBYTECODE=1
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/mblock-test-XXXXXX") || exit 99
@@ -37,13 +40,13 @@ step ()
   printf -- '- %s\n' "$*"
 }
 
-# at_exit COMMAND…: run it at the end, however the test ends.
+# at_exit COMMAND…: run it at the end of the test, however that ends.
 at_exit ()
 {
   cleanups+=("$(printf '%q ' "$@")")
 }
 
-# requires PROGRAM…: skip if one is not installed.
+# requires PROGRAM…: skip the test if one is not installed.
 requires ()
 {
   local program
@@ -57,8 +60,8 @@ requires_root ()
   [ "$(id -u)" = 0 ] || skip "mounting needs root"
 }
 
-# requires_nbdkit FEATURE: skip if nbdkit was built without it (for example
-# tls), as nbdkit --dump-config says.
+# requires_nbdkit FEATURE: skip the test if nbdkit was built without it (for
+# example tls), according to nbdkit --dump-config.
 requires_nbdkit ()
 {
   nbdkit --dump-config | grep -q "^$1=yes" || skip "nbdkit has no $1"
@@ -74,15 +77,15 @@ requires_filter ()
   done
 }
 
-# requires_fio: skip if fio cannot speak NBD.
+# requires_fio: skip the test if fio does not support NBD.
 requires_fio ()
 {
   requires fio
   fio --enghelp 2>/dev/null | grep -qw nbd || skip "fio has no nbd engine"
 }
 
-# make_certificates FOLDER…: make each, with an authority of its own and what
-# this has signed for a server and a client called localhost.
+# make_certificates FOLDER…: create each, with its own authority, and
+# certificates signed by it for a server and a client called localhost.
 make_certificates ()
 {
   local ca peer
@@ -109,7 +112,7 @@ make_certificates ()
   done
 }
 
-# start_server ID NBDKIT-ARGUMENTS…: start a server on the socket $tmp/ID.sock
+# start_server ID NBDKIT-ARGUMENTS…: start a server on the socket $tmp/ID.sock,
 # and wait until it listens.  Its log is $tmp/ID.log.  Sets $pid.
 start_server ()
 {
@@ -143,22 +146,23 @@ uri ()
   printf 'nbd+unix:///%s?socket=%s' "${1:-}" "$tmp/${2:-s}.sock"
 }
 
-# Is a process that this shell started still there?  Unlike kill -0 this cannot
-# take another one with the same number for it.
+# Whether a process that this shell started still exists.  Unlike kill -0, this
+# cannot mistake another process with the same number for it.
 running ()
 {
   jobs -pr >"$tmp/running"
   grep -qx "$1" "$tmp/running"
 }
 
-# end_of ID: send a server the signal to end, and wait until it has; returns its
-# status.  nbdkit first waits until all clients have gone.
+# end_of ID: send a server the signal to end, wait until it has ended, for at
+# least a minute, and return its status. nbdkit first waits until all clients
+# have disconnected.
 end_of ()
 {
   local pid i
   pid=$(cat "$1.pid")
   ! running "$pid" || kill "$pid"
-  for ((i = 0; i < 1200; i++)); do
+  for ((i = 0; i < 3000; i++)); do
     running "$pid" || break
     sleep 0.02
   done
@@ -166,7 +170,7 @@ end_of ()
   wait "$pid"
 }
 
-# stop_server ID: end a server, which must then exit by itself with status 0.
+# stop_server ID: end a server, which must exit by itself with status 0.
 stop_server ()
 {
   local id=$1 rc=0 i left=()
@@ -180,6 +184,20 @@ stop_server ()
     cat "$id.log" >&2
     fail "server $id ended with status $rc, expected 0"
   fi
+}
+
+# kill_server ID: end a server with SIGKILL, whatever it is doing.
+kill_server ()
+{
+  local id=$1 i left=() pid
+  pid=$(cat "$id.pid")
+  kill -KILL "$pid"
+  wait "$pid" 2>/dev/null || :
+  for i in "${servers[@]}"; do
+    [ "$i" = "$id" ] || left+=("$i")
+  done
+  servers=("${left[@]}")
+  rm -f "$id.pid" "$id.sock"
 }
 
 # Stop servers, unmount, remove the folder.  Runs at every exit.
@@ -218,7 +236,7 @@ check ()
   [ "$2" = "$3" ] || fail "$1: got '$2', expected '$3'"
 }
 
-# refused COMMAND…: it must fail; its output is then in the file $tmp/refused.
+# refused COMMAND…: the command must fail; its output is then in $tmp/refused.
 refused ()
 {
   if "$@" >"$tmp/refused" 2>&1; then
@@ -238,6 +256,35 @@ refused_start ()
   said=$(cat refused)
   check "nbdkit $*" "$said" "nbdkit: error: $expected"
   [ $rc -ne 0 ] || fail "nbdkit $*: exit status 0, expected a failure"
+}
+
+# nbd_info URI KEY: print one value of an export, from nbdinfo's JSON, or
+# "none". nbdinfo's output for people differs between versions.
+nbd_info ()
+{
+  nbdinfo --json "$1" >info.json || fail "nbdinfo $1"
+  /usr/bin/python3 -c 'import json, sys
+print(json.load(open("info.json"))["exports"][0].get(sys.argv[1], "none"))' \
+    "$2"
+}
+
+# nbd_list URI: print the names that nbdinfo lists, each in quotes on a line.
+nbd_list ()
+{
+  nbdinfo --list --json "$1" >list.json || fail "nbdinfo --list $1"
+  /usr/bin/python3 -c 'import json
+for e in json.load(open("list.json"))["exports"]:
+    print(json.dumps(e["export-name"]))'
+}
+
+# fill ID CHARACTER MIB OFFSET: write this many MiB of the character to a
+# server's default export, from an offset in MiB on.  Since 1.18, libnbd refuses
+# requests larger than the server allows, and mramdisk allows 1 MiB.
+fill ()
+{
+  nbdsh -u "$(uri '' "$1")" -c "
+for i in range($4, $4 + $3):
+    h.pwrite(b'$2' * (1 << 20), i << 20)"
 }
 
 # python: run standard input in nbdsh, with what nbdtest.py has.

@@ -3,8 +3,10 @@
 
 import errno
 import os
+import re
 import socket
 import struct
+import time
 
 import nbd
 
@@ -87,8 +89,17 @@ def mapped(h):
     return sum(n for n, state in extents(h) if state == "data")
 
 
-def names(server="s"):
-    """The export list: a dictionary of name and description."""
+def without_uuid(description):
+    """A description that must end with a UUID; returns what is before that."""
+    text, uuid = re.fullmatch(
+        "(.*), UUID ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",
+        description).groups()
+    return text
+
+
+def names(server="s", uuids=False):
+    """The export list: a dictionary of name and description.  uuids: what
+    mramdisk says of UUIDs stays there."""
     r = {}
 
     def setup(h):
@@ -97,7 +108,20 @@ def names(server="s"):
     h = connect(server=server, setup=setup)
     h.opt_list(lambda name, description: r.update({name: description}))
     h.opt_abort()
+    if not uuids:
+        r = {name: without_uuid(d) if " RAM disk, " in d else d
+             for name, d in r.items()}
     return r
+
+
+def become(what, fn, expected):
+    """Wait until fn returns that: a disk that was only looked at goes soon after
+    its client has."""
+    for i in range(3000):
+        if fn() == expected:
+            return
+        time.sleep(0.01)
+    check(what, fn(), expected)
 
 
 def pattern(length, seed=1):
