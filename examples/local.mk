@@ -2,10 +2,12 @@
 # Examples to run and to learn from.
 
 EXTRA_DIST += \
+	examples/backup \
+	examples/boot \
+	examples/monitoring/README.md \
+	examples/monitoring/alerts-test.yml \
+	examples/monitoring/alerts.yml \
+	examples/monitoring/dashboard.json \
+	examples/monitoring/prometheus.yml \
 	examples/sandbox \
-	tests/test-example-sandbox.sh
-
-# They load the plugin into nbdkit, which has no sanitizer.
-if !SANITIZER
-TESTS += tests/test-example-sandbox.sh
-endif
+	examples/upgrade

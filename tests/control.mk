@@ -2,28 +2,44 @@
 # Tests of the control socket.
 
 control_tests = \
-	tests/test-control-bad-input.sh \
-	tests/test-control-clients.sh \
-	tests/test-control-clone.sh \
-	tests/test-control-destroy.sh \
-	tests/test-control-errors.sh \
-	tests/test-control-extents-diff.sh \
-	tests/test-control-fio-verify.sh \
-	tests/test-control-life-cycle.sh \
-	tests/test-control-list.sh \
-	tests/test-control-log.sh \
-	tests/test-control-manual.sh \
-	tests/test-control-methods.sh \
-	tests/test-control-names.sh \
-	tests/test-control-parameters.sh \
-	tests/test-control-quota.sh \
-	tests/test-control-replace.sh \
-	tests/test-control-resize.sh \
-	tests/test-control-slow-reader.sh \
-	tests/test-control-socket.sh \
-	tests/test-control-stats.sh \
-	tests/test-control-subscribe.sh \
-	tests/test-control-under-load.sh
+	tests/control/test-control-bad-input.sh \
+	tests/control/test-control-clients.sh \
+	tests/control/test-control-clone.sh \
+	tests/control/test-control-clone-together.sh \
+	tests/control/test-control-destroy.sh \
+	tests/control/test-control-disconnect.sh \
+	tests/control/test-control-errors.sh \
+	tests/control/test-control-extents-diff.sh \
+	tests/control/test-control-fio-verify.sh \
+	tests/control/test-control-in-use.sh \
+	tests/control/test-control-life-cycle.sh \
+	tests/control/test-control-kill.sh \
+	tests/control/test-control-list.sh \
+	tests/control/test-control-log.sh \
+	tests/control/test-control-manual.sh \
+	tests/control/test-control-methods.sh \
+	tests/control/test-control-names.sh \
+	tests/control/test-control-parameters.sh \
+	tests/control/test-control-pull.sh \
+	tests/control/test-control-push.sh \
+	tests/control/test-control-push-again.sh \
+	tests/control/test-control-push-outage.sh \
+	tests/control/test-control-peers.sh \
+	tests/control/test-control-python.sh \
+	tests/control/test-control-quota.sh \
+	tests/control/test-control-replace.sh \
+	tests/control/test-control-resize.sh \
+	tests/control/test-control-save.sh \
+	tests/control/test-control-save-again.sh \
+	tests/control/test-control-save-hostile.sh \
+	tests/control/test-control-save-kill.sh \
+	tests/control/test-control-save-origin.sh \
+	tests/control/test-control-slow-reader.sh \
+	tests/control/test-control-socket.sh \
+	tests/control/test-control-stats.sh \
+	tests/control/test-control-subscribe.sh \
+	tests/control/test-control-under-load.sh \
+	tests/control/test-control-uuid.sh
 
 EXTRA_DIST += tests/controltest.py tests/manualtest.py $(control_tests)
 # A plugin with a sanitizer cannot be loaded into an nbdkit without one.

@@ -5,7 +5,8 @@
 
 EXTRA_DIST += \
 	tests/sanitizer/nbdkit \
-	tests/sanitizer/run-test.sh
+	tests/sanitizer/run-test.sh \
+	tests/sanitizer/thread.supp
 
 if SANITIZER
 check_LTLIBRARIES += tests/sanitizer/begin.la
@@ -17,22 +18,22 @@ endif
 # Faults, outages, wrong input and ends: where memory may be used after it was
 # freed.  Within two minutes on two processors.
 sanitizer_tests = \
-	$(filter tests/test-mnbd-fault-%,$(mnbd_tests:.sh=)) \
-	tests/test-control-bad-input \
-	tests/test-control-destroy \
-	tests/test-mnbd-extents \
-	tests/test-mnbd-filter-cache-evict \
-	tests/test-mnbd-filter-cache-volatile \
-	tests/test-mnbd-filter-cache-writeback \
-	tests/test-mnbd-filter-mirror-lost \
-	tests/test-mnbd-filter-mirror-on-error \
-	tests/test-mnbd-filter-shutdown \
-	tests/test-mnbd-flush-error \
-	tests/test-mnbd-replay-order \
-	tests/test-mnbd-shutdown \
-	tests/test-mnbd-volatile-control \
-	tests/test-mramdisk-disconnect \
-	tests/test-mramdisk-shadow
+	$(filter tests/mnbd/test-mnbd-fault-%,$(mnbd_tests:.sh=)) \
+	tests/control/test-control-bad-input \
+	tests/control/test-control-destroy \
+	tests/mnbd/test-mnbd-extents \
+	tests/filter/test-mnbd-filter-cache-evict \
+	tests/filter/test-mnbd-filter-cache-volatile \
+	tests/filter/test-mnbd-filter-cache-writeback \
+	tests/filter/test-mnbd-filter-mirror-lost \
+	tests/filter/test-mnbd-filter-mirror-on-error \
+	tests/filter/test-mnbd-filter-shutdown \
+	tests/mnbd/test-mnbd-flush-error \
+	tests/mnbd/test-mnbd-replay-order \
+	tests/mnbd/test-mnbd-shutdown \
+	tests/mnbd/test-mnbd-volatile-control \
+	tests/mramdisk/test-mramdisk-disconnect \
+	tests/mramdisk/test-mramdisk-shadow
 
 .PHONY: check-sanitizer-nbdkit
 check-sanitizer-nbdkit: all $(check_PROGRAMS) $(check_LTLIBRARIES)
