@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "engine-check.h"
+#include "ramdisk/records.h"
 
 struct walk {
   uint32_t *found;              /* references seen, by page number */
@@ -55,6 +56,6 @@ engine_check (struct arena *a, struct disk *const *disks, size_t n)
                page, arena_refs (a, page), w.found[page]);
       abort ();
     }
-  arena_check (a, w.pages);
+  arena_check (a, w.pages + record_pages (a));
   free (w.found);
 }

@@ -6,13 +6,13 @@
 
 #include <stddef.h>
 
-#include "disk.h"
+#include "ramdisk/disk.h"
 
-/* Wait for reclamation, then check that the disks' trees are whole, that each
- * page's reference count is the number of references there are to it, that no
- * page is in use which no disk can reach, and that the books of the arena add
- * up.  Aborts with a message.  Nobody else may use the arena, and these must be
- * all its disks (NULLs are passed over).
+/* Wait for reclamation.  Then check that the trees of the disks are whole, that
+ * each page's reference count is the number of references to it, that no page
+ * is in use that no disk can reach, and that the arena's counters add up.
+ * Aborts with a message.  No other call may use the arena, and these must be
+ * all its disks; NULLs are ignored.
  */
 void engine_check (struct arena *a, struct disk *const *disks, size_t n);
 

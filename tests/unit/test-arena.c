@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "arena.h"
-#include "engine-check.h"
-#include "rcu.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/rcu.h"
+#include "tests/unit/engine-check.h"
 
 #define MIB (UINT64_C (1) << 20)
 
@@ -81,7 +81,9 @@ test_reserve_to_the_limit (void **state)
   assert_errno (ENOSPC, arena_reserve (a, UINT64_MAX, true));
 }
 
-/* Every page of the limit can be had, is another one, and is zero if asked. */
+/* Every page up to the limit can be allocated, is distinct, and is zero on
+ * request.
+ */
 static void
 test_alloc_all (void **state)
 {
@@ -98,7 +100,7 @@ test_alloc_all (void **state)
       assert_int_equal (1, arena_refs (a, pages[i]));
       if (round != 1)
         assert_memory_equal (zero, arena_addr (a, pages[i]), PAGE_BYTES);
-      /* A page that was given out twice would show the other's number. */
+      /* A page that was allocated twice would contain the other number. */
       memcpy (arena_addr (a, pages[i]), &i, sizeof i);
     }
     for (i = 0; i < all; i++)
@@ -110,8 +112,8 @@ test_alloc_all (void **state)
   free (pages);
 }
 
-/* Pages that are retired make room for who needs it, without waiting for the
- * reclaimer thread, which does not run here.
+/* Retired pages make room on demand, without waiting for the reclaimer thread,
+ * which does not run here.
  */
 static void
 test_reserve_reclaims (void **state)
@@ -201,7 +203,7 @@ test_grace_period (void **state)
   assert_int_equal (0, arena_refs (a, page));
 }
 
-/* A4: a second reference is counted down, not freed. */
+/* A4: a second reference is decremented, and the page is not freed. */
 static void
 test_references (void **state)
 {
@@ -254,7 +256,7 @@ alloc_thread (void *vp)
   return NULL;
 }
 
-/* What a thread had in its cache is there again when it has ended. */
+/* Pages in the cache of a thread are available again when it has ended. */
 static void
 test_threads_end (void **state)
 {
@@ -271,7 +273,7 @@ test_threads_end (void **state)
   assert_int_equal (0, used (a));
 }
 
-/* How many pages of the arena are resident, from page to page. */
+/* How many pages of the arena are resident in a range. */
 static uint64_t
 resident (void)
 {
@@ -284,7 +286,7 @@ resident (void)
   return rss;
 }
 
-/* Free memory is given back, as a whole and in pieces. */
+/* Free memory is returned, as a whole and in pieces. */
 static void
 test_give_back (void **state)
 {
@@ -329,6 +331,85 @@ test_give_back (void **state)
   free (some);
 }
 
+static uint64_t
+granted (struct arena *a)
+{
+  struct arena_stats s;
+
+  arena_stats (a, &s);
+  return s.granted;
+}
+
+/* Cached pages of a thread that no longer allocates are taken back while it
+ * lives.
+ */
+static void
+test_idle_caches (void **state)
+{
+  struct arena *a = *state;
+  page_t page, second;
+  unsigned i;
+
+  assert_int_equal (0, arena_start (a));
+  assert_int_equal (0, arena_reserve (a, 2, false));
+  assert_int_equal (1, arena_alloc (a, 1, false, &page));
+  assert_true (granted (a) > 0);
+  for (i = 0; i < 6000 && granted (a) > 0; i++)
+    usleep (10000);
+  assert_int_equal (0, granted (a));
+  /* It gets another one, and keeps what it frees itself. */
+  assert_int_equal (1, arena_alloc (a, 1, false, &second));
+  assert_true (second != page && granted (a) > 0);
+  arena_free_unlinked (a, page);
+  arena_free_unlinked (a, second);
+  arena_unreserve (a, 2);
+  arena_stop (a);
+  arena_check (a, 0);
+}
+
+/* Threads that sometimes allocate, while the reclaimer takes pages from them.
+ */
+static void *
+now_and_then (void *vp)
+{
+  struct arena *a = vp;
+  unsigned i, j;
+
+  for (i = 0; i < 40; i++) {
+    page_t pages[100];
+
+    if (arena_reserve (a, 100, false) == -1 ||
+        arena_alloc (a, 100, false, pages) != 100)
+      abort ();
+    for (j = 0; j < 100; j++)
+      memset (arena_addr (a, pages[j]), i, PAGE_BYTES);
+    for (j = 0; j < 100; j++) {
+      if (*(char *) arena_addr (a, pages[j]) != (char) i)
+        abort ();
+      arena_free_unlinked (a, pages[j]);
+    }
+    arena_unreserve (a, 100);
+    usleep (i % 4 * 30000);
+  }
+  return NULL;
+}
+
+static void
+test_idle_caches_race (void **state)
+{
+  struct arena *a = *state;
+  pthread_t t[4];
+  unsigned i;
+
+  assert_int_equal (0, arena_start (a));
+  for (i = 0; i < 4; i++)
+    assert_int_equal (0, pthread_create (&t[i], NULL, now_and_then, a));
+  for (i = 0; i < 4; i++)
+    pthread_join (t[i], NULL);
+  arena_stop (a);
+  arena_check (a, 0);
+}
+
 int
 main (void)
 {
@@ -343,6 +424,8 @@ main (void)
     TEST (test_free_unlinked),
     TEST (test_threads_end),
     TEST (test_give_back),
+    TEST (test_idle_caches),
+    TEST (test_idle_caches_race),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,294 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control.h"
-
-#define WAIT_MS 20000
-#define STALL_MS 200
-
-struct fixture {
-  struct control *c;
-  char dir[64], path[96];
-  struct sockaddr_un addr;
-};
-
-/* The log, in one piece. */
-static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-static char log_text[1 << 16];
-
-static void
-log_line (void *opaque, enum control_log level, const char *line)
-{
-  (void) opaque;
-  (void) level;
-  pthread_mutex_lock (&log_lock);
-  if (strlen (log_text) + strlen (line) + 2 < sizeof log_text) {
-    strcat (log_text, line);
-    strcat (log_text, "\n");
-  }
-  pthread_mutex_unlock (&log_lock);
-}
-
-static bool
-logged (const char *text)
-{
-  bool found;
-
-  pthread_mutex_lock (&log_lock);
-  found = strstr (log_text, text) != NULL;
-  pthread_mutex_unlock (&log_lock);
-  return found;
-}
-
-static void
-wait_for_log (const char *text)
-{
-  unsigned i;
-
-  for (i = 0; i < WAIT_MS / 10 && !logged (text); i++)
-    nanosleep (&(struct timespec) { .tv_nsec = 10000000 }, NULL);
-  if (!logged (text))
-    fail_msg ("the log does not say \"%s\" but: %s", text, log_text);
-}
-
-static json_t *
-method_ping (struct jsonrpc_call *call)
-{
-  return json_pack ("{s:o}", "pong",
-                    json_deep_copy (json_object_get (call->params, "n")));
-}
-
-static json_t *
-method_big (struct jsonrpc_call *call)
-{
-  size_t n = jsonrpc_integer (call, "n");
-  char *text = malloc (n + 1);
-  json_t *result;
-
-  memset (text, 'x', n);
-  text[n] = '\0';
-  result = json_pack ("{s:s}", "text", text);
-  free (text);
-  return result;
-}
-
-static json_t *
-method_subscribe (struct jsonrpc_call *call)
-{
-  control_subscribe (call->client, jsonrpc_integer (call, "n"));
-  return json_pack ("{}");
-}
-
-/* Call n waits until the gate is open for n. */
-static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER;
-static uint32_t gates_open, gates_reached;
-
-static json_t *
-method_gate (struct jsonrpc_call *call)
-{
-  uint32_t gate = UINT32_C (1) << jsonrpc_integer (call, "n");
-
-  assert_null (call->client);
-  pthread_mutex_lock (&gate_lock);
-  gates_reached |= gate;
-  pthread_cond_broadcast (&gate_changed);
-  while (!(gates_open & gate))
-    pthread_cond_wait (&gate_changed, &gate_lock);
-  gates_open &= ~gate;
-  gates_reached &= ~gate;
-  pthread_mutex_unlock (&gate_lock);
-  return method_ping (call);
-}
-
-static void
-open_gate (unsigned n)
-{
-  pthread_mutex_lock (&gate_lock);
-  while (!(gates_reached & UINT32_C (1) << n))
-    pthread_cond_wait (&gate_changed, &gate_lock);
-  gates_open |= UINT32_C (1) << n;
-  pthread_cond_broadcast (&gate_changed);
-  pthread_mutex_unlock (&gate_lock);
-}
-
-static const struct jsonrpc_param n_params[] = {
-  { .name = "n", .type = JSONRPC_INTEGER, .min = 0, .max = 1 << 30,
-    .fallback = "0", .summary = "A number." },
-  { .name = NULL }
-};
-
-static const struct jsonrpc_method methods[] = {
-  { .name = "ping", .params = n_params, .changes = true, .fn = method_ping },
-  { .name = "big", .params = n_params, .fn = method_big },
-  { .name = "subscribe", .params = n_params, .fn = method_subscribe },
-  { .name = "gate", .params = n_params, .slow = true, .changes = true,
-    .fn = method_gate },
-  { .name = NULL }
-};
-
-static struct control_options
-options (struct fixture *f)
-{
-  return (struct control_options) {
-    .path = f->path, .mode = 0600, .methods = methods, .log = log_line,
-    .stall_ms = STALL_MS,
-  };
-}
-
-static void
-start (struct fixture *f, const struct control_options *o)
-{
-  char *error;
-
-  f->c = control_listen (o, &error);
-  if (f->c == NULL)
-    fail_msg ("%s", error);
-  assert_int_equal (0, control_start (f->c));
-}
-
-static int
-setup (void **state)
-{
-  struct fixture *f = calloc (1, sizeof *f);
-
-  strcpy (f->dir, "/tmp/mblock-test-XXXXXX");
-  if (mkdtemp (f->dir) == NULL)
-    return -1;
-  sprintf (f->path, "%s/s", f->dir);
-  f->addr.sun_family = AF_UNIX;
-  strcpy (f->addr.sun_path, f->path);
-  log_text[0] = '\0';
-  *state = f;
-  return 0;
-}
-
-static int
-setup_and_start (void **state)
-{
-  struct control_options o;
-
-  if (setup (state) == -1)
-    return -1;
-  o = options (*state);
-  start (*state, &o);
-  return 0;
-}
-
-static int
-teardown (void **state)
-{
-  struct fixture *f = *state;
-
-  control_free (f->c);
-  assert_int_equal (-1, access (f->path, F_OK));
-  assert_int_equal (0, rmdir (f->dir));
-  free (f);
-  return 0;
-}
-
-/* --------------------------------------------------------------- clients */
-
-static int
-try_connect (struct fixture *f)
-{
-  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-  assert_true (fd >= 0);
-  if (connect (fd, (struct sockaddr *) &f->addr, sizeof f->addr) == -1) {
-    close (fd);
-    return -1;
-  }
-  return fd;
-}
-
-static int
-client (struct fixture *f)
-{
-  int fd = try_connect (f);
-
-  assert_true (fd >= 0);
-  return fd;
-}
-
-static void
-say_n (int fd, const char *text, size_t len)
-{
-  while (len > 0) {
-    ssize_t n = send (fd, text, len, MSG_NOSIGNAL);
-
-    assert_true (n > 0);
-    text += n;
-    len -= n;
-  }
-}
-
-static void
-say (int fd, const char *text)
-{
-  say_n (fd, text, strlen (text));
-}
-
-/* Read a line; "" at the end.  The caller frees it. */
-static char *
-hear (int fd)
-{
-  size_t n = 0;
-  char *line = calloc (1, 1);
-
-  for (;;) {
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-    char part[1 << 16], *end;
-    ssize_t got;
-
-    assert_int_equal (1, poll (&p, 1, WAIT_MS));
-    got = recv (fd, part, sizeof part, MSG_PEEK);
-    if (got <= 0)
-      return line;
-    end = memchr (part, '\n', got);
-    if (end)
-      got = end - part + 1;
-    assert_int_equal (got, recv (fd, part, got, 0));
-    line = realloc (line, n + got + 1);
-    memcpy (line + n, part, got);
-    n += got;
-    line[n] = '\0';
-    if (end)
-      return line;
-  }
-}
-
-static void
-expect (int fd, const char *want)
-{
-  char *line = hear (fd);
-
-  if (strstr (line, want) == NULL)
-    fail_msg ("got %.300s expected %s", line, want);
-  free (line);
-}
-
-static void
-expect_end (int fd)
-{
-  char *line = hear (fd);
-
-  assert_string_equal ("", line);
-  free (line);
-  close (fd);
-}
-
-#define PING(n) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"," \
-  "\"params\":{\"n\":" #n "}}\n"
-
-static void
-ping (int fd)
-{
-  say (fd, PING (7));
-  expect (fd, "\"pong\":7");
-}
-
-/* ----------------------------------------------------------------- tests */
+#include "rpc/server.h"
+#include "tests/unit/control-fixture.h"
 
 static void
 test_answers_in_order (void **state)
@@ -361,8 +76,8 @@ test_bad_input_keeps_the_connection (void **state)
 #define GATE(n) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"gate\"," \
   "\"params\":{\"n\":" #n "}}\n"
 
-/* A slow method: its client's next requests wait for it, others do not; and
- * several run at once.
+/* A blocking method: the next requests of its client wait, those of others do
+ * not, and several such methods run at once.
  */
 static void
 test_slow (void **state)
@@ -382,7 +97,7 @@ test_slow (void **state)
   expect (b, "\"pong\":3");
   ping (a);
   wait_for_log ("gate {\"n\":3}: done");
-  /* What cannot be needs no thread. */
+  /* An invalid call needs no thread. */
   say (c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"gate\","
        "\"params\":{\"n\":\"x\"}}\n");
   expect (c, "-32602");
@@ -400,7 +115,40 @@ open_gate_4 (void *opaque)
   return NULL;
 }
 
-/* Its client goes, or says no more; and the end waits for it. */
+static void *
+stop_control (void *vp)
+{
+  struct fixture *f = vp;
+
+  control_close (f->c);
+  return NULL;
+}
+
+/* The end begins while methods run, and they can see it. */
+static void
+test_close_with_a_slow_one (void **state)
+{
+  struct fixture *f = *state;
+  int a = client (f);
+  pthread_t thread;
+
+  say (a, GATE (5) PING (7));
+  wait_for_gate (5);
+  assert_false (control_ending (f->c));
+  pthread_create (&thread, NULL, stop_control, f);
+  pthread_join (thread, NULL);
+  assert_true (control_ending (f->c));
+  assert_false (control_is_idle (f->c));
+  assert_int_equal (-1, try_connect (f));
+  open_gate (5);
+  control_stop (f->c);
+  assert_true (control_is_idle (f->c));
+  expect (a, "\"pong\":5");
+  expect_end (a);               /* the ping never began */
+}
+
+/* Its client disconnects, or sends no more; and the end waits for the method.
+ */
 static void
 test_slow_and_gone (void **state)
 {
@@ -419,10 +167,7 @@ test_slow_and_gone (void **state)
   expect (b, "\"pong\":2");
   expect_end (b);
   say (c, GATE (4));
-  pthread_mutex_lock (&gate_lock);
-  while (!(gates_reached & 16))
-    pthread_cond_wait (&gate_changed, &gate_lock);
-  pthread_mutex_unlock (&gate_lock);
+  wait_for_gate (4);
   pthread_create (&thread, NULL, open_gate_4, NULL);
   control_stop (f->c);
   pthread_join (thread, NULL);
@@ -470,6 +215,26 @@ test_line_without_end (void **state)
   close (other);
 }
 
+/* More requests than one turn answers, from clients that do not wait: nothing
+ * of them stays in a list.
+ */
+static void
+test_pipelines_and_vanishes (void **state)
+{
+  int fd, other = client (*state), i, k;
+
+  for (i = 0; i < 200; i++) {
+    fd = client (*state);
+    for (k = 0; k < 10 + i % 40; k++)
+      say (fd, PING (1));
+    close (fd);
+    if (i % 8 == 0)
+      ping (other);
+  }
+  ping (other);
+  close (other);
+}
+
 static void
 test_gone_in_mid_line (void **state)
 {
@@ -511,8 +276,8 @@ test_half_closed_subscriber_goes_on (void **state)
   close (other);
 }
 
-/* It sends for ever and reads nothing: its requests stop being answered, and
- * after a while it is closed.
+/* A client that sends for ever and reads nothing: its requests are no longer
+ * answered, and after a while it is closed.
  */
 static void
 test_never_reads (void **state)
@@ -531,7 +296,7 @@ test_never_reads (void **state)
   close (other);
 }
 
-/* It reads late, but it does read. */
+/* A client that reads late, but does read. */
 static void
 test_reads_late (void **state)
 {
@@ -683,7 +448,7 @@ test_a_thousand_idle (void **state)
     close (fd[i]);
 }
 
-/* No file descriptor is left for one more client: it is told so. */
+/* No file descriptor is left for one more client, which is told so. */
 static void
 test_no_descriptors (void **state)
 {
@@ -728,151 +493,6 @@ test_changes_are_logged (void **state)
 }
 
 static void
-test_mode (void **state)
-{
-  struct fixture *f = *state;
-  struct control_options o = options (f);
-  struct stat st;
-  mode_t old = umask (0);
-
-  start (f, &o);
-  assert_int_equal (0, stat (f->path, &st));
-  assert_int_equal (0600, st.st_mode & 07777);
-  control_free (f->c);
-  umask (077);
-  o.mode = 0666;
-  start (f, &o);
-  assert_int_equal (0, stat (f->path, &st));
-  assert_int_equal (0666, st.st_mode & 07777);
-  umask (old);
-}
-
-static void
-test_live_socket_is_refused (void **state)
-{
-  struct fixture *f = *state;
-  struct control_options o = options (f);
-  char *error;
-  int fd;
-
-  assert_null (control_listen (&o, &error));
-  assert_non_null (strstr (error, "a server is live on it"));
-  assert_null (strchr (error, '\n'));
-  free (error);
-  fd = client (f);
-  ping (fd);                    /* it was left alone */
-  close (fd);
-}
-
-static void
-test_stale_socket_is_replaced (void **state)
-{
-  struct fixture *f = *state;
-  struct control_options o = options (f);
-  int fd = socket (AF_UNIX, SOCK_STREAM, 0);
-
-  assert_int_equal (0, bind (fd, (struct sockaddr *) &f->addr,
-                             sizeof f->addr));
-  assert_int_equal (0, listen (fd, 1));
-  close (fd);
-  start (f, &o);
-  fd = client (f);
-  ping (fd);
-  close (fd);
-}
-
-static void
-test_other_files_are_refused (void **state)
-{
-  struct fixture *f = *state;
-  struct control_options o = options (f);
-  char *error;
-  int fd = open (f->path, O_CREAT | O_WRONLY, 0600);
-
-  assert_int_equal (1, write (fd, "x", 1));
-  close (fd);
-  assert_null (control_listen (&o, &error));
-  assert_non_null (strstr (error, "not a socket"));
-  free (error);
-  assert_int_equal (0, unlink (f->path));       /* it was still there */
-  assert_int_equal (0, symlink ("elsewhere", f->path));
-  assert_null (control_listen (&o, &error));
-  assert_non_null (strstr (error, "not a socket"));
-  free (error);
-  assert_int_equal (0, unlink (f->path));
-  o.path = "/no/such/folder/s";
-  assert_null (control_listen (&o, &error));
-  assert_non_null (strstr (error, "folder"));
-  free (error);
-}
-
-/* Of many that start on a stale socket at once exactly one gets it. */
-#define STARTERS 8
-
-static void *
-starter (void *vp)
-{
-  struct fixture *f = vp;
-  struct control_options o = options (f);
-  char *error;
-  struct control *c = control_listen (&o, &error);
-
-  free (error);
-  return c;
-}
-
-static void
-test_one_of_many (void **state)
-{
-  struct fixture *f = *state;
-  pthread_t thread[STARTERS];
-  int fd, round, i;
-
-  for (round = 0; round < 20; round++) {
-    struct control *winner = NULL;
-    void *c;
-
-    fd = socket (AF_UNIX, SOCK_STREAM, 0);
-    assert_int_equal (0, bind (fd, (struct sockaddr *) &f->addr,
-                               sizeof f->addr));
-    close (fd);
-    for (i = 0; i < STARTERS; i++)
-      pthread_create (&thread[i], NULL, starter, f);
-    for (i = 0; i < STARTERS; i++) {
-      pthread_join (thread[i], &c);
-      if (c) {
-        assert_null (winner);
-        winner = c;
-      }
-    }
-    assert_non_null (winner);
-    assert_int_equal (0, control_start (winner));
-    fd = client (f);
-    ping (fd);
-    close (fd);
-    control_free (winner);
-    assert_int_equal (-1, access (f->path, F_OK));
-  }
-}
-
-/* What another server put there is not removed. */
-static void
-test_removes_only_its_own (void **state)
-{
-  struct fixture *f = *state;
-  struct control_options o = options (f);
-  int fd;
-
-  start (f, &o);
-  unlink (f->path);
-  fd = open (f->path, O_CREAT | O_WRONLY, 0600);
-  close (fd);
-  control_stop (f->c);
-  assert_int_equal (0, access (f->path, F_OK));
-  unlink (f->path);
-}
-
-static void
 test_stop_with_clients (void **state)
 {
   struct fixture *f = *state;
@@ -885,9 +505,6 @@ test_stop_with_clients (void **state)
   assert_int_equal (-1, try_connect (f));
 }
 
-#define PLAIN(t) cmocka_unit_test_setup_teardown (t, setup, teardown)
-#define TEST(t) cmocka_unit_test_setup_teardown (t, setup_and_start, teardown)
-
 int
 main (void)
 {
@@ -898,8 +515,10 @@ main (void)
     TEST (test_bad_input_keeps_the_connection),
     TEST (test_slow),
     TEST (test_slow_and_gone),
+    TEST (test_close_with_a_slow_one),
     TEST (test_longest_line),
     TEST (test_line_without_end),
+    TEST (test_pipelines_and_vanishes),
     TEST (test_gone_in_mid_line),
     TEST (test_half_closed),
     TEST (test_half_closed_subscriber_goes_on),
@@ -911,12 +530,6 @@ main (void)
     TEST (test_a_thousand_idle),
     TEST (test_no_descriptors),
     TEST (test_changes_are_logged),
-    PLAIN (test_mode),
-    TEST (test_live_socket_is_refused),
-    PLAIN (test_stale_socket_is_replaced),
-    PLAIN (test_other_files_are_refused),
-    PLAIN (test_one_of_many),
-    PLAIN (test_removes_only_its_own),
     TEST (test_stop_with_clients),
   };
 

@@ -3,7 +3,7 @@
 
 #include "unit.h"
 
-#include "jsonrpc.h"
+#include "rpc/jsonrpc.h"
 
 static const char *const colours[] = { "red", "green", NULL };
 

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "memlimit.h"
+#include "ramdisk/memlimit.h"
 
 static char dir[] = "/tmp/test-memlimit.XXXXXX";
 

@@ -5,8 +5,8 @@
 
 #include <pthread.h>
 
-#include "disk.h"
-#include "engine-check.h"
+#include "ramdisk/disk.h"
+#include "tests/unit/engine-check.h"
 
 #define P ((uint64_t) PAGE_BYTES)
 #define MIB (UINT64_C (1) << 20)
@@ -44,13 +44,15 @@ teardown (void **state)
   return 0;
 }
 
+/* Each time something else, so that nothing stays shared (detect_same). */
 static int
 put (struct disk *d, uint64_t page, uint64_t n)
 {
+  static _Thread_local char last;
   char *buf = malloc (n * P);
   int r;
 
-  memset (buf, 'x', n * P);
+  memset (buf, ++last, n * P);
   r = disk_write (d, buf, n * P, page * P);
   free (buf);
   return r;
@@ -137,7 +139,7 @@ test_a_diff_takes_nothing (void **state)
   f->disk[1] = disk_new (f->a, 32 * MIB, 1);
   disk_set_quota (d, 8 * P);
   assert_int_equal (0, put (d, 0, 8));
-  assert_int_equal (0, disk_diff (d, f->disk[1], 0, ignore_diff, NULL));
+  assert_int_equal (0, disk_diff (d, f->disk[1], 0, ignore_diff, NULL, NULL));
   assert_owned (d, 8);
   assert_int_equal (0, put (d, 0, 8));
   assert_owned (d, 8);
@@ -202,7 +204,7 @@ test_none_at_all (void **state)
 }
 
 static void
-test_copy_of_a_shared_page_is_charged (void **state)
+test_copy_of_a_shared_page_counts (void **state)
 {
   struct fixture *f = *state;
   struct disk *c;
@@ -215,6 +217,43 @@ test_copy_of_a_shared_page_is_charged (void **state)
   assert_errno (EDQUOT, disk_write (c, "x", 1, 5 * P + 7));
   assert_int_equal (0, disk_write (c, "x", 1, P + 7));
   assert_owned (c, 2);
+}
+
+/* Parts of shared pages at the ends of a zero request: if the quota has no room
+ * for them, the pages between them stay too (D4).
+ */
+static void
+test_zero_changes_nothing (void **state)
+{
+  struct fixture *f = *state;
+  char *before = malloc (8 * P), *after = malloc (8 * P);
+  struct disk *c;
+
+  assert_int_equal (0, put (f->disk[0], 0, 8));
+  assert_int_equal (0, disk_read (f->disk[0], before, 8 * P, 0));
+  c = f->disk[1] = disk_clone (f->disk[0]);
+  disk_set_quota (c, 0);
+  assert_errno (EDQUOT, disk_zero (c, 2 * P + 100, P, false));
+  disk_set_quota (c, P);
+  assert_errno (EDQUOT, disk_zero (c, 2 * P + 200, P - 100, true));
+  assert_int_equal (0, disk_read (c, after, 8 * P, 0));
+  assert_memory_equal (before, after, 8 * P);
+  assert_owned (c, 0);
+  disk_set_quota (c, 2 * P);
+  assert_int_equal (0, disk_zero (c, 2 * P + 200, P - 100, true));
+  memset (before + P - 100, 0, 2 * P + 200);
+  assert_int_equal (0, disk_read (c, after, 8 * P, 0));
+  assert_memory_equal (before, after, 8 * P);
+  assert_owned (c, 2);
+  /* Zeros over zeros need nothing. */
+  disk_free (c);
+  c = f->disk[1] = disk_clone (f->disk[0]);
+  assert_int_equal (0, disk_zero (c, 100, 3 * P, false));
+  f->disk[2] = disk_clone (c);
+  disk_set_quota (f->disk[2], 0);
+  assert_int_equal (0, disk_zero (f->disk[2], 2 * P + 100, P, false));
+  free (before);
+  free (after);
 }
 
 /* Nobody asked for the copy of the last page that a shrink makes. */
@@ -310,7 +349,8 @@ main (void)
     TEST (test_room_again_after_trim),
     TEST (test_quota_can_change),
     TEST (test_none_at_all),
-    TEST (test_copy_of_a_shared_page_is_charged),
+    TEST (test_copy_of_a_shared_page_counts),
+    TEST (test_zero_changes_nothing),
     TEST (test_resize_is_not_refused),
     TEST (test_exclusive),
     TEST (test_threads),

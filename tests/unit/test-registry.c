@@ -3,12 +3,17 @@
 
 #include "unit.h"
 
-#include "engine-check.h"
-#include "registry.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "ramdisk/registry.h"
+#include "tests/unit/engine-check.h"
 
 struct fixture {
   struct arena *a;
   struct registry *r;
+  atomic_bool swapped;          /* test_reset_while_names_change */
 };
 
 static const struct registry_options options = {
@@ -59,6 +64,27 @@ setup_no_auto_create (void **state)
   struct registry_options o = options;
 
   o.auto_create = false;
+  return setup_with (state, &o);
+}
+
+static int
+setup_template (void **state)
+{
+  struct registry_options o = options;
+
+  o.template_name = "golden";
+  o.template_quota = TREE_NO_QUOTA;
+  return setup_with (state, &o);
+}
+
+static int
+setup_auto_destroy (void **state)
+{
+  struct registry_options o = options;
+
+  o.template_name = "golden";
+  o.template_quota = TREE_NO_QUOTA;
+  o.auto_destroy = true;
   return setup_with (state, &o);
 }
 
@@ -271,6 +297,399 @@ test_list_is_sorted (void **state)
   assert_string_equal ("bc", names);
 }
 
+/* What the listener hears, as "name:change " for each. */
+static void
+hear (void *opaque, const struct change_report *r)
+{
+  static const char letters[] = {
+    [CHANGE_CREATED] = 'c', [CHANGE_DESTROYED] = 'd', [CHANGE_RESIZED] = 'z',
+    [CHANGE_CLONED] = 'l', [CHANGE_REPLACED] = 'r', [CHANGE_SET] = 's',
+    [CHANGE_QUOTA] = 'q',
+  };
+  char *text = opaque;
+
+  sprintf (text + strlen (text), "%s:%c ", r->name, letters[r->change]);
+}
+
+/* G5: what happens to a disk that has lost its name is not told of the one that
+ * has the name now.
+ */
+static void
+test_no_events_without_name (void **state)
+{
+  const struct disk_options empty = {
+    .sector_size = 1, .quota = TREE_NO_QUOTA,
+  };
+  struct fixture *f = *state;
+  struct named_disk *replaced, *destroyed;
+  char heard[256] = "";
+
+  create (f->r, "a", 0, 1, false);
+  replaced = registry_hold (f->r, "a");
+  registry_listen (f->r, hear, heard);
+  assert_int_equal (0, registry_create (f->r, "a", &empty,
+                                        IF_EXISTS_REPLACE, NULL));
+  destroyed = registry_hold (f->r, "a");
+  registry_quota_reached (f->r, replaced);
+  assert_int_equal (0, registry_destroy (f->r, "a"));
+  registry_quota_reached (f->r, destroyed);
+  assert_string_equal ("a:r a:d ", heard);
+  registry_close (f->r, replaced);
+  registry_close (f->r, destroyed);
+  assert_string_equal ("a:r a:d ", heard);
+}
+
+/* ----------------------------------------------- names, clients, deletion */
+
+static void
+test_rename (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *a, *b;
+  const char *seen;
+
+  create (f->r, "a", 4096, 1, false);
+  create (f->r, "m", 4096, 1, false);
+  a = registry_hold (f->r, "a");
+  seen = a->name;
+  assert_int_equal (0, registry_rename (f->r, "a", "z"));
+  assert_string_equal ("z", a->name);
+  assert_string_equal ("a", seen);      /* who looked may look on */
+  assert_errno (ENOENT, registry_rename (f->r, "a", "b"));
+  assert_errno (EEXIST, registry_rename (f->r, "z", "m"));
+  assert_errno (EEXIST, registry_rename (f->r, "m", "m"));
+  assert_errno (EILSEQ, registry_rename (f->r, "z", "\xff"));
+  assert_int_equal (0, registry_rename (f->r, "z", "b"));
+  b = registry_hold (f->r, "b");
+  assert_ptr_equal (a, b);
+  assert_int_equal (2, registry_count (f->r));
+  registry_close (f->r, a);
+  registry_close (f->r, b);
+  assert_int_equal (0, registry_rename (f->r, "m", "a"));
+  assert_int_equal (0, registry_destroy (f->r, "a"));
+  assert_int_equal (0, registry_destroy (f->r, "b"));
+}
+
+static void
+test_parent (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *c;
+  char *parent, x = 'x';
+  bool exists;
+
+  create (f->r, "a", 4096, 1, false);
+  make_clone (f->r, "a", "c", false, IF_EXISTS_ERROR);
+  c = registry_hold (f->r, "c");
+  parent = registry_parent (f->r, c, &exists);
+  assert_string_equal ("a", parent);
+  assert_true (exists);
+  free (parent);
+  registry_rename (f->r, "a", "b");
+  disk_write (c->disk, &x, 1, 0);
+  registry_close (f->r, c);
+
+  assert_int_equal (0, registry_reset (f->r, "c", IF_OPEN_KEEP, &parent));
+  assert_string_equal ("b", parent);
+  free (parent);
+  c = registry_hold (f->r, "c");
+  disk_read (c->disk, &x, 1, 0);
+  assert_int_equal (0, x);
+  registry_destroy (f->r, "b");
+  parent = registry_parent (f->r, c, &exists);
+  assert_string_equal ("b", parent);
+  assert_false (exists);
+  free (parent);
+  /* Another disk of that name is not the parent. */
+  create (f->r, "b", 4096, 1, false);
+  assert_errno (ECHILD, registry_reset (f->r, "c", IF_OPEN_KEEP, &parent));
+  assert_errno (ECHILD, registry_reset (f->r, "b", IF_OPEN_KEEP, &parent));
+  assert_errno (ENOENT, registry_reset (f->r, "z", IF_OPEN_KEEP, &parent));
+  registry_close (f->r, c);
+}
+
+static void
+test_reset_keeps_settings (void **state)
+{
+  struct fixture *f = *state;
+  struct disk_options now;
+  bool readonly = true;
+  uint64_t limit = 8192;
+  char *parent;
+
+  create (f->r, "a", 4096, 1, false);
+  make_clone (f->r, "a", "c", false, IF_EXISTS_ERROR);
+  registry_set (f->r, "c", &readonly, &limit, &now);
+  assert_int_equal (0, registry_reset (f->r, "c", IF_OPEN_KEEP, &parent));
+  free (parent);
+  registry_set (f->r, "c", NULL, NULL, &now);
+  assert_true (now.readonly);
+  assert_int_equal (limit, now.quota);
+}
+
+static int
+count_clients (void *opaque, const struct registry_client_info *info)
+{
+  struct registry_client_info *last = opaque;
+
+  *last = *info;
+  last->errors++;               /* how many there were */
+  return 0;
+}
+
+static void
+test_in_use (void **state)
+{
+  struct fixture *f = *state;
+  const struct registry_peer peer = { .address = "unix", .pid = 7, .uid = 8,
+                                      .gid = 9, .tls_dn = "CN=a" };
+  struct registry_client_info info = { .errors = 0 };
+  struct disk_options o = {
+    .size = 4096, .sector_size = 1, .quota = TREE_NO_QUOTA,
+    .if_open = IF_OPEN_ERROR
+  };
+  struct registry_client client;
+  struct named_disk *a, *held;
+  enum made made;
+  char *parent;
+  bool more;
+
+  create (f->r, "m", 4096, 1, false);
+  make_clone (f->r, "m", "a", false, IF_EXISTS_ERROR);
+  a = registry_open (f->r, "a");
+  /* Who only holds a disk for a moment is no client. */
+  assert_int_equal (0, registry_create (f->r, "a", &o, IF_EXISTS_REPLACE,
+                                        &made));
+  registry_close (f->r, a);
+  make_clone (f->r, "m", "a", false, IF_EXISTS_REPLACE);
+
+  a = registry_open (f->r, "a");
+  assert_int_equal (0, registry_connect (f->r, &client, a, &peer));
+  assert_errno (EBUSY, registry_destroy_if (f->r, "a", IF_OPEN_ERROR));
+  assert_errno (EBUSY, registry_create (f->r, "a", &o, IF_EXISTS_REPLACE,
+                                        &made));
+  assert_errno (EBUSY, registry_clone (f->r, "m", "a", &o, IF_EXISTS_REPLACE,
+                                       &made));
+  assert_errno (EBUSY, registry_reset (f->r, "a", IF_OPEN_ERROR, &parent));
+  assert_int_equal (0, registry_hold_deleted (f->r, 0, 1, &held, &more));
+
+  assert_int_equal (0, registry_destroy_if (f->r, "a", IF_OPEN_KEEP));
+  assert_int_equal (0, registry_clients (f->r, NULL, UINT64_MAX, count_clients,
+                                         &info));
+  assert_int_equal (1, info.errors);
+  assert_string_equal ("a", info.disk);
+  assert_false (info.listed);
+  assert_int_equal (7, info.peer.pid);
+  assert_int_equal (1, registry_hold_deleted (f->r, 0, 1, &held, &more));
+  assert_ptr_equal (a, held);
+  assert_false (more);
+  registry_close (f->r, held);
+  registry_disconnect (f->r, &client);
+  registry_close (f->r, a);
+  assert_int_equal (0, registry_hold_deleted (f->r, 0, 1, &held, &more));
+}
+
+/* ------------------------------------------------------ template's clones */
+
+static void
+make_golden (struct fixture *f)
+{
+  struct named_disk *golden;
+  char x = 'x';
+
+  create (f->r, "golden", 1 << 20, 1, false);
+  golden = registry_hold (f->r, "golden");
+  assert_int_equal (0, disk_write (golden->disk, &x, 1, 0));
+  registry_close (f->r, golden);
+}
+
+static void
+test_trimmed_clone_stays (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *c;
+  char x;
+
+  make_golden (f);
+  c = registry_open (f->r, "c");
+  assert_int_equal (0, disk_trim (c->disk, 1 << 20, 0));
+  registry_close (f->r, c);
+  assert_int_equal (2, registry_count (f->r));
+  c = registry_open (f->r, "c");
+  assert_int_equal (0, disk_read (c->disk, &x, 1, 0));
+  assert_int_equal (0, x);
+  registry_close (f->r, c);
+}
+
+/* There was nothing to trim. */
+static void
+test_trimmed_empty_goes (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *a = registry_open (f->r, "a");
+
+  assert_int_equal (0, disk_trim (a->disk, 1 << 20, 0));
+  registry_close (f->r, a);
+  assert_int_equal (0, registry_count (f->r));
+}
+
+/* G7: a reset disk goes with the first client that it had. */
+static void
+test_reset_keeps_auto_destroy (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *c, *looked;
+  char *parent, y = 'y';
+
+  make_golden (f);
+  c = registry_open (f->r, "c");
+  assert_int_equal (0, disk_write (c->disk, &y, 1, 0));
+  assert_int_equal (0, registry_reset (f->r, "c", IF_OPEN_KEEP, &parent));
+  free (parent);
+  registry_close (f->r, c);
+  looked = registry_hold (f->r, "c");
+  assert_non_null (looked);
+  registry_close (f->r, looked);
+  assert_int_equal (2, registry_count (f->r));
+
+  c = registry_open (f->r, "c");
+  assert_int_equal (0, disk_write (c->disk, &y, 1, 0));
+  registry_close (f->r, c);
+  assert_int_equal (1, registry_count (f->r));
+}
+
+/* Two disks, "p" with 'p' and "o" with 'o', change names all the time. */
+static void *
+swap_names (void *opaque)
+{
+  struct fixture *f = opaque;
+  unsigned i;
+
+  for (i = 0; i < 50000; i++) {
+    (void) registry_rename (f->r, "p", "t");
+    (void) registry_rename (f->r, "o", "p");
+    (void) registry_rename (f->r, "p", "o");
+    (void) registry_rename (f->r, "t", "p");
+  }
+  atomic_store (&f->swapped, true);
+  return NULL;
+}
+
+/* A disk is reset to its parent, whatever that is called by then. */
+static void
+test_reset_while_names_change (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *d;
+  pthread_t thread;
+  char *parent, x;
+  unsigned i;
+
+  assert_int_equal (0, rcu_prepare ());
+  for (i = 0; i < 2; i++) {
+    x = i ? 'p' : 'o';
+    create (f->r, (char[]) { x, '\0' }, 4096, 1, false);
+    d = registry_hold (f->r, (char[]) { x, '\0' });
+    assert_int_equal (0, disk_write (d->disk, &x, 1, 0));
+    registry_close (f->r, d);
+  }
+  make_clone (f->r, "p", "c", false, IF_EXISTS_ERROR);
+  assert_int_equal (0, pthread_create (&thread, NULL, swap_names, f));
+  while (!atomic_load (&f->swapped)) {
+    assert_int_equal (0, registry_reset (f->r, "c", IF_OPEN_KEEP, &parent));
+    free (parent);
+    d = registry_hold (f->r, "c");
+    assert_int_equal (0, disk_read (d->disk, &x, 1, 0));
+    registry_close (f->r, d);
+    assert_int_equal ('p', x);
+  }
+  pthread_join (thread, NULL);
+}
+
+/* ----------------------------------------------------- an arena in a file */
+
+static void
+open_file (struct fixture *f, const char *path)
+{
+  const struct arena_open_options o = { .path = path, .limit = 8 << 20 };
+  struct recovery recovery;
+  char *error;
+
+  assert_int_equal (0, rcu_prepare ());
+  f->a = arena_open (&o, &error);
+  assert_non_null (f->a);
+  f->r = registry_new (f->a, &options);
+  assert_int_equal (0, registry_recover (f->r, NULL, false, NULL, NULL, &recovery,
+                                         &error));
+}
+
+/* Write to one page after another until there is no memory. */
+static void
+fill (struct fixture *f, const char *name)
+{
+  struct named_disk *d = registry_hold (f->r, name);
+  char page[4096];
+  uint64_t i;
+
+  memset (page, 'x', sizeof page);
+  for (i = 0; disk_write (d->disk, page, sizeof page, i * sizeof page) == 0;
+       i++)
+    assert_true (i < 4096);
+  assert_int_equal (ENOSPC, errno);
+  registry_close (f->r, d);
+}
+
+static void
+assert_size (struct fixture *f, const char *name, uint64_t size)
+{
+  struct named_disk *d = registry_hold (f->r, name);
+
+  assert_non_null (d);
+  assert_int_equal (size, disk_size (d->disk));
+  registry_close (f->r, d);
+}
+
+/* A name that needs a page of its own, and there is none: the record that was
+ * to get it becomes one disk's, not two.
+ */
+static void
+test_rename_without_memory (void **state)
+{
+  char folder[] = "test-registry-XXXXXX", path[64], name[301], c = 'y';
+  struct fixture f;
+  struct named_disk *b;
+
+  (void) state;
+  assert_non_null (mkdtemp (folder));
+  snprintf (path, sizeof path, "%s/arena", folder);
+  open_file (&f, path);
+  create (f.r, "a", 16 << 20, 1, false);
+  create (f.r, "b", 1 << 20, 1, false);
+  b = registry_hold (f.r, "b");
+  assert_int_equal (0, disk_write (b->disk, &c, 1, 0));
+  registry_close (f.r, b);
+  fill (&f, "a");
+  fill (&f, "b");               /* it has a leaf: to the last page */
+  memset (name, 'n', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
+  assert_errno (ENOSPC, registry_rename (f.r, "b", name));
+  assert_int_equal (0, create (f.r, "c", 4096, 1, false));
+  assert_int_equal (0, create (f.r, "d", 8192, 1, false));
+
+  registry_free (f.r);
+  arena_destroy (f.a);
+  open_file (&f, path);
+  assert_int_equal (4, registry_count (f.r));
+  assert_size (&f, "a", 16 << 20);
+  assert_size (&f, "b", 1 << 20);
+  assert_size (&f, "c", 4096);
+  assert_size (&f, "d", 8192);
+  registry_free (f.r);
+  arena_destroy (f.a);
+  unlink (path);
+  rmdir (folder);
+}
+
 int
 main (void)
 {
@@ -288,6 +707,18 @@ main (void)
     TEST (test_destroy_while_open),
     TEST (test_clone_and_replace),
     TEST (test_list_is_sorted),
+    TEST (test_no_events_without_name),
+    TEST (test_rename),
+    TEST (test_parent),
+    TEST (test_reset_keeps_settings),
+    TEST (test_reset_while_names_change),
+    TEST (test_in_use),
+    cmocka_unit_test_setup_teardown (test_trimmed_clone_stays, setup_template,
+                                     teardown),
+    TEST (test_trimmed_empty_goes),
+    cmocka_unit_test_setup_teardown (test_reset_keeps_auto_destroy,
+                                     setup_auto_destroy, teardown),
+    cmocka_unit_test (test_rename_without_memory),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 #include "unit.h"
 
-#include "size.h"
+#include "base/size.h"
 
 static void
 test_parse (void **state)
@@ -14,6 +14,11 @@ test_parse (void **state)
     { "3m", 3 << 20 }, { "1T", UINT64_C (1) << 40 },
     { "2P", UINT64_C (2) << 50 }, { "15E", UINT64_C (15) << 60 },
     { "9223372036854775807", INT64_MAX },
+    { "10GB", UINT64_C (10) << 30 }, { "10GiB", UINT64_C (10) << 30 },
+    { "10gib", UINT64_C (10) << 30 }, { "1KB", 1024 }, { "5B", 5 },
+    { "1.5G", UINT64_C (3) << 29 }, { "0.5k", 512 }, { "1.999k", 1536 },
+    { "1.5GiB", UINT64_C (3) << 29 }, { "0.1M", 104448 }, { "2.0T",
+      UINT64_C (2) << 40 }, { "15.5E", UINT64_C (31) << 59 },
     { "18446744073709551615", UINT64_MAX },
   };
   size_t i;
@@ -31,7 +36,8 @@ static void
 test_parse_bad (void **state)
 {
   static const char *const bad[] = {
-    "", " 1", "-1", "+1", "1 ", "1x", "1KB", "1Gi", "0x10", "1.5G", "G", "1\n",
+    "", " 1", "-1", "+1", "1 ", "1x", "1Gi", "1GBB", "0x10", "1.5", "1.5b", "1.5s",
+    "1.G", ".5G", "1.5.5G", "1,5G", "1iB", "1BB", "1sB", "G", "1\n",
   };
   uint64_t n = 99;
   size_t i;
@@ -40,6 +46,7 @@ test_parse_bad (void **state)
   for (i = 0; i < sizeof bad / sizeof bad[0]; i++)
     assert_errno (EINVAL, size_parse (bad[i], &n));
   assert_errno (ERANGE, size_parse ("16E", &n));
+  assert_errno (ERANGE, size_parse ("16.5E", &n));
   assert_errno (ERANGE, size_parse ("18446744073709551616", &n));
   assert_errno (ERANGE, size_parse ("18014398509481984k", &n));
   assert_int_equal (99, n);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Remotes that cannot be opened.  With a server: tests/control/test-control-push.sh
+ * and others.
+ */
+
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "plugins/mramdisk/remote.h"
+#include "unit.h"
+
+static void
+expect_refused (const char *uri, int err, const char *expected)
+{
+  struct remote_options o = REMOTE_OPTIONS_INIT;
+  char why[REMOTE_WHY];
+
+  o.uri = uri;
+  errno = 0;
+  assert_null (remote_open (&o, why));
+  assert_string_equal (why, expected);
+  assert_int_equal (errno, err);
+}
+
+static void
+test_bad_uris (void **state)
+{
+  (void) state;
+  expect_refused ("/dev/null", EINVAL, "/dev/null: expected the URI of an NBD "
+                  "server, such as nbd://HOST or nbd+unix:///?socket=PATH");
+  expect_refused ("nbd://h/\n", EINVAL, "nbd://h/\\x0a: expected "
+                  "percent-encoding of characters that a URI cannot have, such "
+                  "as %20 for a space");
+  expect_refused ("nbds://h/?tls-psk-file=/k", EINVAL, "nbds://h/?tls-psk-file="
+                  "/k: expected no tls-psk-file= in the URI: only socket= is "
+                  "supported");
+}
+
+static void
+test_away (void **state)
+{
+  char why[REMOTE_WHY];
+  struct remote_options o = REMOTE_OPTIONS_INIT;
+
+  (void) state;
+  o.uri = "nbd+unix:///x?socket=/nonexistent/s";
+  assert_null (remote_open (&o, why));
+  assert_int_equal (strncmp (why, o.uri, strlen (o.uri)), 0);
+  assert_non_null (strstr (why, "No such file or directory"));
+  assert_null (strchr (why, '\n'));
+}
+
+static void
+test_itself (void **state)
+{
+  char folder[] = "/tmp/mblock-unit-XXXXXX", uri[256], expected[400];
+  struct sockaddr_un sun = { .sun_family = AF_UNIX };
+  int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  (void) state;
+  assert_non_null (mkdtemp (folder));
+  snprintf (sun.sun_path, sizeof sun.sun_path, "%s/s", folder);
+  assert_int_equal (bind (fd, (struct sockaddr *) &sun, sizeof sun), 0);
+  assert_int_equal (listen (fd, 5), 0);
+  snprintf (uri, sizeof uri, "nbd+unix:///?socket=%s", sun.sun_path);
+  snprintf (expected, sizeof expected, "%s: it is this server itself: a loop",
+            uri);
+  expect_refused (uri, ELOOP, expected);
+  close (fd);
+  unlink (sun.sun_path);
+  rmdir (folder);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_bad_uris),
+    cmocka_unit_test (test_away),
+    cmocka_unit_test (test_itself),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
