@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A side in memory for the tests of the cache. */
+/* A block device in memory for the tests of the cache. */
 
 #include <config.h>
 
@@ -9,17 +9,16 @@
 #include <string.h>
 #include <time.h>
 
-#include "cache-side.h"
-
-#define PAGE 4096u
+#include "bdev-parts.h"
+#include "cache-bdev.h"
 
 static struct memory *
-memory_of (struct side *s)
+memory_of (struct bdev *b)
 {
-  return (struct memory *) s;
+  return (struct memory *) b;
 }
 
-/* splitmix64: numbers of its own for each thread that asks. */
+/* splitmix64: each thread that calls this gets different numbers. */
 static uint64_t
 random_number (struct memory *m)
 {
@@ -46,11 +45,11 @@ fails (struct memory *m, unsigned chance)
 static void
 check (const struct memory *m, uint32_t count, uint64_t offset)
 {
-  const struct side_info *i = &m->side.info;
+  const struct bdev_info *i = &m->bdev.info;
 
   if (count == 0 || offset > i->size || count > i->size - offset ||
       (offset | count) % i->block_min) {
-    fprintf (stderr, "a request that a side does not take: %lu at %llu\n",
+    fprintf (stderr, "a request that a bdev does not take: %lu at %llu\n",
              (unsigned long) count, (unsigned long long) offset);
     abort ();
   }
@@ -64,15 +63,15 @@ fail (struct memory *m)
 }
 
 static int
-memory_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
+memory_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
-  struct memory *m = memory_of (s);
+  struct memory *m = memory_of (b);
 
   check (m, count, offset);
   atomic_fetch_add (&m->reads, 1);
   atomic_fetch_add (&m->read_bytes, count);
   if (fails (m, atomic_load (&m->fail_reads))) {
-    /* Nobody may trust what is in the buffer then. */
+    /* The content of the buffer is undefined then. */
     memset (buf, 0xee, count);
     return fail (m);
   }
@@ -80,14 +79,14 @@ memory_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
   return 0;
 }
 
-/* Store as many of the pages as there is room for. */
+/* Store as many pages as there is room for. */
 static int
 store (struct memory *m, const uint8_t *buf, uint32_t count, uint64_t offset)
   REQUIRES (&m->lock)
 {
   while (count > 0) {
-    uint32_t n = PAGE - offset % PAGE;
-    uint64_t page = offset / PAGE;
+    uint32_t n = MEMORY_BLOCK - offset % MEMORY_BLOCK;
+    uint64_t page = offset / MEMORY_BLOCK;
 
     if (n > count)
       n = count;
@@ -108,10 +107,10 @@ store (struct memory *m, const uint8_t *buf, uint32_t count, uint64_t offset)
 }
 
 static int
-memory_write (struct side *s, const void *buf, uint32_t count,
+memory_write (struct bdev *b, const void *buf, uint32_t count,
               uint64_t offset, uint32_t flags)
 {
-  struct memory *m = memory_of (s);
+  struct memory *m = memory_of (b);
   bool bad;
   int r;
 
@@ -121,7 +120,7 @@ memory_write (struct side *s, const void *buf, uint32_t count,
   bad = fails (m, atomic_load (&m->fail_writes)) ||
     (offset <= m->bad && m->bad - offset < count);
   if (bad)
-    /* A part of it may have been written all the same. */
+    /* Part of it may have been written nevertheless. */
     count = random_number (m) % count;
   mutex_lock (&m->lock);
   r = store (m, buf, count, offset);
@@ -129,19 +128,19 @@ memory_write (struct side *s, const void *buf, uint32_t count,
   return bad ? fail (m) : r;
 }
 
-/* Zeros, and whole pages are not mapped any more. */
+/* Zero a range; whole pages become unmapped. */
 static void
 clear (struct memory *m, uint32_t count, uint64_t offset)
 {
   mutex_lock (&m->lock);
   while (count > 0) {
-    uint32_t n = PAGE - offset % PAGE;
+    uint32_t n = MEMORY_BLOCK - offset % MEMORY_BLOCK;
 
     if (n > count)
       n = count;
     memset (m->data + offset, 0, n);
-    if (n == PAGE && m->mapped[offset / PAGE]) {
-      m->mapped[offset / PAGE] = false;
+    if (n == MEMORY_BLOCK && m->mapped[offset / MEMORY_BLOCK]) {
+      m->mapped[offset / MEMORY_BLOCK] = false;
       m->pages--;
     }
     offset += n;
@@ -151,9 +150,9 @@ clear (struct memory *m, uint32_t count, uint64_t offset)
 }
 
 static int
-memory_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+memory_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct memory *m = memory_of (s);
+  struct memory *m = memory_of (b);
 
   (void) flags;
   check (m, count, offset);
@@ -167,9 +166,9 @@ memory_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
 }
 
 static int
-memory_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+memory_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct memory *m = memory_of (s);
+  struct memory *m = memory_of (b);
 
   (void) flags;
   check (m, count, offset);
@@ -181,26 +180,26 @@ memory_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
 }
 
 static int
-memory_flush (struct side *s)
+memory_flush (struct bdev *b)
 {
-  struct memory *m = memory_of (s);
+  struct memory *m = memory_of (b);
 
   atomic_fetch_add (&m->flushes, 1);
   return fails (m, atomic_load (&m->fail_flushes)) ? fail (m) : 0;
 }
 
 static int
-memory_cache (struct side *s, uint32_t count, uint64_t offset)
+memory_cache (struct bdev *b, uint32_t count, uint64_t offset)
 {
-  check (memory_of (s), count, offset);
+  check (memory_of (b), count, offset);
   return 0;
 }
 
 static int
-memory_extents (struct side *s, uint32_t count, uint64_t offset,
-                uint32_t flags, side_extent_fn fn, void *opaque)
+memory_extents (struct bdev *b, uint64_t count, uint64_t offset,
+                uint32_t flags, bdev_extent_fn fn, void *opaque)
 {
-  struct memory *m = memory_of (s);
+  struct memory *m = memory_of (b);
   uint64_t end = offset + count;
 
   check (m, count, offset);
@@ -208,33 +207,23 @@ memory_extents (struct side *s, uint32_t count, uint64_t offset,
   if (fails (m, atomic_load (&m->fail_reads)))
     return fail (m);
   while (offset < end) {
-    uint64_t to = (offset / PAGE + 1) * PAGE;
+    uint64_t to;
     bool mapped;
 
     mutex_lock (&m->lock);
-    mapped = m->mapped[offset / PAGE];
-    while (to < end && m->mapped[to / PAGE] == mapped)
-      to += PAGE;
+    mapped = m->mapped[offset / MEMORY_BLOCK];
+    to = memory_extent_end (m->mapped, offset, end);
     mutex_unlock (&m->lock);
-    if (to > end)
-      to = end;
-    if (fn (opaque, offset, to - offset,
-            mapped ? 0 : SIDE_HOLE | SIDE_ZERO) == -1)
+    if (fn (opaque, offset, to - offset, memory_extent_flags (mapped)) == -1)
       return -1;
     offset = to;
-    if (flags & SIDE_REQ_ONE)
+    if (flags & BDEV_REQ_ONE)
       break;
   }
   return 0;
 }
 
-static void
-memory_close (struct side *s)
-{
-  (void) s;
-}
-
-static const struct side_ops memory_ops = {
+static const struct bdev_ops memory_ops = {
   .read = memory_read,
   .write = memory_write,
   .zero = memory_zero,
@@ -249,15 +238,11 @@ void
 memory_init (struct memory *m, uint64_t size)
 {
   memset (m, 0, sizeof *m);
-  m->side.ops = &memory_ops;
-  m->side.info = (struct side_info) {
-    .size = size, .can_flush = true, .can_fua = true, .can_trim = true,
-    .can_zero = true, .can_fast_zero = true, .can_cache = true,
-    .can_extents = true, .can_multi_conn = true, .block_min = 1,
-  };
+  m->bdev.ops = &memory_ops;
+  m->bdev.info = memory_info (size);
   mutex_init (&m->lock);
   m->data = calloc (1, size);
-  m->mapped = calloc (size / PAGE + 1, sizeof *m->mapped);
+  m->mapped = calloc (size / MEMORY_BLOCK + 1, sizeof *m->mapped);
   if (m->data == NULL || m->mapped == NULL)
     abort ();
   atomic_store (&m->room, UINT64_MAX);
@@ -285,11 +270,11 @@ void
 memory_poke (struct memory *m, const void *buf, uint32_t count,
              uint64_t offset)
 {
-  uint64_t page;
+  uint64_t page, last = (offset + count - 1) / MEMORY_BLOCK;
 
   mutex_lock (&m->lock);
   memcpy (m->data + offset, buf, count);
-  for (page = offset / PAGE; page <= (offset + count - 1) / PAGE; page++)
+  for (page = offset / MEMORY_BLOCK; page <= last; page++)
     if (!m->mapped[page]) {
       m->mapped[page] = true;
       m->pages++;

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A side in memory for the tests of the cache: it fails, is slow, or is full,
- * as a test wants it.
+/* A block device in memory for the tests of the cache.  Tests make it fail, or
+ * be slow or full.
  *
  * Thread-safety: requests take the lock inside; the settings may be changed at
  * any time.
  */
 
-#ifndef TESTS_CACHE_SIDE_H
-#define TESTS_CACHE_SIDE_H
+#ifndef TESTS_CACHE_BDEV_H
+#define TESTS_CACHE_BDEV_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "mutex.h"
-#include "side.h"
+#include "base/mutex.h"
+#include "bdev/bdev.h"
 
 struct memory {
-  struct side side;             /* its info may be changed at the start */
+  struct bdev bdev;             /* info may be changed at the start */
   struct mutex lock;
   uint8_t *data GUARDED_BY (lock);
   bool *mapped GUARDED_BY (lock);       /* pages of 4 KiB */
@@ -37,11 +37,11 @@ struct memory {
 void memory_init (struct memory *m, uint64_t size);
 void memory_destroy (struct memory *m);
 
-/* Look at it, or change it, without a request. */
+/* Read or change the content without a request. */
 void memory_peek (struct memory *m, void *buf, uint32_t count,
                   uint64_t offset);
 void memory_poke (struct memory *m, const void *buf, uint32_t count,
                   uint64_t offset);
 uint64_t memory_pages (struct memory *m);
 
-#endif /* TESTS_CACHE_SIDE_H */
+#endif /* TESTS_CACHE_BDEV_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A side in memory that fails on purpose. */
+/* A block device in memory that fails on purpose. */
 
 #include <config.h>
 
@@ -9,38 +9,38 @@
 #include <string.h>
 #include <time.h>
 
-#include "memory-side.h"
+#include "memory-bdev.h"
 
-static struct memory_side *
-side_of (struct side *s)
+static struct memory_bdev *
+bdev_of (struct bdev *b)
 {
-  return (struct memory_side *) s;
+  return (struct memory_bdev *) b;
 }
 
 static void
 broken (const char *what)
 {
-  fprintf (stderr, "memory side: %s\n", what);
+  fprintf (stderr, "memory bdev: %s\n", what);
   abort ();
 }
 
 static void
-check (const struct memory_side *m, uint64_t count, uint64_t offset,
+check (const struct memory_bdev *m, uint64_t count, uint64_t offset,
        uint32_t flags)
 {
-  if (count == 0 || offset + count > m->side.info.size)
+  if (count == 0 || offset + count > m->bdev.info.size)
     broken ("a request beyond the end, or for nothing");
-  if ((offset | count) & (m->side.info.block_min - 1))
+  if ((offset | count) & (m->bdev.info.block_min - 1))
     broken ("a request that is not aligned");
-  if ((flags & SIDE_FUA) && !m->side.info.can_fua)
+  if ((flags & BDEV_FUA) && !m->bdev.info.can_fua)
     broken ("FUA that was not offered");
-  if ((flags & SIDE_FAST_ZERO) && !m->side.info.can_fast_zero)
+  if ((flags & BDEV_FAST_ZERO) && !m->bdev.info.can_fast_zero)
     broken ("a fast zero that was not offered");
 }
 
 /* Returns 0, or -1 with errno; with the lock held if 0. */
 static int
-begin (struct memory_side *m, unsigned *fail)
+begin (struct memory_bdev *m, unsigned *fail)
 {
   pthread_mutex_lock (&m->lock);
   if (m->lost || (fail && *fail)) {
@@ -54,9 +54,9 @@ begin (struct memory_side *m, unsigned *fail)
 }
 
 static int
-memory_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
+memory_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
-  struct memory_side *m = side_of (s);
+  struct memory_bdev *m = bdev_of (b);
 
   check (m, count, offset, 0);
   if (begin (m, &m->fail_reads) == -1)
@@ -68,26 +68,34 @@ memory_read (struct side *s, void *buf, uint32_t count, uint64_t offset)
 }
 
 static void
-set_mapped (struct memory_side *m, uint32_t count, uint64_t offset)
+set_mapped (struct memory_bdev *m, uint32_t count, uint64_t offset)
 {
-  uint64_t b;
+  uint64_t i;
 
-  for (b = offset / MEMORY_BLOCK; b * MEMORY_BLOCK < offset + count; b++)
-    m->mapped[b] = true;
+  for (i = offset / MEMORY_BLOCK; i * MEMORY_BLOCK < offset + count; i++)
+    m->mapped[i] = true;
 }
 
 static int
-memory_write (struct side *s, const void *buf, uint32_t count,
+memory_write (struct bdev *b, const void *buf, uint32_t count,
               uint64_t offset, uint32_t flags)
 {
-  struct memory_side *m = side_of (s);
+  struct memory_bdev *m = bdev_of (b);
 
   check (m, count, offset, flags);
   if (m->slow)
     nanosleep (&(struct timespec) { .tv_nsec = m->slow }, NULL);
   pthread_mutex_lock (&m->lock);
+  if (m->slow_seconds) {
+    struct timespec ts = { .tv_sec = m->slow_seconds };
+
+    m->slow_seconds = 0;
+    pthread_mutex_unlock (&m->lock);
+    nanosleep (&ts, NULL);
+    pthread_mutex_lock (&m->lock);
+  }
   if (m->lost || m->fail_writes) {
-    /* It may have been done in part all the same. */
+    /* It may have been carried out in part nevertheless. */
     if (!m->lost && rand_r (&m->seed) % 2) {
       memcpy (m->data + offset, buf, count / 2);
       set_mapped (m, count, offset);
@@ -97,7 +105,7 @@ memory_write (struct side *s, const void *buf, uint32_t count,
       return -1;
   }
   memcpy (m->data + offset, buf, count);
-  if (flags & SIDE_FUA)
+  if (flags & BDEV_FUA)
     memcpy (m->stable + offset, buf, count);
   set_mapped (m, count, offset);
   m->bytes_written += count;
@@ -106,55 +114,69 @@ memory_write (struct side *s, const void *buf, uint32_t count,
   return 0;
 }
 
-static int
-memory_write_while (struct side *s, const void *buf, uint32_t count,
-                    uint64_t offset, uint32_t flags,
-                    void (*meanwhile) (void *opaque), void *opaque)
-{
-  int r, err;
-  bool before = count % 2;
+/* A write that was started, and is done at its end or before. */
+struct started {
+  bool done;
+  const void *buf;
+  uint32_t count, flags;
+  uint64_t offset;
+};
 
-  if (before)
-    meanwhile (opaque);
-  r = memory_write (s, buf, count, offset, flags);
-  err = errno;
-  if (!before)
-    meanwhile (opaque);
-  errno = err;
-  return r;
+static void
+memory_write_start (struct bdev *b, struct bdev_write *w, const void *buf,
+                    uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct started *s = (struct started *) w->room;
+
+  *s = (struct started) { count % 2 == 0, buf, count, flags, offset };
+  memory_set (bdev_of (b), started, bdev_of (b)->started + 1);
+  w->error = 0;
+  if (s->done && memory_write (b, buf, count, offset, flags) == -1)
+    w->error = errno;
 }
 
 static int
-memory_zero (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+memory_write_wait (struct bdev *b, struct bdev_write *w)
 {
-  struct memory_side *m = side_of (s);
-  uint64_t b;
+  struct started *s = (struct started *) w->room;
+
+  if (!s->done)
+    return memory_write (b, s->buf, s->count, s->offset, s->flags);
+  errno = w->error;
+  return w->error ? -1 : 0;
+}
+
+static int
+memory_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  struct memory_bdev *m = bdev_of (b);
+  uint64_t i;
 
   check (m, count, offset, flags);
-  if (!m->side.info.can_zero)
+  if (!m->bdev.info.can_zero)
     broken ("a zero that was not offered");
   if (begin (m, &m->fail_writes) == -1)
     return -1;
   memset (m->data + offset, 0, count);
-  if (flags & SIDE_FUA)
+  if (flags & BDEV_FUA)
     memset (m->stable + offset, 0, count);
-  for (b = (offset + MEMORY_BLOCK - 1) / MEMORY_BLOCK;
-       (flags & SIDE_MAY_TRIM) && (b + 1) * MEMORY_BLOCK <= offset + count;
-       b++)
-    m->mapped[b] = false;
+  for (i = (offset + MEMORY_BLOCK - 1) / MEMORY_BLOCK;
+       (flags & BDEV_MAY_TRIM) && (i + 1) * MEMORY_BLOCK <= offset + count;
+       i++)
+    m->mapped[i] = false;
   m->bytes_zeroed += count;
   pthread_mutex_unlock (&m->lock);
   return 0;
 }
 
-/* What it leaves there is its own choice. */
+/* The device chooses what it leaves there. */
 static int
-memory_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
+memory_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
-  struct memory_side *m = side_of (s);
+  struct memory_bdev *m = bdev_of (b);
 
   check (m, count, offset, flags);
-  if (!m->side.info.can_trim)
+  if (!m->bdev.info.can_trim)
     broken ("a trim that was not offered");
   if (begin (m, &m->fail_writes) == -1)
     return -1;
@@ -165,77 +187,68 @@ memory_trim (struct side *s, uint32_t count, uint64_t offset, uint32_t flags)
 }
 
 static int
-memory_flush (struct side *s)
+memory_flush (struct bdev *b)
 {
-  struct memory_side *m = side_of (s);
+  struct memory_bdev *m = bdev_of (b);
 
-  if (!m->side.info.can_flush)
+  if (!m->bdev.info.can_flush)
     broken ("a flush that was not offered");
   pthread_mutex_lock (&m->lock);
   if (m->fail_flushes && !m->lost) {
-    /* As with fsync(2): what it was to save is gone. */
-    memcpy (m->data, m->stable, m->side.info.size);
-    set_mapped (m, m->side.info.size, 0);
+    /* As with fsync(2): what was to be saved is lost. */
+    memcpy (m->data, m->stable, m->bdev.info.size);
+    set_mapped (m, m->bdev.info.size, 0);
   }
   pthread_mutex_unlock (&m->lock);
   if (begin (m, &m->fail_flushes) == -1)
     return -1;
-  memcpy (m->stable, m->data, m->side.info.size);
+  memcpy (m->stable, m->data, m->bdev.info.size);
   m->flushes++;
   pthread_mutex_unlock (&m->lock);
   return 0;
 }
 
 static int
-memory_cache (struct side *s, uint32_t count, uint64_t offset)
+memory_cache (struct bdev *b, uint32_t count, uint64_t offset)
 {
-  check (side_of (s), count, offset, 0);
+  check (bdev_of (b), count, offset, 0);
   return 0;
 }
 
 static int
-memory_extents (struct side *s, uint32_t count, uint64_t offset,
-                uint32_t flags, side_extent_fn fn, void *opaque)
+memory_extents (struct bdev *b, uint64_t count, uint64_t offset,
+                uint32_t flags, bdev_extent_fn fn, void *opaque)
 {
-  struct memory_side *m = side_of (s);
+  struct memory_bdev *m = bdev_of (b);
   uint64_t end = offset + count;
   unsigned n = 0;
 
   check (m, count, offset, 0);
-  if (!m->side.info.can_extents)
+  if (!m->bdev.info.can_extents)
     broken ("block status that was not offered");
-  /* Some at a time, as servers do. */
+  /* A few at a time, as servers do. */
   while (offset < end && n++ < 5) {
-    uint64_t b = offset / MEMORY_BLOCK, to = (b + 1) * MEMORY_BLOCK;
+    uint64_t to;
     bool mapped;
 
     if (begin (m, NULL) == -1)
       return -1;
-    mapped = m->mapped[b];
-    while (to < end && m->mapped[to / MEMORY_BLOCK] == mapped)
-      to += MEMORY_BLOCK;
+    mapped = m->mapped[offset / MEMORY_BLOCK];
+    to = memory_extent_end (m->mapped, offset, end);
     pthread_mutex_unlock (&m->lock);
-    to = to < end ? to : end;
-    if (fn (opaque, offset, to - offset,
-            mapped ? 0 : SIDE_HOLE | SIDE_ZERO) == -1)
+    if (fn (opaque, offset, to - offset, memory_extent_flags (mapped)) == -1)
       return -1;
     offset = to;
-    if (flags & SIDE_REQ_ONE)
+    if (flags & BDEV_REQ_ONE)
       break;
   }
   return 0;
 }
 
-static void
-memory_close (struct side *s)
-{
-  (void) s;
-}
-
 static int
-memory_connect (struct side *s)
+memory_connect (struct bdev *b)
 {
-  struct memory_side *m = side_of (s);
+  struct memory_bdev *m = bdev_of (b);
   int r = 0;
 
   pthread_mutex_lock (&m->lock);
@@ -252,12 +265,12 @@ memory_connect (struct side *s)
 }
 
 static void
-memory_disconnect (struct side *s)
+memory_disconnect (struct bdev *b)
 {
-  memory_set (side_of (s), lost, true);
+  memory_set (bdev_of (b), lost, true);
 }
 
-static const struct side_ops ops = {
+static const struct bdev_ops ops = {
   .read = memory_read,
   .write = memory_write,
   .zero = memory_zero,
@@ -265,25 +278,22 @@ static const struct side_ops ops = {
   .flush = memory_flush,
   .cache = memory_cache,
   .extents = memory_extents,
-  .write_while = memory_write_while,
+  .write_start = memory_write_start,
+  .write_wait = memory_write_wait,
   .close = memory_close,
   .connect = memory_connect,
   .disconnect = memory_disconnect,
 };
 
-struct memory_side *
-memory_side (uint64_t size)
+struct memory_bdev *
+memory_bdev (uint64_t size)
 {
-  struct memory_side *m = calloc (1, sizeof *m);
+  struct memory_bdev *m = calloc (1, sizeof *m);
 
   if (m == NULL)
     abort ();
-  m->side.ops = &ops;
-  m->side.info = (struct side_info) {
-    .size = size, .block_min = 1, .can_flush = true, .can_fua = true,
-    .can_trim = true, .can_zero = true, .can_fast_zero = true,
-    .can_cache = true, .can_extents = true, .can_multi_conn = true,
-  };
+  m->bdev.ops = &ops;
+  m->bdev.info = memory_info (size);
   m->data = calloc (1, size + 1);
   m->stable = calloc (1, size + 1);
   m->mapped = calloc (size / MEMORY_BLOCK + 1, sizeof *m->mapped);
@@ -295,7 +305,7 @@ memory_side (uint64_t size)
 }
 
 void
-memory_free (struct memory_side *m)
+memory_free (struct memory_bdev *m)
 {
   free (m->data);
   free (m->stable);
@@ -305,9 +315,9 @@ memory_free (struct memory_side *m)
 }
 
 void
-memory_crash (struct memory_side *m, enum memory_loss loss, bool down)
+memory_crash (struct memory_bdev *m, enum memory_loss loss, bool down)
 {
-  uint64_t b, size = m->side.info.size;
+  uint64_t b, size = m->bdev.info.size;
 
   pthread_mutex_lock (&m->lock);
   m->lost = true;
@@ -330,15 +340,15 @@ memory_crash (struct memory_side *m, enum memory_loss loss, bool down)
 }
 
 void
-memory_up (struct memory_side *m)
+memory_up (struct memory_bdev *m)
 {
   memory_set (m, down, false);
 }
 
 uint64_t
-memory_difference (struct memory_side *a, struct memory_side *b)
+memory_difference (struct memory_bdev *a, struct memory_bdev *b)
 {
-  uint64_t size = a->side.info.size, i;
+  uint64_t size = a->bdev.info.size, i;
 
   pthread_mutex_lock (&a->lock);
   pthread_mutex_lock (&b->lock);

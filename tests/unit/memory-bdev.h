@@ -1,47 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A side in memory that fails on purpose: a server that can be lost, that has
- * a volatile cache, that comes back empty.  A request that breaks the contract
- * of side.h ends the test.
+/* A block device in memory that fails on purpose: a server that can be lost,
+ * has a volatile cache, or comes back empty.  A request that violates the
+ * contract of bdev.h ends the test.
  */
 
-#ifndef MBLOCK_MEMORY_SIDE_H
-#define MBLOCK_MEMORY_SIDE_H
+#ifndef MBLOCK_MEMORY_BDEV_H
+#define MBLOCK_MEMORY_BDEV_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "side.h"
+#include "bdev/bdev.h"
+#include "tests/unit/bdev-parts.h"
 
-#define MEMORY_BLOCK 4096       /* of its extents, in bytes */
-
-struct memory_side {
-  struct side side;             /* info may be changed before it is used */
+struct memory_bdev {
+  struct bdev bdev;             /* info may be changed before it is used */
   pthread_mutex_t lock;
   char *data, *stable;          /* stable: as of the last flush */
   bool *mapped;                 /* of each block */
   unsigned seed;
 
-  /* To be changed with memory_set, or before the side is used. */
+  /* To be changed with memory_set, or before the bdev is used. */
   bool down;                    /* cannot be connected, loses connections */
   bool lost;                    /* until the next connect */
-  unsigned fail_writes, fail_reads, fail_flushes; /* so many of them */
+  unsigned fail_writes, fail_reads, fail_flushes; /* how many of them */
   int fail_with;
   int slow;                     /* ns that a write takes */
+  int slow_seconds;             /* s that the next write takes besides */
 
   uint64_t bytes_written, bytes_zeroed, bytes_read;
-  unsigned writes, flushes, connects;
+  unsigned writes, started, flushes, connects;
 };
 
-struct memory_side *memory_side (uint64_t size);
-void memory_free (struct memory_side *m);
+struct memory_bdev *memory_bdev (uint64_t size);
+void memory_free (struct memory_bdev *m);
 
-/* It loses its connection; and what it has not flushed, or part of it, if
- * volatile_cache; or all that it has.
+/* The device loses its connection; and nothing else, or part of what was not
+ * flushed, or everything.
  */
 enum memory_loss { LOSE_NOTHING, LOSE_UNFLUSHED, LOSE_ALL };
-void memory_crash (struct memory_side *m, enum memory_loss loss, bool down);
-void memory_up (struct memory_side *m);
+void memory_crash (struct memory_bdev *m, enum memory_loss loss, bool down);
+void memory_up (struct memory_bdev *m);
 
 #define memory_set(m, field, value)             \
   do {                                          \
@@ -50,7 +50,7 @@ void memory_up (struct memory_side *m);
     pthread_mutex_unlock (&(m)->lock);          \
   } while (0)
 
-/* Where they first differ; their size if nowhere. */
-uint64_t memory_difference (struct memory_side *a, struct memory_side *b);
+/* The first byte that differs; their size if there is none. */
+uint64_t memory_difference (struct memory_bdev *a, struct memory_bdev *b);
 
-#endif /* MBLOCK_MEMORY_SIDE_H */
+#endif /* MBLOCK_MEMORY_BDEV_H */

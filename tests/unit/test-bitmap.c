@@ -3,7 +3,7 @@
 
 #include "unit.h"
 
-#include "bitmap.h"
+#include "bdev/bitmap.h"
 
 #define BITS 100003             /* several blocks, and a part of a word */
 #define ROUNDS 3000

@@ -3,7 +3,7 @@
 
 #include "unit.h"
 
-#include "replay.h"
+#include "nbd/replay.h"
 
 #define LIMIT 65536
 
@@ -405,6 +405,38 @@ test_model (void **state)
   replay_free (m.log);
 }
 
+/* The ring of a log that is gone serves the next one, of whatever size, but
+ * never two.
+ */
+static void
+test_rings (void **state)
+{
+  struct replay *a = replay_new (LIMIT), *b, *c, *d;
+  struct replay_item item;
+  uint64_t seq = 0;
+
+  (void) state;
+  write_bytes (a, 0, 1000, 'a');
+  replay_free (a);
+  b = replay_new (LIMIT);
+  c = replay_new (LIMIT);
+  d = replay_new (2 * LIMIT);
+  write_bytes (b, 0, 1000, 'b');
+  write_bytes (c, 0, 1000, 'c');
+  write_bytes (d, 0, LIMIT, 'd');
+  assert_true (replay_next (b, &seq, &item));
+  assert_int_equal ('b', *(const char *) item.data);
+  replay_free (b);
+  replay_free (d);
+  a = replay_new (LIMIT);
+  write_bytes (a, 0, LIMIT / 2, 'a');
+  seq = 0;
+  assert_true (replay_next (c, &seq, &item));
+  assert_int_equal ('c', *(const char *) item.data);
+  replay_free (a);
+  replay_free (c);
+}
+
 int
 main (void)
 {
@@ -417,6 +449,7 @@ main (void)
     cmocka_unit_test (test_full),
     cmocka_unit_test (test_too_large),
     cmocka_unit_test (test_no_copies),
+    cmocka_unit_test (test_rings),
     cmocka_unit_test (test_model),
   };
 

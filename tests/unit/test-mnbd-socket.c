@@ -4,6 +4,7 @@
  */
 
 #include "unit.h"
+#include "all-of.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -13,10 +14,10 @@
 
 #include <sys/socket.h>
 
-#include "clock.h"
-#include "upstream.h"
-#include "upstream-private.h"
-#include "wire.h"
+#include "base/clock.h"
+#include "nbd/connection-private.h"
+#include "nbd/connection.h"
+#include "nbd/wire.h"
 
 #define THREADS 8
 #define REGION 600000           /* of each thread's disk, in bytes */
@@ -43,22 +44,6 @@ struct server {
   char *disk;
   unsigned requests;
 };
-
-static bool
-all_of (int fd, void *buf, size_t n, bool out)
-{
-  char *b = buf;
-
-  while (n) {
-    ssize_t r = out ? send (fd, b, n, MSG_NOSIGNAL) : recv (fd, b, n, 0);
-
-    if (r <= 0)
-      return false;
-    b += r;
-    n -= r;
-  }
-  return true;
-}
 
 struct request {
   unsigned type;
@@ -92,7 +77,7 @@ reply (struct server *s, const struct request *r)
 static bool
 take (struct server *s, struct request *r)
 {
-  unsigned char h[WIRE_REQUEST];
+  unsigned char h[28];          /* a compact header */
 
   if (!all_of (s->fd, h, sizeof h, false))
     return false;
@@ -141,10 +126,10 @@ serve (void *opaque)
   return NULL;
 }
 
-static struct upstream *
+static struct connection *
 start (struct server *s, enum manner manner)
 {
-  struct upstream *u = calloc (1, sizeof *u);
+  struct connection *conn = calloc (1, sizeof *conn);
   int fd[2];
 
   assert_int_equal (0, socketpair (AF_UNIX, SOCK_STREAM, 0, fd));
@@ -153,32 +138,32 @@ start (struct server *s, enum manner manner)
   s->fd = fd[1];
   s->disk = calloc (THREADS, REGION);
   assert_int_equal (0, pthread_create (&s->thread, NULL, serve, s));
-  u->fd = fd[0];
-  u->parting_time = 60 * NS_PER_S;
-  crew_init (&u->crew);
-  assert_int_equal (0, over_socket_init (u, false));
-  return u;
+  conn->fd = fd[0];
+  conn->drain_time = 60 * NS_PER_S;
+  lf_init (&conn->lf);
+  assert_int_equal (0, transport_plain_init (conn, false));
+  return conn;
 }
 
 static void
-stop (struct server *s, struct upstream *u)
+stop (struct server *s, struct connection *conn)
 {
   atomic_store (&s->stop, true);
-  upstream_retire (u, 0);
-  assert_true (upstream_is_lost (u));
+  connection_retire (conn, 0);
+  assert_true (connection_is_lost (conn));
   pthread_join (s->thread, NULL);
-  close (u->fd);
+  close (conn->fd);
   close (s->fd);
-  over_socket_free (u);
-  crew_destroy (&u->crew);
-  free (u);
+  transport_plain_free (conn);
+  lf_destroy (&conn->lf);
+  free (conn);
   free (s->disk);
 }
 
 /* ---------------------------------------------------------- the clients */
 
 struct client {
-  struct upstream *u;
+  struct connection *conn;
   unsigned number;
   bool hurried;                 /* has a deadline */
   pthread_t thread;
@@ -188,20 +173,20 @@ struct client {
 
 /* Each in a buffer of its own, so that the sanitizers see who uses it late. */
 static int
-one (struct client *k, enum upstream_op op, uint64_t offset, uint32_t count,
+one (struct client *k, enum nbd_op op, uint64_t offset, uint32_t count,
      char *buf)
 {
   int64_t until = k->hurried ? clock_now () + 60 * NS_PER_S : NEVER;
-  struct upstream_command c = { .op = op, .offset = offset, .count = count };
-  struct upstream_waiter w;
+  struct nbd_command c = { .op = op, .offset = offset, .count = count };
+  struct lf_waiter w;
 
-  if (op == UPSTREAM_READ)
+  if (op == NBD_READ)
     c.read = buf;
   else
     c.write = buf;
-  upstream_waiter_init (&w);
-  upstream_issue (k->u, &c, &w, until);
-  upstream_wait (k->u, &w, until);
+  lf_waiter_init (&w);
+  connection_issue (k->conn, &c, &w, until);
+  connection_wait (k->conn, &w, until);
   return c.error;
 }
 
@@ -212,13 +197,13 @@ work (void *opaque)
   unsigned random = k->number + 1, i;
   char *mine = calloc (1, REGION);
 
-  one (k, UPSTREAM_WRITE, (uint64_t) k->number * REGION, REGION, mine);
+  one (k, NBD_WRITE, (uint64_t) k->number * REGION, REGION, mine);
   for (i = 0; i < ROUNDS; i++) {
     bool large = rand_r (&random) % 8 == 0;
     uint32_t count = 1 + rand_r (&random) % (large ? 400000 : 5000);
     uint32_t at = rand_r (&random) % (REGION - count);
-    enum upstream_op op = rand_r (&random) % 2 ? UPSTREAM_READ
-      : UPSTREAM_WRITE;
+    enum nbd_op op = rand_r (&random) % 2 ? NBD_READ
+      : NBD_WRITE;
     char *buf = malloc (count);
     int r;
 
@@ -228,7 +213,7 @@ work (void *opaque)
       k->lost++;
     else if (r)
       k->wrong = true;
-    else if (op == UPSTREAM_WRITE)
+    else if (op == NBD_WRITE)
       memcpy (mine + at, buf, count);
     else if (memcmp (mine + at, buf, count) != 0)
       k->wrong = true;
@@ -243,22 +228,22 @@ work (void *opaque)
  * never; then the server has `patience` left, in nanoseconds.
  */
 static unsigned
-run (struct upstream *u, enum manner manner, unsigned threads, bool hurried,
-     int retire_after, int64_t patience)
+run (struct connection *conn, enum manner manner, unsigned threads,
+     bool hurried, int retire_after, int64_t patience)
 {
   struct client k[THREADS];
   unsigned i, lost = 0;
 
   memset (k, 0, sizeof k);
   for (i = 0; i < threads; i++) {
-    k[i].u = u;
+    k[i].conn = conn;
     k[i].number = i;
     k[i].hurried = hurried;
     assert_int_equal (0, pthread_create (&k[i].thread, NULL, work, &k[i]));
   }
   if (retire_after) {
     usleep (retire_after);
-    upstream_retire (u, clock_now () + patience);
+    connection_retire (conn, clock_now () + patience);
   }
   for (i = 0; i < threads; i++) {
     pthread_join (k[i].thread, NULL);
@@ -280,11 +265,11 @@ test_data (void **state)
   for (manner = HONEST; manner <= REORDERS; manner++)
     for (hurried = 0; hurried < 2; hurried++) {
       struct server s;
-      struct upstream *u = start (&s, manner);
+      struct connection *conn = start (&s, manner);
 
-      assert_int_equal (0, run (u, manner, THREADS, hurried, 0, 0));
-      assert_int_equal (0, run (u, manner, 1, hurried, 0, 0));
-      stop (&s, u);
+      assert_int_equal (0, run (conn, manner, THREADS, hurried, 0, 0));
+      assert_int_equal (0, run (conn, manner, 1, hurried, 0, 0));
+      stop (&s, conn);
     }
 }
 
@@ -296,11 +281,11 @@ test_killed (void **state)
   (void) state;
   for (i = 0; i < 60; i++) {
     struct server s;
-    struct upstream *u = start (&s, i % 3 ? HONEST : REORDERS);
+    struct connection *conn = start (&s, i % 3 ? HONEST : REORDERS);
 
-    run (u, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150, 0);
-    assert_null (upstream_take_wrong (u));
-    stop (&s, u);
+    run (conn, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150, 0);
+    assert_null (connection_take_protocol_error (conn));
+    stop (&s, conn);
   }
 }
 
@@ -313,18 +298,18 @@ test_retired (void **state)
   (void) state;
   for (i = 0; i < 20; i++) {
     struct server s;
-    struct upstream *u = start (&s, i % 3 ? HONEST : REORDERS);
+    struct connection *conn = start (&s, i % 3 ? HONEST : REORDERS);
 
-    assert_int_equal (0, run (u, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150,
+    assert_int_equal (0, run (conn, HONEST, 1 + i % THREADS, i % 2, 1 + i * 150,
                               60 * NS_PER_S));
-    assert_false (upstream_is_lost (u));
-    stop (&s, u);
+    assert_false (connection_is_lost (conn));
+    stop (&s, conn);
   }
 }
 
 /* Whatever the server does: all commands end. */
 static void
-test_server_goes_wrong (void **state)
+test_protocol_errors (void **state)
 {
   enum manner manner;
   int hurried;
@@ -333,15 +318,15 @@ test_server_goes_wrong (void **state)
   for (manner = DIES; manner <= GUESSES; manner++)
     for (hurried = 0; hurried < 2; hurried++) {
       struct server s;
-      struct upstream *u = start (&s, manner);
+      struct connection *conn = start (&s, manner);
 
-      assert_true (run (u, manner, THREADS, hurried, 0, 0) > 0);
-      assert_true (upstream_is_lost (u));
+      assert_true (run (conn, manner, THREADS, hurried, 0, 0) > 0);
+      assert_true (connection_is_lost (conn));
       if (manner == DIES)
-        assert_null (upstream_take_wrong (u));
+        assert_null (connection_take_protocol_error (conn));
       else
-        assert_non_null (upstream_take_wrong (u));
-      stop (&s, u);
+        assert_non_null (connection_take_protocol_error (conn));
+      stop (&s, conn);
     }
 }
 
@@ -354,17 +339,18 @@ test_hasty (void **state)
   (void) state;
   for (hurried = 0; hurried < 2; hurried++) {
     struct server s;
-    struct upstream *u = start (&s, HASTY);
+    struct connection *conn = start (&s, HASTY);
 
-    run (u, HASTY, THREADS, hurried, 0, 0);
-    stop (&s, u);
+    run (conn, HASTY, THREADS, hurried, 0, 0);
+    stop (&s, conn);
   }
 }
 
 struct late {
-  struct upstream *u;
+  struct connection *conn;
   int64_t time;                 /* ns, for the command */
-  unsigned pause;               /* us, before it waits */
+  unsigned pause;               /* us, before it waits … */
+  atomic_bool held;             /* … which it does not while this is set */
   bool in_time;
   int error;
   pthread_t thread;
@@ -375,14 +361,16 @@ write_much (void *opaque)
 {
   struct late *l = opaque;
   int64_t until = l->time == NEVER ? NEVER : clock_now () + l->time;
-  struct upstream_command c = { .op = UPSTREAM_WRITE, .count = 2000000 };
-  struct upstream_waiter w;
+  struct nbd_command c = { .op = NBD_WRITE, .count = 2000000 };
+  struct lf_waiter w;
 
   c.write = calloc (1, c.count);
-  upstream_waiter_init (&w);
-  upstream_issue (l->u, &c, &w, until);
+  lf_waiter_init (&w);
+  connection_issue (l->conn, &c, &w, until);
   usleep (l->pause);
-  l->in_time = upstream_wait (l->u, &w, until);
+  while (atomic_load (&l->held))
+    usleep (1000);
+  l->in_time = connection_wait (l->conn, &w, until);
   l->error = c.error;
   free ((void *) c.write);
   return NULL;
@@ -406,22 +394,22 @@ test_deaf (void **state)
   (void) state;
   for (i = 0; i < sizeof times / sizeof times[0]; i++) {
     struct server s;
-    struct upstream *u = start (&s, DEAF);
-    struct late a = { .u = u, .time = times[i].sender };
-    struct late b = { .u = u, .time = times[i].other };
+    struct connection *conn = start (&s, DEAF);
+    struct late a = { .conn = conn, .time = times[i].sender };
+    struct late b = { .conn = conn, .time = times[i].other };
 
     pthread_create (&a.thread, NULL, write_much, &a);
     usleep (10000);
     pthread_create (&b.thread, NULL, write_much, &b);
     if (i >= 3) {
       usleep (20000);
-      upstream_retire (u, i == 3 ? 0 : clock_now () + 50 * NS_PER_MS);
+      connection_retire (conn, i == 3 ? 0 : clock_now () + 50 * NS_PER_MS);
     }
     pthread_join (a.thread, NULL);
     pthread_join (b.thread, NULL);
     assert_int_equal (ENOTCONN, a.error);
     assert_int_equal (ENOTCONN, b.error);
-    stop (&s, u);
+    stop (&s, conn);
   }
 }
 
@@ -432,9 +420,9 @@ static void
 test_turns (void **state)
 {
   struct server s;
-  struct upstream *u = start (&s, AWAKES);
-  struct late a = { .u = u, .time = NEVER, .pause = 100000 };
-  struct late b = { .u = u, .time = NEVER };
+  struct connection *conn = start (&s, AWAKES);
+  struct late a = { .conn = conn, .time = NEVER, .pause = 100000 };
+  struct late b = { .conn = conn, .time = NEVER };
 
   (void) state;
   pthread_create (&a.thread, NULL, write_much, &a);
@@ -446,36 +434,176 @@ test_turns (void **state)
   pthread_join (b.thread, NULL);
   assert_int_equal (0, a.error);
   assert_int_equal (0, b.error);
-  stop (&s, u);
+  stop (&s, conn);
+}
+
+/* Wait until a command is in flight whose thread has come to wait; it must not
+ * be the leader.  Returns its waiter.
+ */
+static struct lf_waiter *
+await_follower (struct connection *conn)
+{
+  struct lf_waiter *w = NULL;
+
+  while (w == NULL) {
+    struct lf_command *c;
+
+    usleep (1000);
+    lf_lock (&conn->lf);
+    for (c = conn->lf.first; c && w == NULL; c = c->next)
+      if (c->waiter->waits && c->waiter != conn->lf.leader)
+        w = c->waiter;
+    lf_unlock (&conn->lf);
+  }
+  return w;
+}
+
+static void
+await_leader (struct connection *conn)
+{
+  bool leads = false;
+
+  while (!leads) {
+    usleep (1000);
+    lf_lock (&conn->lf);
+    leads = conn->lf.leader != NULL;
+    lf_unlock (&conn->lf);
+  }
+}
+
+/* Wait until some thread sends, or none does. */
+static void
+await_sender (struct connection *conn, bool wanted)
+{
+  bool sends = !wanted;
+
+  while (sends != wanted) {
+    struct lf_command *c;
+
+    usleep (1000);
+    sends = false;
+    lf_lock (&conn->lf);
+    for (c = conn->lf.first; c; c = c->next)
+      sends |= c->waiter->busy;
+    lf_unlock (&conn->lf);
+  }
+}
+
+static void *
+write_little (void *opaque)
+{
+  struct late *l = opaque;
+  char buf[16] = "";
+  struct nbd_command c = { .op = NBD_WRITE, .count = sizeof buf, .write = buf };
+  struct lf_waiter w;
+
+  lf_waiter_init (&w);
+  connection_issue (l->conn, &c, &w, NEVER);
+  connection_wait (l->conn, &w, NEVER);
+  l->error = c.error;
+  return NULL;
+}
+
+/* U1: a thread that has started a write and is still busy is not asked to lead,
+ * though it issued last.
+ */
+static void
+test_busy_does_not_lead (void **state)
+{
+  struct server s;
+  struct connection *conn = start (&s, DEAF);
+  struct late leader = { .conn = conn }, follower = { .conn = conn };
+  char buf[16] = "";
+  struct nbd_command c = { .op = NBD_WRITE, .count = sizeof buf, .write = buf };
+  struct lf_waiter busy, *w;
+  struct request r[3];
+  int i;
+
+  (void) state;
+  pthread_create (&leader.thread, NULL, write_little, &leader);
+  await_leader (conn);
+  pthread_create (&follower.thread, NULL, write_little, &follower);
+  w = await_follower (conn);
+  lf_waiter_init (&busy);
+  connection_issue (conn, &c, &busy, NEVER);
+
+  for (i = 0; i < 3; i++)
+    assert_true (take (&s, &r[i]));
+  assert_true (reply (&s, &r[0]));
+  pthread_join (leader.thread, NULL);
+  lf_lock (&conn->lf);
+  assert_true (conn->lf.leader == w || conn->lf.asked == w);
+  lf_unlock (&conn->lf);
+
+  assert_true (reply (&s, &r[1]) && reply (&s, &r[2]));
+  assert_true (connection_wait (conn, &busy, NEVER));
+  pthread_join (follower.thread, NULL);
+  assert_int_equal (0, leader.error | follower.error | c.error);
+  stop (&s, conn);
+}
+
+/* S3: nor is it asked to send on, though its write is the next. */
+static void
+test_busy_does_not_send (void **state)
+{
+  struct server s;
+  struct connection *conn = start (&s, AWAKES);
+  struct late leader = { .conn = conn }, last = { .conn = conn };
+  struct late sender = { .conn = conn, .time = NEVER, .held = true };
+  char buf[16] = "";
+  struct nbd_command c = { .op = NBD_WRITE, .count = sizeof buf, .write = buf };
+  struct lf_waiter busy;
+
+  (void) state;
+  /* One leads, one sends for as long as nobody reads, … */
+  pthread_create (&leader.thread, NULL, write_little, &leader);
+  await_leader (conn);
+  pthread_create (&sender.thread, NULL, write_much, &sender);
+  await_sender (conn, true);
+  /* … and in the queue is the write of a busy thread before another one. */
+  lf_waiter_init (&busy);
+  connection_issue (conn, &c, &busy, NEVER);
+  pthread_create (&last.thread, NULL, write_little, &last);
+  await_follower (conn);
+  atomic_store (&s.stop, true);
+  await_sender (conn, false);
+  assert_int_not_equal (LF_LOOK, atomic_load (&busy.state));
+  pthread_join (last.thread, NULL);
+  atomic_store (&sender.held, false);
+  pthread_join (sender.thread, NULL);
+  assert_true (connection_wait (conn, &busy, NEVER));
+  pthread_join (leader.thread, NULL);
+  assert_int_equal (0, leader.error | sender.error | last.error | c.error);
+  stop (&s, conn);
 }
 
 /* As the log is sent: several commands of one thread. */
 static void
 test_one_waiter (void **state)
 {
-  struct upstream_command c[32];
-  struct upstream_waiter w;
+  struct nbd_command c[32];
+  struct lf_waiter w;
   struct server s;
-  struct upstream *u = start (&s, HONEST);
+  struct connection *conn = start (&s, HONEST);
   char *data = malloc (70000);
   int i;
 
   (void) state;
   memset (data, 'x', 70000);
-  upstream_waiter_init (&w);
+  lf_waiter_init (&w);
   for (i = 0; i < 32; i++) {
-    c[i] = (struct upstream_command) {
-      .op = UPSTREAM_WRITE, .offset = 70000 * i, .count = 70000, .write = data,
+    c[i] = (struct nbd_command) {
+      .op = NBD_WRITE, .offset = 70000 * i, .count = 70000, .write = data,
     };
-    upstream_issue (u, &c[i], &w, NEVER);
+    connection_issue (conn, &c[i], &w, NEVER);
   }
-  assert_true (upstream_wait (u, &w, NEVER));
+  assert_true (connection_wait (conn, &w, NEVER));
   for (i = 0; i < 32; i++)
     assert_int_equal (0, c[i].error);
   for (i = 0; i < 32; i++)
     assert_memory_equal (data, s.disk + 70000 * i, 70000);
   free (data);
-  stop (&s, u);
+  stop (&s, conn);
 }
 
 int
@@ -485,10 +613,12 @@ main (void)
     cmocka_unit_test (test_data),
     cmocka_unit_test (test_killed),
     cmocka_unit_test (test_retired),
-    cmocka_unit_test (test_server_goes_wrong),
+    cmocka_unit_test (test_protocol_errors),
     cmocka_unit_test (test_hasty),
     cmocka_unit_test (test_deaf),
     cmocka_unit_test (test_turns),
+    cmocka_unit_test (test_busy_does_not_lead),
+    cmocka_unit_test (test_busy_does_not_send),
     cmocka_unit_test (test_one_waiter),
   };
 

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "ranges.h"
+#include "bdev/ranges.h"
 
 /* A thread that takes a range, says so, and gives it back when it is told. */
 struct taker {

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The mirror's engine: start, stop, verify and what the instance decides, with
+ * block devices in memory.
+ */
+
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "mirror-fixture.h"
+
+static void
+test_stop_start (void **state)
+{
+  struct fixture f;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  unsigned connects;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, 4 * MIB, 1);
+  start_synchronised (&f);
+  assert_int_equal (0, mirror_start (f.m, false, why));
+  put (&f, 100, 100, 'a');
+  assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
+  assert_true (stopped.consistent);
+  assert_int_equal (1, stopped.writes);
+  assert_true (stopped.time.tv_sec > 0);
+  assert_true (f.secondary->lost);      /* disconnected */
+  assert_memory_equal (f.secondary->stable, f.primary->data, 8 * MIB);
+  assert_int_equal (-1, mirror_stop (f.m, true, &stopped, why));
+  assert_string_equal (why, "the mirror is already stopped");
+
+  put (&f, 5 * MIB, 100, 'b');
+  assert_int_equal (0, f.secondary->data[5 * MIB]);
+  connects = f.secondary->connects;
+  f.secondary->bytes_written = 0;
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  wait_equal (&f);
+  assert_int_equal (connects + 1, f.secondary->connects);
+  assert_in_range (f.secondary->bytes_written, 4096, GRANULE);
+
+  assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
+  f.secondary->data[77] ^= 1;   /* somebody uses it */
+  assert_int_equal (1, mirror_start (f.m, false, why));
+  wait_equal (&f);
+
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  put (&f, 0, 1, 'c');
+  assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
+  assert_string_equal (why, "the mirror is degraded, and 65536 bytes are out "
+                       "of sync; expected synchronised, or force");
+  assert_int_equal (0, mirror_stop (f.m, true, &stopped, why));
+  assert_false (stopped.consistent);
+  finish (&f);
+}
+
+/* It begins stopped, and the secondary need not be there. */
+static void
+test_start_later (void **state)
+{
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 0, MIB, 1);
+  f.o.stopped = true;
+  f.secondary->down = true;
+  f.secondary->lost = true;
+  start (&f);
+  assert_int_equal (MIRROR_STOPPED, state_of (&f));
+  put (&f, 2 * MIB, 100, 'a');
+  assert_int_equal (0, bdev_flush (f.client));
+  assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
+  memory_up (f.secondary);
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  wait_equal (&f);
+  finish (&f);
+}
+
+static void
+verify (struct fixture *f, bool repair, struct mirror_verified *v)
+{
+  char why[MIRROR_WHY];
+
+  assert_int_equal (0, mirror_verify (f->m, repair, why));
+  do {
+    nap ();
+    mirror_verified (f->m, v);
+  } while (v->running);
+}
+
+static void
+test_verify (void **state)
+{
+  static struct mirror_verified v;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, ODD);
+  fill (f.primary, 0, MIB, 1);
+  fill (f.primary, 4 * MIB, 100, 1);
+  start_synchronised (&f);
+  verify (&f, false, &v);
+  assert_string_equal ("", v.error);
+  assert_int_equal (0, v.bytes_differing);
+  assert_int_equal (ODD, v.bytes_done);
+
+  f.secondary->data[1000] ^= 1;
+  f.secondary->data[1024] ^= 1;
+  f.secondary->data[4 * MIB + 5] ^= 1;
+  fill (f.secondary, ODD - 2, 2, 5);
+  verify (&f, false, &v);
+  assert_int_equal (3, v.nextents);
+  assert_int_equal (512, v.extent[0].offset);
+  assert_int_equal (1024, v.extent[0].length);
+  assert_int_equal (4 * MIB, v.extent[1].offset);
+  assert_int_equal (512, v.extent[1].length);
+  assert_true (v.extent[2].offset <= ODD - 2);
+  assert_int_equal (ODD, v.extent[2].offset + v.extent[2].length);
+  assert_int_not_equal (ODD, memory_difference (f.primary, f.secondary));
+  /* It is not synchronised then, and says so. */
+  assert_int_equal (MIRROR_FAILED, state_of (&f));
+  assert_int_equal (-1, mirror_verify (f.m, true, why));
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  wait_equal (&f);
+
+  f.secondary->data[1000] ^= 1;
+  f.secondary->data[1024] ^= 1;
+  f.secondary->data[4 * MIB + 5] ^= 1;
+  f.secondary->data[ODD - 1] ^= 1;
+  verify (&f, true, &v);
+  assert_int_equal (3, v.nextents);
+  wait_equal (&f);
+  verify (&f, false, &v);
+  assert_int_equal (0, v.bytes_differing);
+
+  memory_set (f.primary, fail_reads, 1);
+  verify (&f, false, &v);
+  assert_non_null (strstr (v.error, "the primary cannot be read"));
+  assert_int_equal (MIRROR_SYNCHRONISED, state_of (&f));
+  assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
+  assert_int_equal (-1, mirror_verify (f.m, false, why));
+  assert_non_null (strstr (why, "the mirror is stopped"));
+  finish (&f);
+}
+
+/* What a comparison has found counts before it is at its end. */
+static void
+test_stop_while_verifying (void **state)
+{
+  static struct mirror_verified v;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 4 * MIB);
+  fill (f.primary, 0, 4 * MIB, 1);
+  f.o.rate = 8 * MIB;
+  start_synchronised (&f);
+  f.secondary->data[1000] ^= 1;
+  assert_int_equal (0, mirror_verify (f.m, false, why));
+  do {
+    nap ();
+    mirror_verified (f.m, &v);
+  } while (v.bytes_differing == 0);
+  assert_int_equal (MIRROR_FAILED, state_of (&f));
+  assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
+  assert_int_equal (0, mirror_stop (f.m, true, &stopped, why));
+  assert_false (stopped.consistent);
+  /* And it is remembered. */
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  wait_equal (&f);
+  finish (&f);
+}
+
+/* What the instance finds when it looks. */
+static struct memory_bdev *found;
+static enum instance_now found_now;
+static struct instance *looking;
+
+static enum instance_now
+look (const struct instance *instance, uint64_t *size)
+{
+  assert_ptr_equal (looking, instance);
+  *size = found->bdev.info.size;
+  return found_now;
+}
+
+static int
+renew (const struct instance *instance, char *why)
+{
+  (void) why;
+  assert_ptr_equal (looking, instance);
+  looking->local = &found->bdev;
+  return 0;
+}
+
+/* Another disk, of another size, has the primary's name. */
+static void
+test_primary_changes (void **state)
+{
+  struct memory_bdev *other = memory_bdev (2 * MIB);
+  struct bdev *new_client;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 4 * MIB);
+  f.primary->bdev.info.disk = 1;
+  other->bdev.info.disk = 2;
+  fill (f.primary, 0, MIB, 1);
+  fill (other, 0, 2 * MIB, 2);
+  found = f.primary;
+  looking = &f.instance;
+  f.instance.look = look;
+  f.instance.renew = renew;
+  start_synchronised (&f);
+
+  found = other;
+  found_now = INSTANCE_REPLACED;
+  assert_true (mirror_relies (f.m));
+  assert_int_equal (-1, mirror_stop (f.m, false, &stopped, why));
+  assert_non_null (strstr (why, "was replaced"));
+  assert_int_equal (MIRROR_FAILED, state_of (&f));
+  assert_int_equal (-1, mirror_admit (f.m, INSTANCE_REPLACED, 2 * MIB, why));
+  assert_int_equal (-1, mirror_start (f.m, false, why));
+  assert_int_equal (-1, mirror_verify (f.m, true, why));
+  put (&f, 2 * MIB, 100, 'a');
+  assert_int_equal ('a', f.secondary->data[2 * MIB]);
+  assert_int_equal (0, mirror_stop (f.m, true, &stopped, why));
+  assert_false (stopped.consistent);
+  assert_false (mirror_relies (f.m));
+
+  f.secondary->bdev.info.size = 2 * MIB;
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  new_client = mirror_client (f.m, &other->bdev);
+  assert_non_null (new_client);
+  /* The old client has its disk, which is larger and is not mirrored. */
+  put (&f, MIB, 100, 'b');
+  put (&f, 3 * MIB, 100, 'b');
+  assert_int_equal ('b', f.primary->data[MIB]);
+  assert_int_equal (0, bdev_flush (f.client));
+  assert_int_equal (0, bdev_write (new_client, "new", 3, MIB, 0));
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  assert_int_equal ('n', f.secondary->data[MIB]);
+  assert_int_equal (0, memcmp (other->data, f.secondary->data, 2 * MIB));
+  found_now = INSTANCE_SAME;
+  assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
+  assert_true (stopped.consistent);
+  bdev_close (new_client);
+  finish (&f);
+  memory_free (other);
+}
+
+static void
+test_rate (void **state)
+{
+  struct fixture f;
+  struct mirror_status s;
+  int64_t began = clock_now ();
+  uint64_t most;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, 8 * MIB, 1);
+  f.o.rate = 4 * MIB;
+  start (&f);
+  do {
+    nap ();
+    mirror_status (f.m, &s);
+  } while (s.bytes_sent < MIB);
+  /* However slow this machine is: what may be gone in that time, and a piece
+   * that may be sent at once.
+   */
+  most = 4 * MIB * ((clock_now () - began) / NS_PER_MS + 51) / 1000 + 2 * MIB;
+  assert_in_range (s.bytes_sent, MIB, most);
+  assert_int_equal (4 * MIB, s.rate_limit);
+  if (most < 8 * MIB) {
+    assert_int_equal (MIRROR_COPYING, s.state);
+    assert_true (s.seconds_to_go >= 0);
+  }
+  /* The end does not wait for the rate. */
+  finish (&f);
+}
+
+/* A rate that would take days is lifted while the job waits for it. */
+static void
+test_set_rate (void **state)
+{
+  struct mirror_status s;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, 8 * MIB, 1);
+  f.o.rate = 1;
+  start (&f);
+  do {
+    nap ();
+    mirror_status (f.m, &s);
+  } while (s.bytes_sent == 0);
+  assert_int_equal (MIRROR_COPYING, s.state);
+  assert_int_equal (0, mirror_set_rate (f.m, 0, why));
+  wait_equal (&f);
+  mirror_status (f.m, &s);
+  assert_int_equal (0, s.rate_limit);
+
+  /* It stays over a stop, and limits the next copy. */
+  assert_int_equal (0, mirror_stop (f.m, false, &s.stopped, why));
+  assert_int_equal (0, mirror_set_rate (f.m, 1, why));
+  assert_int_equal (1, mirror_start (f.m, false, why));
+  do {
+    nap ();
+    mirror_status (f.m, &s);
+  } while (s.bytes_sent == 0);
+  assert_int_equal (1, s.rate_limit);
+  assert_int_equal (MIRROR_COPYING, s.state);
+  assert_int_equal (0, mirror_set_rate (f.m, INT64_MAX, why));
+  wait_equal (&f);
+  finish (&f);
+}
+
+int
+main (void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test (test_stop_start),
+    cmocka_unit_test (test_start_later),
+    cmocka_unit_test (test_verify),
+    cmocka_unit_test (test_stop_while_verifying),
+    cmocka_unit_test (test_primary_changes),
+    cmocka_unit_test (test_rate),
+    cmocka_unit_test (test_set_rate),
+  };
+
+  return cmocka_run_group_tests (tests, NULL, NULL);
+}
