@@ -42,7 +42,7 @@ trap 'rm -rf "$reports"' EXIT
 options=log_path=$reports/report
 export ASAN_OPTIONS=$options:detect_leaks=0
 export UBSAN_OPTIONS=$options:print_stacktrace=1
-export TSAN_OPTIONS=$options
+export TSAN_OPTIONS=$options:suppressions=$here/thread.supp
 export MBLOCK_PATH_FIRST=$here
 # Not with nbdkit's own plugin, too.
 export PLUGIN=$builddir/mnbd.so

@@ -2,18 +2,17 @@
 /* The stress test of the filter's cache, against a shadow disk.
  *
  * Threads read, write, zero, trim, flush and prefetch through one cache between
- * two sides that fail, are slow, or are full.  The disk is cut into pieces that
- * are no blocks, each thread owns every fourth of them, and knows what its own
- * must hold; blocks are shared by neighbours.
+ * two bdevs that fail, are slow, or are full.  The disk is divided into pieces
+ * that are not blocks.  Each thread owns every fourth piece and knows what its
+ * own pieces must contain; neighbours share blocks.
  *
- *   - A read of bytes that were written gives them.  Of bytes whose write
- *     failed or that were trimmed nobody knows what they are, but what one read
- *     gives the next must give again.
- *   - After a flush, a write with FUA, or in write-through after any write, the
- *     origin itself holds what the thread has written (C5).
- *   - A block status never says of bytes that are not zero that they are.
- *   - At the end of an epoch the sides are healed: a flush succeeds, both the
- *     cache and the origin hold what the shadows say, and the invariants hold.
+ *   - A read returns bytes that were written.  Bytes whose write failed, or
+ *     that were trimmed, are unknown, but all reads must agree on them.
+ *   - After a flush or a write with FUA, and with write-through after any
+ *     write, the origin itself contains what the thread has written (C5).
+ *   - Block status never reports bytes that are not zero as zero.
+ *   - At the end of an epoch the bdevs are healed: a flush succeeds, the cache
+ *     and the origin contain what the shadow says, and the invariants hold.
  */
 
 #include <config.h>
@@ -22,15 +21,16 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache.h"
-#include "clock.h"
-#include "cache-side.h"
+#include "base/clock.h"
+#include "cache/cache.h"
+#include "tests/abort.h"
+#include "tests/random.h"
+#include "tests/unit/cache-bdev.h"
 
 #define THREADS 4
 #define BLOCK 4096u
@@ -44,7 +44,9 @@ static struct memory origin, local;
 static struct cache *cache;
 static bool writeback;
 
-/* What the bytes of the disk are, known or not.  Each belongs to one thread. */
+/* The bytes of the disk, and whether they are known.  Each belongs to one
+ * thread.
+ */
 static uint8_t shadow[SIZE];
 static bool known[SIZE];
 
@@ -56,29 +58,13 @@ struct worker {
   uint8_t buf[MOST], check[MOST];
 };
 
-static void
-fail (const char *fmt, ...) __attribute__ ((format (printf, 1, 2), noreturn));
-
-static void
-fail (const char *fmt, ...)
-{
-  va_list args;
-
-  va_start (args, fmt);
-  fprintf (stderr, "cache-stress: seed %" PRIu64 ": ", seed);
-  vfprintf (stderr, fmt, args);
-  fputc ('\n', stderr);
-  va_end (args);
-  abort ();
-}
+#define fail(fmt, ...)                                                  \
+  abort_with ("seed %" PRIu64 ": " fmt, seed, ## __VA_ARGS__)
 
 static uint64_t
 pick (struct worker *w, uint64_t n)
 {
-  w->random ^= w->random << 13;
-  w->random ^= w->random >> 7;
-  w->random ^= w->random << 17;
-  return (w->random >> 11) % n;
+  return xorshift_below (&w->random, n);
 }
 
 static unsigned
@@ -98,14 +84,14 @@ pick_own (struct worker *w, uint64_t *offset, uint32_t *n)
     start = 0;
     end = PIECE;
   }
-  /* Both sides' minimum block sizes: at most 512. */
+  /* Both bdevs' minimum block sizes: at most 512. */
   start &= ~511u;
   end = (end + 511) & ~511u;
   *offset = piece * PIECE + start;
   *n = end - start;
 }
 
-/* Hold what was read of the worker's own bytes against the shadow. */
+/* Compare what was read of the worker's own bytes with the shadow. */
 static void
 compare (struct worker *w, const uint8_t *buf, uint64_t offset, uint32_t n,
          const char *where)
@@ -126,7 +112,7 @@ compare (struct worker *w, const uint8_t *buf, uint64_t offset, uint32_t n,
   }
 }
 
-/* The origin itself has the worker's bytes.  What is not known there may be
+/* The origin itself must contain the worker's bytes.  Unknown bytes may be
  * anything.
  */
 static void
@@ -157,11 +143,11 @@ do_read (struct worker *w)
     n = (1 + pick (w, MOST / 512 - 1)) * 512;
     offset = pick (w, (SIZE - n) / 512) * 512;
   }
-  if (cache_read (cache, &w->client, &local.side, w->buf, n, offset) == 0)
+  if (cache_read (cache, &w->client, &local.bdev, w->buf, n, offset) == 0)
     compare (w, w->buf, offset, n, "read");
 }
 
-/* So that read-ahead joins in. */
+/* So that read-ahead takes part. */
 static void
 do_scan (struct worker *w)
 {
@@ -169,7 +155,7 @@ do_scan (struct worker *w)
   unsigned i;
 
   for (i = 0; i < 16; i++, offset += 16384)
-    if (cache_read (cache, &w->client, &local.side, w->buf, 16384,
+    if (cache_read (cache, &w->client, &local.bdev, w->buf, 16384,
                     offset) == 0)
       compare (w, w->buf, offset, 16384, "scan");
 }
@@ -177,13 +163,13 @@ do_scan (struct worker *w)
 static void
 do_write (struct worker *w)
 {
-  uint32_t flags = pick (w, 8) ? 0 : SIDE_FUA, n;
+  uint32_t flags = pick (w, 8) ? 0 : BDEV_FUA, n;
   uint64_t offset;
 
   pick_own (w, &offset, &n);
   memset (w->buf, pick (w, 256), n);
   memset (known + offset, false, n);
-  if (cache_write (cache, &local.side, w->buf, n, offset, flags) == -1)
+  if (cache_write (cache, &local.bdev, w->buf, n, offset, flags) == -1)
     return;
   memcpy (shadow + offset, w->buf, n);
   memset (known + offset, true, n);
@@ -194,13 +180,13 @@ do_write (struct worker *w)
 static void
 do_zero (struct worker *w)
 {
-  uint32_t flags = pick (w, 8) ? 0 : SIDE_FUA, n;
+  uint32_t flags = pick (w, 8) ? 0 : BDEV_FUA, n;
   uint64_t offset;
 
   pick_own (w, &offset, &n);
   memset (known + offset, false, n);
-  if (cache_zero (cache, &local.side, n, offset,
-                  flags | SIDE_MAY_TRIM) == -1)
+  if (cache_zero (cache, &local.bdev, n, offset,
+                  flags | BDEV_MAY_TRIM) == -1)
     return;
   memset (shadow + offset, 0, n);
   memset (known + offset, true, n);
@@ -215,7 +201,7 @@ do_trim (struct worker *w)
 
   pick_own (w, &offset, &n);
   memset (known + offset, false, n);
-  cache_trim (cache, &local.side, n, offset, 0);
+  cache_trim (cache, &local.bdev, n, offset, 0);
 }
 
 static void
@@ -223,7 +209,7 @@ do_flush (struct worker *w)
 {
   uint64_t piece;
 
-  if (cache_flush (cache, &w->client, &local.side) == -1)
+  if (cache_flush (cache, &w->client, &local.bdev) == -1)
     return;
   for (piece = w->number; (piece + 1) * PIECE <= SIZE; piece += THREADS)
     compare_origin (w, piece * PIECE, PIECE, "a flush");
@@ -243,7 +229,7 @@ check_extent (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
   if (offset != s->end)
     fail ("block status: a gap at %" PRIu64, s->end);
   s->end = offset + length;
-  if (type & SIDE_ZERO)
+  if (type & BDEV_ZERO)
     for (at = offset; at < s->end; at++)
       if (owner (at) == s->w->number && known[at] && shadow[at])
         fail ("block status: byte %" PRIu64 " reads as zero, but is %02x", at,
@@ -258,7 +244,7 @@ do_extents (struct worker *w)
   uint64_t offset = pick (w, (SIZE - n) / 512) * 512;
   struct status s = { w, offset };
 
-  cache_extents (cache, &local.side, n, offset, 0, check_extent, &s);
+  cache_extents (cache, &local.bdev, n, offset, 0, check_extent, &s);
 }
 
 static void
@@ -266,7 +252,7 @@ do_prefetch (struct worker *w)
 {
   uint32_t n = (1 + pick (w, 2000)) * 512;
 
-  cache_prefetch (cache, &local.side, n, pick (w, (SIZE - n) / 512) * 512);
+  cache_prefetch (cache, &local.bdev, n, pick (w, (SIZE - n) / 512) * 512);
 }
 
 static void *
@@ -305,18 +291,18 @@ say (void *opaque, const char *line)
   (void) line;
 }
 
-/* What is different from epoch to epoch. */
+/* What differs between epochs. */
 static void
 make_epoch (uint64_t n, struct cache_options *o)
 {
   memory_init (&origin, SIZE);
   memory_init (&local, SIZE + 64 * BLOCK);
-  local.side.info.size &= ~(uint64_t) (BLOCK - 1);
+  local.bdev.info.size &= ~(uint64_t) (BLOCK - 1);
   origin.seed = seed + n;
   local.seed = ~(seed + n);
   writeback = n & 1;
   *o = (struct cache_options) {
-    .local = &local.side, .origin = &origin.side, .writeback = writeback,
+    .local = &local.bdev, .origin = &origin.bdev, .writeback = writeback,
     .dirty_max = CACHE_LEAST, .dirty_age = 5 * NS_PER_MS, .log = say,
     .max = n & 2 ? 2 * CACHE_LEAST : 0,
   };
@@ -327,17 +313,17 @@ make_epoch (uint64_t n, struct cache_options *o)
   if (n & 16)
     local.fail_writes = 30;
   if (n & 32) {
-    local.side.info.block_min = n & 64 ? 4096 : 512;
-    origin.side.info.block_min = 512;
-    origin.side.info.can_fua = false;
+    local.bdev.info.block_min = n & 64 ? 4096 : 512;
+    origin.bdev.info.block_min = 512;
+    origin.bdev.info.can_fua = false;
   }
   if (n % 3 == 0)
     origin.delay = 50;
-  /* What a read without a lock has looked up may have gone meanwhile. */
+  /* What a lock-free read has looked up may be gone by now. */
   if (n % 3 == 1)
     local.delay = 20;
   if (n % 5 == 0)
-    local.side.info.can_trim = false;
+    local.bdev.info.can_trim = false;
   memset (shadow, 0, sizeof shadow);
   memset (known, true, sizeof known);
 }
@@ -350,7 +336,7 @@ heal (struct memory *m)
   m->room = UINT64_MAX;
 }
 
-/* Workers that read ahead may still be at it. */
+/* Read-ahead may still be running. */
 static void
 end_epoch (struct worker *w)
 {
@@ -359,13 +345,13 @@ end_epoch (struct worker *w)
 
   heal (&origin);
   heal (&local);
-  if (cache_flush (cache, &w[0].client, &local.side) == -1)
-    fail ("a flush of sides that are well: %s", strerror (errno));
+  if (cache_flush (cache, &w[0].client, &local.bdev) == -1)
+    fail ("a flush of bdevs that are well: %s", strerror (errno));
   for (at = 0; at < SIZE; at += PIECE) {
     uint32_t n = SIZE - at < PIECE ? SIZE - at : PIECE;
 
-    if (cache_read (cache, &w[0].client, &local.side, all + at, n, at) == -1)
-      fail ("a read from sides that are well: %s", strerror (errno));
+    if (cache_read (cache, &w[0].client, &local.bdev, all + at, n, at) == -1)
+      fail ("a read from bdevs that are well: %s", strerror (errno));
     compare (&w[owner (at)], all + at, at, n, "the end");
     compare_origin (&w[owner (at)], at, n, "the end");
   }
@@ -388,7 +374,7 @@ run_epoch (uint64_t n)
   for (i = 0; i < THREADS; i++) {
     w[i].number = i;
     w[i].random = (seed + n) * 1000 + i + 1;
-    cache_client_init (&w[i].client, &origin.side);
+    cache_client_init (&w[i].client, &origin.bdev);
     if (pthread_create (&w[i].t, NULL, work, &w[i]))
       fail ("a thread cannot be made");
   }

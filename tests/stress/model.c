@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The judge of what the stress test's threads did and saw. */
+/* Judges what the threads of the stress test did and saw. */
 
 #include <config.h>
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "disk.h"
 #include "model.h"
+#include "ramdisk/disk.h"
+#include "tests/abort.h"
 
 #define LEAF ((uint64_t) NODE_SLOTS * PAGE_BYTES)
 
 /* At the start; across two leaves; across two nodes of the second level; and
- * just after that, so that subtrees of both levels lie between clusters.
+ * just after that, so that subtrees of both levels are between clusters.
  */
 const uint64_t cluster_offset[CLUSTERS] = {
   0,
@@ -44,7 +44,7 @@ now (void)
 
 /* ------------------------------------------------------------- histories */
 
-/* Room for one more in an array that grows by doubling. */
+/* Make room for one more element in an array that grows by doubling. */
 static void *
 grown (void *array, size_t n, size_t size)
 {
@@ -104,7 +104,7 @@ history_clear (struct history *h)
 
 /* ------------------------------------------------------------- the judge */
 
-/* All that was stored in one register in one life. */
+/* Everything that was stored in one register in one life. */
 struct log {
   struct event *event;
   size_t n;
@@ -114,19 +114,6 @@ struct court {
   struct log log[MOST_LIVES][REGISTERS];
   struct { struct resize *r; size_t n; } sizes[MOST_LIVES];
 };
-
-static void __attribute__ ((noreturn, format (printf, 1, 2)))
-impossible (const char *fmt, ...)
-{
-  va_list ap;
-
-  va_start (ap, fmt);
-  fputs ("stress: ", stderr);
-  vfprintf (stderr, fmt, ap);
-  fputc ('\n', stderr);
-  va_end (ap);
-  abort ();
-}
 
 static void
 add (struct log *l, struct event e)
@@ -204,7 +191,8 @@ gather (const struct history *h, size_t n, const struct life *life,
   return c;
 }
 
-/* Has this not been overwritten?  A shrink does not beat itself. */
+/* Whether this has not been overwritten.  A shrink does not overwrite itself.
+ */
 static bool
 stands (const struct event *e, uint64_t overwritten)
 {
@@ -215,7 +203,8 @@ static void
 judge_read (const struct court *c, const struct seen *s)
 {
   const struct log *l = &c->log[s->life][s->reg];
-  uint64_t overwritten = 0;     /* all that ended before then is gone */
+  uint64_t overwritten = 0;     /* everything that ended before this is
+                                 * overwritten */
   bool ended_too_early = false;
   size_t i;
 
@@ -229,13 +218,13 @@ judge_read (const struct court *c, const struct seen *s)
         return;
       ended_too_early = true;
     }
-  impossible ("life %u, register %u: a read from %" PRIu64 " to %" PRIu64
+  abort_with ("life %u, register %u: a read from %" PRIu64 " to %" PRIu64
               " saw %#" PRIx64 ", which %s", s->life, s->reg, s->begin,
               s->end, s->id,
               ended_too_early ? "had been overwritten" : "nobody had written");
 }
 
-/* Could the register have had the value at the instant? */
+/* Whether the register may have had the value at that instant. */
 static bool
 value_possible_at (const struct log *l, uint64_t id, uint64_t t)
 {
@@ -266,7 +255,7 @@ all_possible_at (const struct court *c, const struct snapshot *s, uint64_t t,
 {
   unsigned reg;
 
-  /* The one that failed last is the likeliest to fail again. */
+  /* The one that failed last is most likely to fail again. */
   if (*failed < s->n &&
       !possible_at (&c->log[s->life][*failed], &s->is[*failed], t))
     return false;
@@ -278,8 +267,8 @@ all_possible_at (const struct court *c, const struct snapshot *s, uint64_t t,
   return true;
 }
 
-/* What is possible only changes just after the times in the history, and time
- * is a counter, so every instant can be tried.
+/* The set of possible values changes only just after the times in the history,
+ * and time is a counter, so every instant can be tried.
  */
 static void
 judge_snapshot (const struct court *c, const struct snapshot *s)
@@ -290,7 +279,7 @@ judge_snapshot (const struct court *c, const struct snapshot *s)
   for (t = s->begin + 1; t <= s->end; t++)
     if (all_possible_at (c, s, t, &failed))
       return;
-  impossible ("life %u: the clone made from %" PRIu64 " to %" PRIu64
+  abort_with ("life %u: the clone made from %" PRIu64 " to %" PRIu64
               " is of no one instant; for one, register %u shows %#" PRIx64,
               s->life, s->begin, s->end, failed, s->is[failed].id);
 }
@@ -308,7 +297,7 @@ judge_outcome (const struct court *c, const struct outcome *o)
     if (possible && (o->stop <= r[i].size) == o->ok)
       return;
   }
-  impossible ("life %u: a request up to %" PRIu64 " from %" PRIu64 " to %"
+  abort_with ("life %u: a request up to %" PRIu64 " from %" PRIu64 " to %"
               PRIu64 " %s, but no size of that time allows it", o->life,
               o->stop, o->begin, o->end, o->ok ? "succeeded" : "failed");
 }

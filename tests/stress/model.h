@@ -1,37 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The model that the stress test holds the engine against.
+/* The model against which the stress test checks the engine.
  *
- * A disk is looked at as a set of registers, each one sector of 512 bytes at a
+ * A disk is treated as a set of registers, each a sector of 512 bytes at a
  * place where something can go wrong: on both sides of the boundaries of pages,
  * leaves and the node above.  Every write stores a value that was never written
  * before; zero stands for zeros of any origin.
  *
- * While the threads run they only write down what they did and saw, with the
- * time before and after, from one counter.  When all have ended the history is
+ * While the threads run, they only record what they did and saw, with the time
+ * before and after, from one counter.  When all have ended, the history is
  * judged:
  *
- *   reads      A value that was seen must have been written by an operation
- *              that began before the read ended, and not have been overwritten
- *              for sure by one that began after that operation had ended and
- *              ended before the read began (D1, D2, D3).
+ *   reads      A value that was read must have been written by an operation
+ *              that began before the read ended, and must not certainly have
+ *              been overwritten: by an operation that began after that one had
+ *              ended, and ended before the read began (D1, D2, D3).
  *   snapshots  There must be one instant between the call and the return of
  *              the clone at which all its registers could have had the values
- *              that it shows (D5): no write acknowledged before it is missing,
- *              none that began after it is in.
- *   sizes      A request succeeds or fails as one of the sizes that the disk
- *              can have had while it ran wants it.  A shrink zeroes what is
- *              beyond the new end; and since a write there fails until the disk
- *              has grown again, each one that succeeded and ended before that
- *              went before the shrink.
+ *              that it shows (D5): no write that was acknowledged before is
+ *              missing, and none that began later is included.
+ *   sizes      A request succeeds or fails according to one of the sizes that
+ *              the disk may have had while it ran.  A shrink zeroes everything
+ *              beyond the new end.  A write there fails until the disk has
+ *              grown again, so each one that succeeded, and ended before that,
+ *              came before the shrink.
  *
- * An operation that failed for want of memory may have been done in part: it
- * can explain a value, but it overwrites nothing for sure.
+ * An operation that failed for lack of memory may have been done in part: it
+ * can explain a value, but does not certainly overwrite one.
  *
- * A "life" is what a disk's content descends from: it begins with the epoch, or
- * when a disk is replaced.
+ * A "life" is what the content of a disk descends from.  It begins with the
+ * epoch, or when a disk is replaced.
  *
- * The counter is relaxed on purpose: it must not order the threads' accesses
- * in the eyes of ThreadSanitizer.
+ * The counter is relaxed on purpose: for ThreadSanitizer, it must not order the
+ * threads' accesses.
  */
 
 #ifndef STRESS_MODEL_H
@@ -61,7 +61,7 @@ register_offset (unsigned reg)
     reg % CLUSTER_SECTORS * SECTOR;
 }
 
-/* How many registers lie before an end. */
+/* The number of registers before an end. */
 unsigned registers_before (uint64_t size);
 
 uint64_t now (void);
@@ -93,8 +93,8 @@ struct outcome {
   bool ok;
 };
 
-/* What a register holds at rest.  If two writes met there it may have words of
- * both (D2); each of the two values must be explained.
+/* The content of a register at rest.  If two writes met there, it may have
+ * words of both (D2); each of the two values must be explained.
  */
 struct content {
   uint64_t id, other;           /* the same if all words are */
@@ -108,7 +108,7 @@ struct snapshot {
   uint16_t life;
 };
 
-/* What one thread wrote down; only that thread uses it until it has ended. */
+/* What one thread recorded.  Only that thread uses it, until it has ended. */
 struct history {
   struct event *event;
   struct seen *seen;
@@ -130,8 +130,8 @@ struct life {
   uint64_t size;
 };
 
-/* Judge the histories of n threads; abort with a message at the first thing
- * that cannot have happened.
+/* Judge the histories of n threads; abort with a message at the first
+ * impossible event.
  */
 void judge (const struct history *h, size_t n, const struct life *life,
             size_t nlives);

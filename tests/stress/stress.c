@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The stress test of the engine: threads read, write, zero, trim, clone,
- * shrink, grow, replace and destroy a few disks for an epoch; then all that
- * they saw is held against the model (model.h), and the engine's invariants
- * are checked.  Then the next epoch begins, with new threads.
+/* The stress test of the engine.  For an epoch, threads read, write, zero,
+ * trim, clone, shrink, grow, snapshot, reset, rename, replace and destroy a few
+ * disks.  Then everything that they saw is checked against the model (model.h),
+ * and so are the engine's invariants.  Then the next epoch begins, with new
+ * threads.
  */
 
 #include <config.h>
@@ -18,18 +19,20 @@
 #include <string.h>
 #include <time.h>
 
-#include "disk.h"
-#include "engine-check.h"
 #include "model.h"
-#include "registry.h"
+#include "ramdisk/disk.h"
+#include "ramdisk/registry.h"
+#include "tests/abort.h"
+#include "tests/random.h"
+#include "tests/unit/engine-check.h"
 
 #define NAMES 3
 #define WORKERS 4
 #define SNAPSHOTS 2             /* how many a snapshot thread keeps */
 #define OPS_A_HANDLE 40         /* then a worker opens the name anew */
 
-/* Memory is ample in even epochs.  In odd ones a thread fills and trims a disk
- * of ballast all the time, so that the others meet ENOSPC.
+/* In even epochs, memory is ample.  In odd ones, a thread continuously fills
+ * and trims a disk of ballast, so that the others get ENOSPC.
  */
 #define MEMORY (UINT64_C (24) << 20)
 #define BALLAST_SIZE (UINT64_C (1) << 30)
@@ -40,11 +43,11 @@ static bool verbose;
 static struct arena *arena;
 static struct registry *registry;
 
-/* What disks are made with.  The quota is never reached, but counted. */
+/* The options of new disks.  The quota is never reached, but counted. */
 static struct disk_options options = { .sector_size = 1 };
 
-/* Which life a disk of the registry is in.  Locked for writing while a disk is
- * replaced and for reading while one is opened; not while it is used.
+/* The life of each disk in the registry.  Locked for writing while a disk is
+ * replaced, and for reading while one is opened, but not while it is used.
  */
 static pthread_rwlock_t lives_lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct life life[MOST_LIVES];
@@ -52,15 +55,14 @@ static unsigned nlives;
 static unsigned name_life[NAMES];
 static struct life golden;
 
-/* One thread at a time changes the size of a name, so that sizes follow each
- * other.
+/* One thread at a time changes the size of a name, so that sizes are ordered.
  */
 static pthread_mutex_t resize_lock[NAMES] = {
   PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
   PTHREAD_MUTEX_INITIALIZER
 };
 
-static atomic_uint busy;        /* workers that are not done */
+static atomic_uint busy;        /* workers that are still running */
 static bool tight;              /* the ballast thread runs */
 
 struct thread {
@@ -71,8 +73,8 @@ struct thread {
   unsigned number;
 };
 
-/* The engine calls this where it is most sensitive: mostly go on, sometimes
- * let another thread run, rarely let many.
+/* Called by the engine where it is most sensitive: usually continues, sometimes
+ * lets another thread run, rarely lets many run.
  */
 void stress_point (void);
 
@@ -95,20 +97,16 @@ stress_point (void)
 static void __attribute__ ((noreturn))
 fail (const char *what)
 {
-  fprintf (stderr, "stress: %s: %s\n", what, strerror (errno));
-  abort ();
+  abort_with ("%s: %s", what, strerror (errno));
 }
 
 static uint64_t
 rnd (struct thread *t, uint64_t n)
 {
-  t->seed ^= t->seed << 13;
-  t->seed ^= t->seed >> 7;
-  t->seed ^= t->seed << 17;
-  return (t->seed >> 11) % n;
+  return xorshift_below (&t->seed, n);
 }
 
-/* A value that nobody has written yet, of 48 bits. */
+/* A value that was never written, of 48 bits. */
 static uint64_t
 new_id (struct thread *t)
 {
@@ -198,7 +196,7 @@ range_stop (struct range r)
   return register_offset (r.last) + SECTOR;
 }
 
-/* Note what a request did. */
+/* Record what a request did. */
 static void
 note (struct thread *t, struct handle h, int r, uint64_t begin,
       struct range range, uint64_t id)
@@ -271,7 +269,7 @@ do_zero (struct thread *t, struct handle h)
   note (t, h, r, begin, range, 0);
 }
 
-/* Whole pages, in one cluster or over several with all that is between. */
+/* Whole pages, in one cluster, or over several and everything in between. */
 static void
 do_trim (struct thread *t, struct handle h, bool wide)
 {
@@ -342,7 +340,7 @@ content_of (const uint64_t *w, unsigned reg)
   return is;
 }
 
-/* Read a disk that nobody writes to.  Returns how many registers it has. */
+/* Read a disk that is not written to.  Returns the number of its registers. */
 static unsigned
 read_all (struct disk *d, struct content *is)
 {
@@ -383,39 +381,91 @@ cloned (struct disk *d)
   return c;
 }
 
-/* Clones that nobody writes to keep what they had. */
+/* A snapshot of a disk: a clone without a name; or, as "mblockctl snapshot"
+ * makes it, a read-only disk in the registry.
+ */
+struct kept {
+  struct disk *d;               /* NULL: none */
+  struct named_disk *named;     /* NULL: d has no name */
+  struct snapshot s;
+};
+
+static void
+drop_snapshot (struct kept *k)
+{
+  if (k->d == NULL)
+    return;
+  check_same (k->d, k->s.is, k->s.n);
+  if (k->named) {
+    if (registry_destroy (registry, k->named->name) == -1)
+      fail ("destroy a snapshot");
+    registry_close (registry, k->named);
+  }
+  else
+    disk_free (k->d);
+  k->d = NULL;
+  k->named = NULL;
+}
+
+/* Take a snapshot of a disk by its name, under the given one. */
+static void
+named_snapshot (struct thread *t, struct kept *k, const char *snapshot)
+{
+  unsigned name = rnd (t, NAMES);
+  const char source[] = { '0' + name, '\0' };
+  struct disk_options o = options;
+  int r;
+
+  o.readonly = true;
+  pthread_rwlock_rdlock (&lives_lock);
+  k->s.life = name_life[name];
+  k->s.begin = now ();
+  r = registry_clone (registry, source, snapshot, &o, IF_EXISTS_ERROR, NULL);
+  k->s.end = now ();
+  pthread_rwlock_unlock (&lives_lock);
+  if (r == -1)
+    fail ("snapshot");
+  k->named = registry_open (registry, snapshot);
+  if (k->named == NULL || !disk_is_readonly (k->named->disk))
+    fail ("open a snapshot");
+  k->d = k->named->disk;
+}
+
+/* Clones that are not written to keep their content. */
 static void
 snapshots (struct thread *t)
 {
-  struct { struct disk *d; struct snapshot s; } kept[SNAPSHOTS] = { 0 };
+  struct kept kept[SNAPSHOTS] = { 0 };
   unsigned i, next = 0;
 
   while (busy) {
-    struct handle h = open_name (rnd (t, NAMES));
-    struct snapshot *s = &kept[next].s;
+    struct kept *k = &kept[next];
+    char snapshot[32];
 
-    if (kept[next].d) {
-      check_same (kept[next].d, s->is, s->n);
-      disk_free (kept[next].d);
+    drop_snapshot (k);
+    if (rnd (t, 2)) {
+      snprintf (snapshot, sizeof snapshot, "snapshot-%u-%u", t->number, next);
+      named_snapshot (t, k, snapshot);
     }
-    s->life = h.life;
-    s->begin = now ();
-    kept[next].d = cloned (h.d->disk);
-    s->end = now ();
-    close_name (h);
-    s->n = read_all (kept[next].d, s->is);
-    *history_snapshot (&t->h) = *s;
+    else {
+      struct handle h = open_name (rnd (t, NAMES));
+
+      k->s.life = h.life;
+      k->s.begin = now ();
+      k->d = cloned (h.d->disk);
+      k->s.end = now ();
+      close_name (h);
+    }
+    k->s.n = read_all (k->d, k->s.is);
+    *history_snapshot (&t->h) = k->s;
     next = (next + 1) % SNAPSHOTS;
   }
   for (i = 0; i < SNAPSHOTS; i++)
-    if (kept[i].d) {
-      check_same (kept[i].d, kept[i].s.is, kept[i].s.n);
-      disk_free (kept[i].d);
-    }
+    drop_snapshot (&kept[i]);
 }
 
-/* Clones that only this thread writes to hold what it wrote, and else what
- * they had.  Clones of clones, too.
+/* Clones that only this thread writes to contain what it wrote, and otherwise
+ * what they had.  Clones of clones, too.
  */
 static void
 scratch (struct thread *t)
@@ -489,49 +539,93 @@ resizer (struct thread *t)
   }
 }
 
-/* Reset a name to the golden disk, or make it anew: a life begins.  Who has
- * the old disk open goes on with it.
+/* Give a name the golden disk's content, or an empty disk: a life begins. */
+static void
+begin_life (struct thread *t, unsigned name)
+{
+  const char s[] = { '0' + name, '\0' };
+  char *parent;
+
+  life[nlives] = golden;
+  if (rnd (t, 3) == 0) {
+    if (registry_destroy (registry, s) == -1 ||
+        registry_create (registry, s, &options, IF_EXISTS_ERROR, NULL) == -1)
+      fail ("destroy and create");
+    memset (&life[nlives], 0, sizeof life[nlives]);
+    life[nlives].size = FULL_SIZE;
+  }
+  /* A disk that is no clone cannot be reset. */
+  else if (rnd (t, 2) == 0 ||
+           registry_reset (registry, s, IF_OPEN_KEEP, &parent) == -1) {
+    if (registry_clone (registry, "golden", s, &options, IF_EXISTS_REPLACE,
+                        NULL) == -1)
+      fail ("replace");
+  }
+  else {
+    if (strcmp (parent, "golden") != 0)
+      abort_with ("%s was reset to %s", s, parent);
+    free (parent);
+  }
+  name_life[name] = nlives++;
+}
+
+static void
+rename_to (const char *name, const char *new_name)
+{
+  if (registry_rename (registry, name, new_name) == -1)
+    fail ("rename");
+}
+
+/* Two disks exchange their names: their lives go on under the other's name. */
+static void
+exchange (unsigned a, unsigned b)
+{
+  const char x[] = { '0' + a, '\0' }, y[] = { '0' + b, '\0' };
+  unsigned of_a = name_life[a];
+
+  rename_to (x, "third");
+  rename_to (y, x);
+  rename_to ("third", y);
+  name_life[a] = name_life[b];
+  name_life[b] = of_a;
+}
+
+/* Reset, replace and rename disks.  Threads that have a disk open continue with
+ * it.
  */
 static void
 replacer (struct thread *t)
 {
   while (busy) {
-    unsigned name = rnd (t, NAMES);
-    const char s[] = { '0' + name, '\0' };
+    unsigned a = rnd (t, NAMES), b = rnd (t, NAMES);
 
     nanosleep (&(struct timespec) { 0, rnd (t, 20000000) }, NULL);
-    pthread_mutex_lock (&resize_lock[name]);
+    if (a > b)
+      continue;                 /* the lower number is locked first */
+    pthread_mutex_lock (&resize_lock[a]);
+    if (a < b)
+      pthread_mutex_lock (&resize_lock[b]);
     pthread_rwlock_wrlock (&lives_lock);
-    if (nlives < MOST_LIVES) {
-      if (rnd (t, 3)) {
-        if (registry_clone (registry, "golden", s, &options, IF_EXISTS_REPLACE,
-                            NULL) == -1)
-          fail ("replace");
-        life[nlives] = golden;
-      }
-      else {
-        if (registry_destroy (registry, s) == -1 ||
-            registry_create (registry, s, &options, IF_EXISTS_ERROR,
-                             NULL) == -1)
-          fail ("destroy and create");
-        memset (&life[nlives], 0, sizeof life[nlives]);
-        life[nlives].size = FULL_SIZE;
-      }
-      name_life[name] = nlives++;
-    }
+    if (a < b)
+      exchange (a, b);
+    else if (nlives < MOST_LIVES)
+      begin_life (t, a);
     pthread_rwlock_unlock (&lives_lock);
-    pthread_mutex_unlock (&resize_lock[name]);
+    if (a < b)
+      pthread_mutex_unlock (&resize_lock[b]);
+    pthread_mutex_unlock (&resize_lock[a]);
   }
 }
 
 /* ------------------------------------------------------------- the pond */
 
-/* A disk of two pages.  In the second one two threads have a sector each, and
- * nobody else writes there.  A third shares both pages with a clone, un-shares
- * the node by a write to the first page, and drops the clone; then, while the
- * reference that the clone had is counted down, the owners write.  What they
- * have stored they must find (D3): without the pin of T5 one of them copies the
- * page while the other finds it exclusive again and stores into the old one.
+/* A disk of two pages.  In the second page, two threads have a sector each, and
+ * nothing else is written there.  A third thread shares both pages with a
+ * clone, un-shares the node by a write to the first page, and drops the clone.
+ * Then, while the clone's reference is counted down, the owners write.  They
+ * must find what they have stored (D3).  Without the pin of T5, one of them
+ * copies the page while the other finds it exclusive again and stores into the
+ * old one.
  */
 static struct disk *pond;
 static pthread_barrier_t pond_barrier;
@@ -629,7 +723,7 @@ walker (struct thread *t)
     else if (next < size)
       fail ("extents end too early");
     next = 0;
-    if (disk_diff (a.d->disk, b.d->disk, 0, count_diff, &next) == -1)
+    if (disk_diff (a.d->disk, b.d->disk, 0, count_diff, NULL, &next) == -1)
       fail ("diff");
     if (a.d == b.d && next > FULL_SIZE)
       fail ("diff");
@@ -662,7 +756,7 @@ ballast (struct thread *t)
   disk_free (d);
 }
 
-/* At rest: what the extents call a hole or zero reads as zeros, what a clone
+/* At rest: what extents report as hole or zero reads as zeros, what a clone
  * shares does not differ, and what differs is found.
  */
 static int
@@ -693,7 +787,8 @@ check_at_rest (struct disk *d)
 
   if (disk_extents (d, size, 0, check_extent, d) == -1)
     fail ("extents");
-  if (disk_diff (c, d, 0, count_diff, &different) == -1 || different != 0)
+  if (disk_diff (c, d, 0, count_diff, NULL, &different) == -1 ||
+      different != 0)
     fail ("a clone differs");
   if (size >= SECTOR) {
     if (disk_read (d, buf, SECTOR, 0) == -1)
@@ -701,8 +796,8 @@ check_at_rest (struct disk *d)
     buf[0] = ~buf[0];
     if (disk_write (c, buf, SECTOR, 0) == -1)
       fail ("write to a clone");
-    if (disk_diff (d, c, 0, count_diff, &different) == -1 || different == 0 ||
-        different > PAGE_BYTES)
+    if (disk_diff (d, c, 0, count_diff, NULL, &different) == -1 ||
+        different == 0 || different > PAGE_BYTES)
       fail ("a difference was not found");
   }
   disk_free (c);
@@ -738,7 +833,7 @@ begin_epoch (void)
   }
 }
 
-/* What is there at the end was seen by the history, too. */
+/* The content at the end was seen by the history, too. */
 static void
 end_epoch (struct thread *t)
 {
@@ -837,8 +932,8 @@ make_golden (void)
     if (disk_write (d->disk, buf, sizeof buf, cluster_offset[c]) == -1)
       fail ("golden");
     for (reg = first; reg <= last; reg++)
-      golden.is[reg] = content_of ((uint64_t *) buf + (reg - first) * SECTOR / 8,
-                                   reg);
+      golden.is[reg] =
+        content_of ((uint64_t *) buf + (reg - first) * SECTOR / 8, reg);
   }
   golden.size = FULL_SIZE;
   disk_set_readonly (d->disk, true);
