@@ -5,21 +5,39 @@
 
 #include <config.h>
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arena.h"
-#include "disk.h"
-#include "jsonrpc.h"
-#include "methods.h"
-#include "registry.h"
+#include "plugins/mramdisk/method-parts.h"
+#include "plugins/mramdisk/methods.h"
+#include "plugins/mramdisk/open-origin.h"
+#include "ramdisk/arena.h"
+#include "ramdisk/disk.h"
+#include "ramdisk/registry.h"
+#include "rpc/jsonrpc.h"
+#include "save/kept.h"
 
 int LLVMFuzzerInitialize (int *argc, char ***argv);
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
 static struct service service;
+
+/* Jobs reach other servers and files, so there are none. */
+const struct jsonrpc_method job_methods[] = { { .name = NULL } };
+
+/* Nor origins. */
+struct origin *
+open_origin (struct service *s, const struct origin_request *request,
+             char why[REMOTE_WHY])
+{
+  (void) s;
+  snprintf (why, REMOTE_WHY, "%s: no servers here", request->uri);
+  errno = EIO;
+  return NULL;
+}
 
 static void
 require (int what, const char *text)
@@ -50,7 +68,8 @@ LLVMFuzzerInitialize (int *argc, char ***argv)
   (void) argv;
   service.arena = arena_create (8 << 20);
   service.registry = registry_new (service.arena, &o);
-  require (service.registry != NULL, "no memory");
+  service.saves = saves_new (service.arena);
+  require (service.registry != NULL && service.saves != NULL, "no memory");
   service.default_name = "";
   registry_listen (service.registry, heard, NULL);
   return 0;
@@ -95,8 +114,8 @@ one_line (const char *line, size_t len)
   json_t *json;
   size_t n;
 
-  require (jsonrpc_handle (mramdisk_methods, &service, NULL, line, len,
-                           &answer, &n, &outcome) == 0, "no memory");
+  require (jsonrpc_handle (mramdisk_methods (), &service, NULL, line,
+                           len, &answer, &n, &outcome) == 0, "no memory");
   if (answer == NULL)
     return;
   require (n == strlen (answer) && answer[n - 1] == '\n' &&

@@ -5,22 +5,24 @@
  *
  * An input is (numbers are big-endian)
  *
- *   1 byte    bit 0: structured replies were agreed on; bits 1 and 2: how many
- *             runs there are; bits 4 to 7: how many cuts
+ *   1 byte    bit 0: structured replies were agreed on; bit 3: extended headers
+ *             were; bits 1 and 2: how many runs there are; bits 4 to 7: how
+ *             many cuts
  *   5 bytes   for each run: where in the replies it goes (2 bytes), and how
  *             long it is (3), so that a short input has large payloads
  *   2 bytes   for each cut: how many bytes arrive at a time, in turn; 0 is as
  *             many as there is room for
  *   the rest  the replies
  *
- * What must hold (W1 to W3 are wire.h's):
+ * What must hold (W1 to W5 are wire.h's):
  *
  *   W1  Each place to receive lies in the stage, or in a read in flight.
  *       Buffers are malloc's, so that AddressSanitizer sees what is written
  *       beyond.
  *   W2  An answered command and its buffer are freed at once, so it sees that
  *       they are used again, too.
- *   W3  A read without an error has as many bytes as it asked for.
+ *   W3  A read without an error has each byte that it asked for, once.
+ *   W5  If there is an error, at most one command is to blame.
  *   F1  After an error nothing more is answered.
  *   F2  It makes no difference how the replies are cut: the same commands are
  *       answered in the same order, with the same errors, data and extents.
@@ -33,7 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire.h"
+#include "nbd/wire.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
@@ -44,17 +46,17 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 /* What is in flight.  The cookie is the place in the table, but for the last
  * one.
  */
-static const struct upstream_command requests[] = {
-  { .op = UPSTREAM_WRITE, .count = 512 },
-  { .op = UPSTREAM_READ, .offset = 1000, .count = 100 },
-  { .op = UPSTREAM_READ, .offset = 0, .count = 100000 },
+static const struct nbd_command requests[] = {
+  { .op = NBD_WRITE, .count = 512 },
+  { .op = NBD_READ, .offset = 1000, .count = 100 },
+  { .op = NBD_READ, .offset = 0, .count = 100000 },
   /* It ends where NBD does. */
-  { .op = UPSTREAM_READ, .offset = INT64_MAX - 40000, .count = 40000 },
-  { .op = UPSTREAM_READ, .offset = 5, .count = 1 },
-  { .op = UPSTREAM_EXTENTS, .offset = 4096, .count = 65536 },
-  { .op = UPSTREAM_EXTENTS, .offset = 0, .count = UINT32_MAX },
-  { .op = UPSTREAM_FLUSH },
-  { .op = UPSTREAM_ZERO, .offset = 4096, .count = UINT32_MAX },
+  { .op = NBD_READ, .offset = INT64_MAX - 40000, .count = 40000 },
+  { .op = NBD_READ, .offset = 5, .count = 1 },
+  { .op = NBD_EXTENTS, .offset = 4096, .count = 65536 },
+  { .op = NBD_EXTENTS, .offset = 0, .count = UINT32_MAX },
+  { .op = NBD_FLUSH },
+  { .op = NBD_ZERO, .offset = 4096, .count = UINT32_MAX },
 };
 #define REQUESTS (sizeof requests / sizeof requests[0])
 #define LAST_COOKIE UINT64_MAX
@@ -66,7 +68,7 @@ static const struct upstream_command requests[] = {
 struct client {
   struct wire *wire;
   struct request {
-    struct upstream_command *c; /* NULL: answered */
+    struct nbd_command *c;      /* NULL: answered */
     uint64_t next_extent;
     uint64_t pairs;
     uint64_t sum;               /* of data or extents */
@@ -99,7 +101,7 @@ sum (uint64_t h, const void *p, size_t n)
 
 /* ---------------------------------------------------------- the client */
 
-static struct upstream_command *
+static struct nbd_command *
 find (void *opaque, uint64_t cookie)
 {
   struct client *k = opaque;
@@ -112,22 +114,25 @@ find (void *opaque, uint64_t cookie)
 }
 
 static void
-answered (void *opaque, struct upstream_command *c)
+answered (void *opaque, struct nbd_command *c)
 {
   struct client *k = opaque;
   struct request *r = c->opaque;
 
-  require (k->wire->wrong == NULL, "F1: an answer after an error");
+  require (k->wire->protocol_error == NULL, "F1: an answer after an error");
   require (r->c == c, "W2: answered twice");
   r->turn = ++k->answers;
   r->error = c->error;
-  if (c->op == UPSTREAM_READ) {
-    require (c->error || c->got == c->count, "W3: a read got too little");
+  if (c->op == NBD_READ) {
+    require (c->error || cover_whole (&c->cover, c->count),
+             "W3: a read got too little");
     if (c->error == 0)
       r->sum = sum (r->sum, c->read, c->count);
   }
-  else if (c->op == UPSTREAM_EXTENTS)
+  else if (c->op == NBD_EXTENTS)
     require (c->error || r->pairs, "extents without one");
+  require (!c->violated, "W5: an answer that is none");
+  cover_reset (&c->cover);
   free (c->read);
   free (c);
   r->c = NULL;
@@ -136,43 +141,46 @@ answered (void *opaque, struct upstream_command *c)
 static const struct wire_owner owner = { .find = find, .answered = answered };
 
 static int
-extents (void *opaque, uint64_t offset, const uint32_t *pairs, size_t n)
+extents (void *opaque, uint64_t offset, const struct nbd_status *status,
+         size_t n)
 {
   struct request *r = opaque;
   size_t i;
 
-  require (r->c && r->c->op == UPSTREAM_EXTENTS, "extents of no request");
+  require (r->c && r->c->op == NBD_EXTENTS, "extents of no request");
   require (n > 0 && offset == r->next_extent, "extents of elsewhere");
   for (i = 0; i < n; i++) {
-    require (pairs[2 * i] > 0, "an extent without length");
+    require (status[i].length > 0, "an extent without length");
+    require (status[i].length <= INT64_MAX - r->next_extent,
+             "an extent that ends beyond what there can be");
     if (r->c->count == requests[FAILING].count && r->pairs == MOST_PAIRS) {
       errno = ENOMEM;
       return -1;
     }
     r->pairs++;
-    r->next_extent += pairs[2 * i];
-    r->sum = sum (r->sum, pairs + 2 * i, 2 * sizeof *pairs);
+    r->next_extent += status[i].length;
+    r->sum = sum (r->sum, &status[i], sizeof *status);
   }
   return 0;
 }
 
 static void
-client_init (struct client *k, bool structured)
+client_init (struct client *k, enum wire_headers headers)
 {
   size_t i;
 
   memset (k, 0, sizeof *k);
   k->wire = malloc (sizeof *k->wire);
   require (k->wire != NULL, "no memory");
-  wire_init (k->wire, structured, &owner, k);
+  wire_init (k->wire, headers, &owner, k);
   for (i = 0; i < REQUESTS; i++) {
-    struct upstream_command *c = malloc (sizeof *c);
+    struct nbd_command *c = malloc (sizeof *c);
 
     require (c != NULL, "no memory");
     *c = requests[i];
     c->extents = extents;
     c->opaque = &k->r[i];
-    if (c->op == UPSTREAM_READ) {
+    if (c->op == NBD_READ) {
       c->read = calloc (1, c->count);
       require (c->read != NULL, "no memory");
     }
@@ -185,13 +193,18 @@ client_init (struct client *k, bool structured)
 static void
 client_free (struct client *k)
 {
+  unsigned blamed = 0;
   size_t i;
 
   for (i = 0; i < REQUESTS; i++)
     if (k->r[i].c) {
+      blamed += k->r[i].c->violated;
+      cover_reset (&k->r[i].c->cover);
       free (k->r[i].c->read);
       free (k->r[i].c);
     }
+  require (blamed <= (k->wire->protocol_error != NULL),
+           "W5: too many to blame");
   free (k->wire);
 }
 
@@ -263,10 +276,11 @@ receive (struct client *k, const struct stream *s, bool cut)
     }
     n -= took;
     if (wire_took (k->wire, took) == -1) {
-      require (k->wire->wrong != NULL, "F1: an error without a reason");
+      require (k->wire->protocol_error != NULL,
+               "F1: an error without a reason");
       return;
     }
-    require (k->wire->wrong == NULL, "F1: a reason without an error");
+    require (k->wire->protocol_error == NULL, "F1: a reason without an error");
   }
 }
 
@@ -276,7 +290,8 @@ compare (const struct client *a, const struct client *b)
 {
   size_t i;
 
-  require (a->wire->wrong == b->wire->wrong, "F2: another error");
+  require (a->wire->protocol_error == b->wire->protocol_error,
+           "F2: another error");
   require (a->answers == b->answers, "F2: other answers");
   for (i = 0; i < REQUESTS; i++) {
     const struct request *p = &a->r[i], *q = &b->r[i];
@@ -346,12 +361,14 @@ int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   uint32_t how = number (&data, &size, 1);
+  enum wire_headers headers = how & 8 ? WIRE_EXTENDED
+    : how & 1 ? WIRE_STRUCTURED : WIRE_SIMPLE;
   struct client whole, pieces;
   struct stream s;
 
   make_stream (&s, how >> 1 & 3, how >> 4, data, size);
-  client_init (&whole, how & 1);
-  client_init (&pieces, how & 1);
+  client_init (&whole, headers);
+  client_init (&pieces, headers);
   receive (&whole, &s, false);
   receive (&pieces, &s, true);
   compare (&whole, &pieces);

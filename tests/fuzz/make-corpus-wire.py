@@ -10,6 +10,7 @@ import sys
 WRITE, READ, BIG, HIGH, BYTE, EXTENTS, FAILING, FLUSH = range(8)
 ZERO = 2**64 - 1
 HIGH_OFFSET = 2**63 - 1 - 40000
+OFFSETS = {READ: 1000, HIGH: HIGH_OFFSET, BYTE: 5, EXTENTS: 4096, ZERO: 4096}
 
 
 def simple(cookie, error=0):
@@ -21,6 +22,20 @@ def chunk(kind, cookie, payload=b"", last=True, length=None):
         length = len(payload)
     return struct.pack(">IHHQI", 0x668e33ef, last, kind, cookie,
                        length) + payload
+
+
+def long_chunk(kind, cookie, payload=b"", last=True, length=None):
+    """With an extended header."""
+    if length is None:
+        length = len(payload)
+    return struct.pack(">IHHQQQ", 0x6e8a278c, last, kind, cookie,
+                       OFFSETS.get(cookie, 0), length) + payload
+
+
+def long_extents(cookie, pairs, last=True, count=None):
+    return long_chunk(6, cookie, struct.pack(
+        ">II", 1, len(pairs) if count is None else count) +
+        b"".join(struct.pack(">QQ", *p) for p in pairs), last)
 
 
 def data(cookie, offset, payload, last=True, run=0):
@@ -45,7 +60,7 @@ def error(cookie, value, text=b"", last=True, offset=None):
     return chunk(0x8002, cookie, payload + struct.pack(">Q", offset), last)
 
 
-def replies(*parts, structured=True, cuts=()):
+def replies(*parts, structured=True, extended=False, cuts=()):
     """Parts are bytes, or the lengths of runs."""
     stream = runs = b""
     n = 0
@@ -56,7 +71,8 @@ def replies(*parts, structured=True, cuts=()):
         else:
             stream += part
     assert n <= 3 and len(cuts) <= 15
-    return (bytes([structured | n << 1 | len(cuts) << 4]) + runs +
+    return (bytes([structured | n << 1 | extended << 3 | len(cuts) << 4]) +
+            runs +
             b"".join(struct.pack(">H", c) for c in cuts) + stream)
 
 
@@ -103,6 +119,43 @@ corpus = {
     "error-large": replies(
         chunk(0x8001, READ, struct.pack(">IH", 1, 65535), length=6 + 100000),
         100000, simple(FLUSH), cuts=(50000,)),
+    "extended": replies(
+        long_chunk(1, READ, struct.pack(">Q", 1000) + b"a" * 60, False),
+        long_chunk(2, READ, struct.pack(">QI", 1060, 40), False),
+        long_chunk(0, READ), long_chunk(0, WRITE),
+        long_chunk(1, BIG, struct.pack(">Q", 0), length=8 + 100000), 100000,
+        long_chunk(0x8001, ZERO, struct.pack(">IH", 28, 2) + b"no"),
+        extended=True, cuts=(31, 33)),
+    "extended-extents": replies(
+        long_extents(EXTENTS, [(4096, 0), (2**40, 3)], False),
+        long_chunk(0, EXTENTS), long_extents(FAILING, [
+            (2**33, i % 4) for i in range(7)]), extended=True, cuts=(16, 7)),
+    "wrong-extended-count": replies(
+        long_extents(EXTENTS, [(4096, 0)], count=2), extended=True),
+    "wrong-extended-wraps": replies(
+        long_extents(EXTENTS, [(4096, 0), (2**64 - 1, 0)]), extended=True),
+    "wrong-extended-length": replies(
+        long_chunk(1, BIG, struct.pack(">Q", 0), length=2**64 - 1),
+        extended=True),
+    "wrong-extended-compact": replies(simple(WRITE), extended=True),
+    "wrong-half-twice": replies(
+        data(READ, 1000, b"a" * 50, False), data(READ, 1000, b"a" * 50),
+        cuts=(20,)),
+    "wrong-overlap": replies(
+        hole(BIG, 0, 60000, False), hole(BIG, 70000, 30000, False),
+        hole(BIG, 59999, 10001), cuts=(31,)),
+    "wrong-gap": replies(
+        hole(BIG, 0, 60000, False), hole(BIG, 60001, 39999, False),
+        none(BIG)),
+    "wrong-no-extents": replies(none(EXTENTS)),
+    "wrong-extents-beyond": replies(
+        extents(EXTENTS, [(65536, 0), (1, 0), (1, 0)])),
+    "read-pieces": replies(
+        *[data(READ, 1000 + i * 37 % 100, bytes([i]), i == 99)
+          for i in range(100)], cuts=(7,)),
+    "wrong-error-bytes": replies(
+        *[error(READ, 5, b"e" * 500, False) for i in range(20)],
+        chunk(0x8001, READ, struct.pack(">IH", 5, 0), length=(1 << 20) - 9)),
     "wrong-twice": replies(simple(WRITE), simple(WRITE)),
     "wrong-cookie": replies(none(ZERO - 1)),
     "wrong-beyond": replies(hole(READ, 1099, 2)),

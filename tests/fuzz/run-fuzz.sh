@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Build fuzz-TARGET with clang's libFuzzer, AddressSanitizer and
 # UndefinedBehaviorSanitizer, and run it for MBLOCK_FUZZ_SECONDS (10) on its
-# corpus.  What crashes it is left in the folder fuzz/TARGET of the build tree,
-# as are new inputs; those worth keeping go to tests/fuzz/corpus-TARGET by
-# "tests/fuzz/run-fuzz.sh TARGET merge".
-# Usage: run-fuzz.sh jsonrpc|wire [merge]
+# corpus.  Crashing inputs stay in the folder fuzz/TARGET of the build tree, as
+# do new inputs; "tests/fuzz/run-fuzz.sh TARGET merge" adds the useful ones to
+# tests/fuzz/corpus-TARGET.
 set -eu
 
 src=$(cd "$(dirname "$0")/../.." && pwd)
@@ -14,22 +13,31 @@ clang=${MBLOCK_CLANG:-clang}
 target=${1:-}
 corpus=$src/tests/fuzz/corpus-$target
 libraries=
-m=$src/plugins/mramdisk
+wrap=
 case $target in
   jsonrpc)
     libraries='liburcu-memb jansson'
-    sources="$src/common/control.c $src/common/jsonrpc.c
-      $src/common/printable.c $src/common/message.c $src/common/unix-socket.c
-      $m/arena.c $m/disk.c $m/events.c $m/figures.c $m/methods.c $m/radix.c
-      $m/rcu.c $m/registry.c"
-    includes="-I$src/common -I$m"
+    lib=$src/lib
+    # Without jobs, which need connections; fuzz-jsonrpc.c has no such methods.
+    sources="$(echo "$lib"/base/*.c "$lib"/rpc/*.c "$lib"/ramdisk/*.c)
+      $lib/save/kept.c $lib/save/saved.c
+      $src/plugins/mramdisk/events.c $src/plugins/mramdisk/json-origin.c
+      $(ls "$src"/plugins/mramdisk/method*.c | grep -v /methods-jobs.c)"
+    ;;
+  recover)
+    libraries='liburcu-memb jansson'
+    wrap=-Wl,--wrap=uuid_new    # as in tests/crash/local.mk
+    lib=$src/lib
+    sources="$lib/base/printable.c $lib/base/size.c $lib/base/thread.c
+      $lib/base/utf8.c $lib/base/uuid.c $lib/ramdisk/*.c
+      $src/tests/crash/world*.c $src/tests/stress/model.c
+      $src/tests/unit/engine-check.c"
     ;;
   wire)
-    sources=$src/plugins/mnbd/wire.c
-    includes="-I$src/common -I$src/plugins/mnbd"
+    sources="$src/lib/nbd/cover.c $src/lib/nbd/wire.c"
     ;;
   *)
-    echo "run-fuzz.sh: '$target': expected jsonrpc or wire" >&2
+    echo "run-fuzz.sh: '$target': expected jsonrpc, recover or wire" >&2
     exit 2
     ;;
 esac
@@ -53,12 +61,17 @@ echo 'int LLVMFuzzerTestOneInput (const char *d, long n) { return !d && n; }' \
 flags=${libraries:+$(pkg-config --cflags --libs $libraries)}
 # shellcheck disable=SC2086
 "$clang" -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined \
-  -fno-sanitize-recover=all -I"$build" $includes \
-  "$src/tests/fuzz/fuzz-$target.c" $sources -pthread $flags -o "fuzz-$target"
+  -fno-sanitize-recover=all -I"$build" -I"$src/lib" -I"$src" \
+  "$src/tests/fuzz/fuzz-$target.c" $sources -pthread $wrap $flags -o "fuzz-$target"
 
 if [ "${2:-}" = merge ]; then
   exec "./fuzz-$target" -merge=1 "$corpus" new
 fi
+dict=
+if [ -e "$src/tests/fuzz/$target.dict" ]; then
+  dict=-dict=$src/tests/fuzz/$target.dict
+fi
+# shellcheck disable=SC2086
 exec "./fuzz-$target" -max_total_time="${MBLOCK_FUZZ_SECONDS:-10}" \
-  -timeout=20 -max_len=4096 -dict="$src/tests/fuzz/$target.dict" \
+  -error_exitcode=1 -timeout=20 -max_len=4096 $dict \
   -print_final_stats=1 new "$corpus"
