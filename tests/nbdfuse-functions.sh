@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What the tests with a real file system share: a disk becomes the file fuse/nbd
-# through nbdfuse, which is mounted on mnt.  To be sourced by bash, after
+# through nbdfuse, and is mounted on mnt.  To be sourced by bash, after
 # functions.sh or mnbd-functions.sh.
 
 requires nbdfuse fusermount3 mount losetup

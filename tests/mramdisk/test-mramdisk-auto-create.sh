@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # auto-create=no: only the disks of the command line exist.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve auto-create=no disk=a,size=1M disk=b
 python <<'END'

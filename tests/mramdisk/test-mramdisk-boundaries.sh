@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Requests of any length cross pages, leaves and 4 GiB, byte by byte.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=64G
 python <<'END'

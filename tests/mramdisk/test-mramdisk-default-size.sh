@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# An unknown name makes an empty disk of 16 MiB, or of size=.
+# An unknown name creates an empty disk of 16 MiB, or of size=.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 step "without size= it is 32768 sectors of 512 bytes"
 serve

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # detect-zeroes=yes stores pages of zeros as holes.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 step "yes"
 serve size=16M detect-zeroes=yes

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# disk= makes disks with their own size, sectors, read-only flag.
+# disk= creates disks with their own size, sector size and read-only flag.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=5M sector-size=1024 \
   disk=plain \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Probes that come and go never take away a disk that is written to.
+# Clients that only look never take away a disk that another one writes to.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=64K
 python <<'END'
@@ -10,7 +10,7 @@ import threading
 
 errors = []
 
-def probe(name):
+def look(name):
     for i in range(4):
         h = connect(name)
         h.pread(1, 0)
@@ -27,7 +27,7 @@ def write(name):
 for i in range(40):
     name = "disk %d" % i
     threads = [threading.Thread(target=fn, args=(name,))
-               for fn in (probe, write, probe, probe)]
+               for fn in (look, write, look, look)]
     for t in threads:
         t.start()
     for t in threads:

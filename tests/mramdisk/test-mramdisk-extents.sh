@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Extents are data, allocated zeros or holes, at 4 KiB.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=16M disk=odd,size=10000 disk=tera,size=1T
 python <<'END'

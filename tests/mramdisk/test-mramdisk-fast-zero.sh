@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # FAST_ZERO is offered and never refused, on any content.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=16M
 python <<'END'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The blocksize-policy filter can ask for more than the disk does.
+# The blocksize-policy filter can be stricter than the disk.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter blocksize-policy
 start_server s --filter=blocksize-policy "$mramdisk" size=1M \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The blocksize filter makes any bytes of a disk of sectors usable.
+# The blocksize filter makes a disk with sectors byte-addressable.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter blocksize
 start_server s --filter=blocksize --filter=log "$mramdisk" size=1M \

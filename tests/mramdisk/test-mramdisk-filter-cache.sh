@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Under the cache filter writes reach the disk with the flush.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter cache
 start_server s --filter=cache "$mramdisk" size=1M cache=writeback

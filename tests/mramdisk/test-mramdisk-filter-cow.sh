@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Under the cow filter writes stay above the disk.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter cow
 start_server s --filter=cow "$mramdisk" disk=d,size=16M,readonly=yes disk=w

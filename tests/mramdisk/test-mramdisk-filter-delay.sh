@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Under the delay filter a request that need not wait overtakes.
+# Under the delay filter, a request that need not wait overtakes one that does.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter delay
 start_server s --filter=delay "$mramdisk" size=1M delay-write=3

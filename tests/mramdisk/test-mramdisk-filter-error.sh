@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Errors that the error filter makes reach the client; the disk goes on.
+# Errors from the error filter reach the client; the disk continues to work.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter error
 start_server s --filter=error "$mramdisk" size=1M error-pwrite=EIO \

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The offset filter serves a part of a disk.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter offset
 start_server s --filter=offset "$mramdisk" size=16M offset=8190 range=1M

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The partition filter serves one partition of a disk.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 # The filter looks for the table when a connection opens, and what it stands on
 # must then have one already.  So the disk is written through a server of its

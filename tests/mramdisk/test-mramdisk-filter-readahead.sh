@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The readahead filter asks the disk to prefetch.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 # It does so only over a plugin that is parallel and has a cache of its own, as
 # mramdisk is under a filter.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The stats filter counts what reached the disk.
+# The stats filter counts what reaches the disk.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter stats
 start_server s --filter=stats "$mramdisk" size=1M statsfile="$tmp/stats"

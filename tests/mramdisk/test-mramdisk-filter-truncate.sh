@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The truncate filter makes a disk look larger or smaller.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter truncate
 step "larger: zeros that cannot be written"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # fio writes from several jobs and verifies what it reads.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_fio
 serve size=64M

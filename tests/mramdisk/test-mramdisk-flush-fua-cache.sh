@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Flush, FUA and cache are offered and change nothing.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1M
 python <<'END'

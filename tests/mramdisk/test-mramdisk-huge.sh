@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Disks up to 2^63-1 bytes work to their last byte.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=9223372036854775807 disk=exa,size=1E disk=p,size=4503599627370506
 python <<'END'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Without max-memory= it is at most 80 % of the machine's memory.
+# The default of max-memory= is at most 80 % of the machine's memory.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 value=$(nbdkit "$mramdisk" --dump-plugin |
   sed -n 's/^mramdisk_default_max_memory=//p')

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# At max-memory writes of new pages get ENOSPC; the rest goes on.
+# At max-memory, writes of new pages get ENOSPC; everything else works.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=16M max-memory=2M
 python <<'END'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# max-size= bounds every disk.
+# max-size= limits the size of every disk.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 step "sizes up to it are taken, the default one too"
 serve size=1M max-size=2M disk=a,size=2M

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What is trimmed goes back to the system, in the background too.
+# Trimmed memory is returned to the system, also in the background.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 # Going to the background is a fork: threads that were started before are lost.
 nbdkit -U "$sock" -P "$tmp/daemon.pid" "$mramdisk" size=1G

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Multi-conn is offered: a flush on one connection covers them all.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1M disk=ro,readonly=yes
 python <<'END'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Names are UTF-8 of 0 to 4096 bytes; others are refused in one line.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 step "from the client"
 serve size=1M
@@ -45,9 +45,9 @@ refused_start "disk=${long:0:252}…: expected a name of at most 4096 bytes" \
   "$mramdisk" "disk=$long"
 refused_start "default=${long:0:252}…: expected a name of at most 4096 bytes" \
   "$mramdisk" "default=$long"
-refused_start $'disk=a\xff: expected a name of valid UTF-8' \
+refused_start 'disk=a\xff: expected a name of valid UTF-8' \
   "$mramdisk" $'disk=a\xff'
-refused_start $'default=a\xff: expected a name of valid UTF-8' \
+refused_start 'default=a\xff: expected a name of valid UTF-8' \
   "$mramdisk" $'default=a\xff'
 stop_server s
 serve "disk=$serve_long,size=2M" default="$serve_long" auto-create=no

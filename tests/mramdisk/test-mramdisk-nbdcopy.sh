@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# nbdcopy copies both ways and keeps what is sparse sparse.
+# nbdcopy copies in both directions and preserves holes.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires nbdcopy
 truncate -s 64M image

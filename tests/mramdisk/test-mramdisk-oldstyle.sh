@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # nbdkit -o serves the default disk to oldstyle clients.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 start_server s -o "$mramdisk" size=1M default=main disk=main,size=2M
 python <<'END'

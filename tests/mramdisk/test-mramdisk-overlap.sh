@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Requests of one connection overlap under a filter that waits.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter log pause delay
 

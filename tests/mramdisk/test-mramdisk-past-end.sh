@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Past the end a read gets EINVAL and a write or zero ENOSPC; nothing changes.
+# Beyond the end, a read gets EINVAL, a write or zero ENOSPC; nothing changes.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve disk=d,size=10000 disk=empty,size=0
 python <<'END'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # qemu-img converts into a disk and out of it, compares and maps.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires qemu-img
 url="nbd+unix:///d?socket=$sock"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # qemu-io writes patterns, zeroes, discards and reads them back.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires qemu-io
 serve size=16M

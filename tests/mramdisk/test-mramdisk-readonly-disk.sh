@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A disk with readonly=yes takes no write, and says so.
+# A disk with readonly=yes announces that, and refuses writes.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve disk=ro,size=1M,readonly=yes disk=rw,size=1M,readonly=no
 python <<'END'

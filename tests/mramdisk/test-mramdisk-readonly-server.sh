@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # nbdkit -r makes every disk read-only for its clients.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 start_server s -r "$mramdisk" size=1M disk=a
 python <<'END'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# sector-size=: only whole sectors, in the size and in each request.
+# sector-size=: the size and each request are whole sectors.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 step "the handshake tells the sector size, and EINVAL refuses what breaks it"
 serve size=1M sector-size=512 disk=d4096,sector-size=4096 \
@@ -13,7 +13,7 @@ for name, sector in ("new", 512), ("d4096", 4096), ("d65536", 65536):
     check("minimum block", h.get_block_size(nbd.SIZE_MINIMUM), sector)
     check("preferred block", h.get_block_size(nbd.SIZE_PREFERRED),
           max(sector, 4096))
-    check("maximum block", h.get_block_size(nbd.SIZE_MAXIMUM), 0xffffffff)
+    check("maximum block", h.get_block_size(nbd.SIZE_MAXIMUM), MiB)
     whole, half = bytes(sector), bytes(sector // 2)
     h.pwrite(pattern(2 * sector), 0)
     for offset, count in ((0, 1), (1, sector), (sector - 1, 1),

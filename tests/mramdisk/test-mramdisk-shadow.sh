@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Random requests leave what the same requests leave in a byte array.
+# After random requests, a disk equals a byte array after the same requests.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=9M disk=d,size=9437185
 python <<'END'

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# nbdkit --swap locks the server's memory: what is used of it, not the whole of
-# max-memory.
+# nbdkit --swap locks the memory that the server uses, not all of max-memory.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 requires nbdsh
 
 # Locking may not be allowed, in a container.

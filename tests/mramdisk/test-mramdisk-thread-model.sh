@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# parallel= decides how many requests of a connection run at a time.
+# parallel= decides whether requests of a connection run concurrently.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_filter nofilter delay
 # As the server itself tells it with -v.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Over TLS with certificates; a client of another authority is refused.
+# TLS with certificates; a client of another authority is refused.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 make_certificates good bad
 start_server s --tls=require --tls-certificates="$tmp/good" --tls-verify-peer \

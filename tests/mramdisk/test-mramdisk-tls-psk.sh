@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Over TLS with a pre-shared key; without it nobody comes in.
+# TLS with a pre-shared key; a client without it is refused.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires psktool
 requires_nbdkit tls

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Trim frees whole pages of 4 KiB and leaves the rest as it is.
+# Trim frees whole pages of 4 KiB and leaves the rest unchanged.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=16M disk=odd,size=10000
 python <<'END'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A zero of a disk larger than max-memory takes no memory.
+# Zeroing a disk larger than max-memory takes no memory.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1E max-memory=1M
 python <<'END'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Write-zeroes makes holes, or allocated zeros if NO_HOLE is asked for.
+# Write-zeroes creates holes, or allocated zeros with NO_HOLE.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=16M
 python <<'END'

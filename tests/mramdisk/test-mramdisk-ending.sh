@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Clients that stay do not keep nbdkit from ending, with any of mblock's plugins
+# and its filter; and a request that was begun is answered.
+
+. "$(dirname "$0")/../functions.sh"
+
+mnbd=$builddir/mnbd.so
+filter=$builddir/mnbd-filter.so
+client=                         # the process of the clients
+at_exit eval '[ -z "$client" ] || kill -KILL $client 2>/dev/null || :'
+
+# stay SETUP: clients that do nothing any more, of server s: one that is idle,
+# one whose requests have ended, two in the middle of the handshake.
+stay ()
+{
+  rm -f connected ended
+  python <<END &
+def setup(h):
+    $1
+h = [connect(setup=setup) for i in range(4)]
+h[1].pwrite(b"written", 0)
+h[2].pread(512, 0)
+raw = socket.socket(socket.AF_UNIX)
+raw.connect("%s/s.sock" % os.environ["tmp"])
+raw.recv(18)
+silent = socket.socket(socket.AF_UNIX)
+silent.connect("%s/s.sock" % os.environ["tmp"])
+open("connected", "w").close()
+while not os.path.exists("ended"):
+    time.sleep(0.01)
+for i in h:
+    refused("after the end", None, i.pread, 512, 0)
+check("end of file", raw.recv(1), b"")
+END
+  client=$!
+  wait_for_clients
+}
+
+wait_for_clients ()
+{
+  local i
+  for ((i = 0; i < 1200; i++)); do
+    [ ! -e connected ] || return 0
+    running $client || fail "the clients have ended"
+    sleep 0.05
+  done
+  fail "the clients have not connected"
+}
+
+# gone: the server ends, and its clients see it.
+gone ()
+{
+  stop_server s
+  touch ended
+  wait $client || fail "the clients: status $?"
+}
+
+step "mramdisk"
+serve 1M
+stay pass
+gone
+check "what the server said of it" "$(cat s.log)" ""
+
+step "mramdisk with threads for each connection, and a control socket"
+serve 1M parallel=yes control="$tmp/control"
+stay pass
+gone
+
+step "the mnbd plugin; what its client wrote is upstream"
+start_server u "$mramdisk" 1M
+start_server s "$mnbd" socket="$tmp/u.sock"
+stay pass
+gone
+check "upstream" "$(nbdsh -u "$(uri '' u)" -c 'print(h.pread(7, 0).decode())')" \
+  written
+
+step "the filter, over mramdisk and over another plugin"
+start_server s --filter="$filter" "$mramdisk" 1M mnbd-mode=forward \
+  mnbd-socket="$tmp/u.sock"
+stay pass
+gone
+start_server s --filter="$filter" memory 1M mnbd-mode=forward \
+  mnbd-socket="$tmp/u.sock"
+stay pass
+gone
+stop_server u
+
+step "TLS"
+if nbdkit --dump-config | grep -qx tls=yes && type psktool >out 2>&1; then
+  psktool -u alice -p keys.psk >out 2>&1
+  start_server s --tls=require --tls-psk="$tmp/keys.psk" "$mramdisk" 1M
+  stay 'h.set_tls(nbd.TLS_REQUIRE); h.set_tls_psk_file("keys.psk"); h.set_tls_username("alice")'
+  gone
+else
+  echo "left out: nbdkit has no TLS, or there is no psktool"
+fi
+
+step "TCP, and a server in the background"
+python >port <<'END'
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])
+END
+nbdkit -i 127.0.0.1 -p "$(cat port)" -P "$tmp/tcp.pid" "$mramdisk" 1M
+pid=$(cat tcp.pid)
+at_exit eval "kill -KILL $pid 2>/dev/null || :"
+python <<END
+import signal
+h = nbd.NBD()
+h.connect_tcp("127.0.0.1", "$(cat port)")
+os.kill($pid, signal.SIGTERM)
+for i in range(3000):
+    try:
+        os.kill($pid, 0)
+    except ProcessLookupError:
+        break
+    time.sleep(0.02)
+else:
+    raise SystemExit("FAIL: the server has not ended")
+END
+
+# A request of 8 MiB whose reply the client begins to read: more than a socket
+# takes.
+cat >slow.py <<'END'
+import signal
+s = Raw()
+reply = s.go(b"")[0]
+while reply != Raw.ACK:
+    reply, n = struct.unpack(">II", s.read(20)[12:])
+    s.read(n)
+s.s.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 0, 7, 0, 8 * MiB))
+check("handle", s.read(16), struct.pack(">IIQ", 0x67446698, 0, 7))
+END
+
+step "a request that was begun is answered; below a filter there is time"
+start_server s --filter=nofilter "$mramdisk" 8M max-request=8M
+python <<END
+connect().pwrite(pattern(8 * MiB), 0)
+$(cat slow.py)
+os.kill($pid, signal.SIGTERM)
+time.sleep(0.5)
+check("the reply", s.read(8 * MiB) == pattern(8 * MiB), True)
+check("end of file", s.s.recv(1), b"")
+END
+stop_server s
+
+step "a client that does not read is cut off"
+serve 8M max-request=8M
+rm -f connected ended
+python <<END &
+$(cat slow.py)
+open("connected", "w").close()
+while not os.path.exists("ended"):
+    time.sleep(0.01)
+END
+client=$!
+wait_for_clients
+gone
