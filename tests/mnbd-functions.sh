@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What the tests of mnbd use beyond functions.sh.  To be sourced by bash.
 #
-# PLUGIN=nbd runs a test against nbdkit's own plugin instead of mnbd.so; the
-# tests of what both promise run with both unless PLUGIN says which.
-# PLUGIN=filter runs it against mnbd-filter.so that forwards.
-# MBLOCK_TEST_SECONDS is how long the tests under load go on, and
-# MBLOCK_TEST_OUTAGES how many outages they make.
+# PLUGIN=nbd runs a test against nbdkit's own plugin instead of mnbd.so; tests
+# of what both promise run with both, unless PLUGIN says which.  PLUGIN=filter
+# runs it against mnbd-filter.so in mode forward.  MBLOCK_TEST_SECONDS is the
+# duration of tests under load, and MBLOCK_TEST_OUTAGES the number of outages in
+# them.
 
-# A test that hangs must fail.  timeout ends all that it started, too.
+# A test that hangs must fail. timeout ends all its processes, too.
 if [ -z "$MBLOCK_TIMED" ]; then
   export MBLOCK_TIMED=1
   exec timeout -k 20 "$((240 + 2 * ${MBLOCK_TEST_SECONDS:-0} +
@@ -36,19 +36,19 @@ case $plugin in
       skip "nbdkit's plugin $plugin is not installed";;
 esac
 
-# The test holds for nbdkit's nbd plugin too: run it once with each.
+# The test applies to nbdkit's nbd plugin too: run it once with each.
 both_plugins ()
 {
   [ -z "$PLUGIN" ] || return 0
   local p
   for p in nbd "$builddir/mnbd.so"; do
     echo "with $p:"
-    PLUGIN=$p "$BASH" "$testdir/${0##*/}" || fail "with $p"
+    PLUGIN=$p "$BASH" "$self" || fail "with $p"
   done
   exit 0
 }
 
-# The test is of something that only mnbd promises.
+# The test applies only to mnbd.
 only_mnbd ()
 {
   [ "$plugin" != nbd ] || skip "nbdkit's nbd plugin does not promise this"
@@ -67,8 +67,9 @@ crash_server ()
   rm -f "$id.pid" "$id.sock"
 }
 
-# forwarder PARAMETERS…: sets the array $forwarder: nbdkit's arguments for mnbd
-# with these parameters.  What is no parameter is nbdkit's.
+# forwarder PARAMETERS…: set the array $forwarder to nbdkit's arguments for mnbd
+# with these parameters.  Anything that is not a parameter is an argument of
+# nbdkit.
 forwarder ()
 {
   if [ "$plugin" != filter ]; then
@@ -80,7 +81,8 @@ forwarder ()
   for a; do
     case $a in
       --filter=*) first+=("$a");;
-      mnbd.* | minblock=*) forwarder+=("$a");; # after -D; of a filter
+      mnbd.* | minblock=* | retries=* | retry-*) # after -D; of a filter
+        forwarder+=("$a");;
       uri=*) forwarder+=("mnbd-$a");;
       *://*) forwarder+=("mnbd=$a");;
       [a-z]*=*) forwarder+=("mnbd-$a");;
@@ -97,14 +99,33 @@ start_forwarder ()
   start_server s "${forwarder[@]}"
 }
 
-# try_forwarder PARAMETERS…: ask a forwarder with these for the size, which is
-# then in $tmp/out, and end it.  Sets $rc: 0 if the client was let in.
+# try_forwarder PARAMETERS…: ask a forwarder with these parameters for the size,
+# which is then in $tmp/out, and end it.  Sets $rc: 0 if the client was
+# admitted.
 try_forwarder ()
 {
   start_forwarder "$@"
   rc=0
   timeout 60 nbdinfo --size "$(uri)" >out 2>&1 || rc=$?
   [ $rc -ne 124 ] || fail "$*: it hangs"
+  stop_server s
+}
+
+# forwards SIZE PARAMETERS…: a forwarder with these reaches a disk of that size,
+# which can be written and read.
+forwards ()
+{
+  local size=$1
+  shift
+  step "$*"
+  start_forwarder "$@"
+  check "size" "$(timeout 60 nbdinfo --size "$(uri)" 2>&1)" "$size"
+  python <<'END'
+h = connect()
+h.pwrite(pattern(300000), 777)
+h.flush()
+check("content", h.pread(300000, 777), pattern(300000))
+END
   stop_server s
 }
 
@@ -120,12 +141,12 @@ wait_for ()
   fail "$what: not within 30 seconds"
 }
 
-# What this test has started besides nbdkit: name and pid.  A pid is forgotten
-# as soon as it was waited for, because the next process may have it.
+# The processes that this test has started besides nbdkit: name and pid.  A pid
+# is removed as soon as it was waited for, because the kernel may reuse it.
 declare -A children=()
 
-# child NAME PID: from now on end_child and kill_child can end it, and the end
-# of the test does.
+# child NAME PID: from now on, end_child and kill_child can end it, and the end
+# of the test does so.
 child ()
 {
   children[$1]=$2
@@ -158,9 +179,9 @@ end_children ()
 }
 at_exit end_children
 
-# fault_server ID ARGUMENTS…: nbd-fault-server.py on $tmp/ID.sock; its log is
-# $tmp/ID.jsonl, and "tell ID COMMAND" reaches its control socket; end_child ID
-# or end_fault_server ID ends it.
+# fault_server ID ARGUMENTS…: start nbd-fault-server.py on $tmp/ID.sock.  Its
+# log is $tmp/ID.jsonl; "tell ID COMMAND" sends to its control socket; end_child
+# ID or end_fault_server ID ends it.
 fault_server ()
 {
   local id=$1
@@ -183,8 +204,8 @@ tell ()
     "${@:2}" >told || fail "tell $*: $(cat told)"
 }
 
-# requests ID [CMD…]: print what requests the fault server has got, in order,
-# one a line: CMD OFFSET LENGTH FLAGS.
+# requests ID [CMD…]: print the requests that the fault server has received, in
+# order, one a line: CMD OFFSET LENGTH FLAGS.
 requests ()
 {
   /usr/bin/python3 - "$tmp/$1.jsonl" "${@:2}" <<'END'
@@ -199,8 +220,8 @@ for line in open(sys.argv[1]):
 END
 }
 
-# volatile_server ID ARGUMENTS…: nbd-volatile-server on $tmp/ID.sock, with the
-# file $tmp/ID.img.  Sets $volatile_pid; kill_child ID makes it crash.
+# volatile_server ID ARGUMENTS…: start nbd-volatile-server on $tmp/ID.sock, with
+# the file $tmp/ID.img.  Sets $volatile_pid; kill_child ID crashes it.
 volatile_server ()
 {
   local id=$1
@@ -215,8 +236,8 @@ volatile_server ()
 
 shadow=$builddir/tests/nbd-shadow
 
-# start_shadow ARGUMENTS…: run nbd-shadow in the background; it is at work when
-# this returns, until end_shadow.  Sets $shadow_pid.
+# start_shadow ARGUMENTS…: run nbd-shadow in the background until end_shadow;
+# when this returns, it is working.  Sets $shadow_pid.
 start_shadow ()
 {
   rm -f shadow.ready
@@ -244,7 +265,7 @@ shadow_runs ()
   kill -0 "$shadow_pid" 2>/dev/null
 }
 
-# shadow_passed: end it; it must have found nothing wrong.
+# shadow_passed: end the shadow client, which must not have found an error.
 shadow_passed ()
 {
   end_shadow
@@ -252,9 +273,9 @@ shadow_passed ()
   check "status of the shadow client" $shadow_rc 0
 }
 
-# outage SIGNAL SERVER-ARGUMENTS…: make one of the volatile server u, which has
-# these arguments: with KILL it crashes and is started again a moment later,
-# USR1 is a power cut that is over at once, and USR2 drops its connections.
+# outage SIGNAL SERVER-ARGUMENTS…: cause an outage of the volatile server u,
+# which has these arguments: KILL crashes it, and it is started again a moment
+# later; USR1 is a power cut that is over at once; USR2 drops its connections.
 outage ()
 {
   local what=$1
@@ -268,13 +289,26 @@ outage ()
   fi
 }
 
-# moment: 10 to 99 ms.
+# storms OPTIONS…: call the test's function "storm SIGNAL --connections=3" for
+# each kind of outage, with $options set to each of these, the volatile server's.
+storms ()
+{
+  local what
+  for options; do
+    for what in KILL USR1 USR2; do
+      step "SIG$what, options of the server: $options"
+      storm $what --connections=3
+    done
+  done
+}
+
+# moment: wait for 10 to 99 ms.
 moment ()
 {
   sleep 0.0$((RANDOM % 90 + 10))
 }
 
-# restart_upstream: server u crashes, and the test's function "upstream" starts
+# restart_upstream: crash server u; the function "upstream" of the test starts
 # it again.
 restart_upstream ()
 {
@@ -284,10 +318,10 @@ restart_upstream ()
 }
 
 # run_fio COMMAND…: run fio with verify on server s for $seconds, which must see
-# no error, and meanwhile the command about once a second.  Sets $fio_rounds to
-# how often that was.  Each job has one block size: with random ones fio 3.33
-# misses its own blocks, on a server that nobody kills and without mnbd just as
-# well.
+# no error, and in the meantime run the command about once a second.  Sets
+# $fio_rounds to how often that was.  Each job has one block size: with random
+# ones, fio 3.33 misses its own blocks even on a server that nobody kills,
+# without mnbd.
 run_fio ()
 {
   local rc=0 fio_pid
@@ -319,7 +353,7 @@ END
   fio --output=out job &
   fio_pid=$!
   child fio $fio_pid
-  # A first connect is not tried again, so no job may still be at it.
+  # A first connect is not retried, so all jobs must be connected.
   wait_for "the start of fio" fio_at_work_or_failed $fio_pid
   fio_rounds=0
   while sleep 0.8; kill -0 $fio_pid 2>/dev/null; do
@@ -333,14 +367,15 @@ END
 }
 
 # fio_at_work_or_failed PID: each job has run its exec_prerun, for which fio
-# makes a file, and which comes after its connect.
+# creates a file, and which follows its connect.
 fio_at_work_or_failed ()
 {
   { [ -e small.prerun.txt ] && [ -e flushing.prerun.txt ] &&
       [ -e large.prerun.txt ]; } || ! kill -0 "$1" 2>/dev/null
 }
 
-# run_fio_restarting: run_fio while the upstream is killed and restarted.
+# run_fio_restarting: run_fio while the upstream is repeatedly killed and
+# restarted.
 run_fio_restarting ()
 {
   run_fio restart_upstream
@@ -354,7 +389,7 @@ python ()
   nbdsh -c 'from nbdtest import *' -c 'from mnbdtest import *' -c -
 }
 
-# Threads and open files of the forwarder, to see that none is left behind.
+# The number of threads and open files of the forwarder, to detect leaks.
 forwarder_threads ()
 {
   local -a tasks=(/proc/"$(cat s.pid)"/task/*)

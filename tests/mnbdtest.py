@@ -4,6 +4,7 @@
 
 import json
 import os
+import signal
 import socket
 import time
 
@@ -23,6 +24,20 @@ def tell(command, server="u"):
     if not answer.startswith("ok"):
         raise SystemExit("FAIL: tell %s: %s" % (command, answer))
     return answer[3:]
+
+
+def power_cut(server="u"):
+    """An outage of the volatile server that is over at once: it loses what was
+    not flushed, and its connections."""
+    def losses():
+        with open(server + ".err") as f:
+            return f.read().count("lost")
+
+    before = losses()
+    with open(server + ".vpid") as f:
+        os.kill(int(f.read()), signal.SIGUSR1)
+    while losses() == before:
+        time.sleep(0.01)
 
 
 def until_back(fn):

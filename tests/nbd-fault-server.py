@@ -27,7 +27,21 @@ Faults
                     came for 50 ms, then send them last first
           partial   send bytes=N (4) of the answer; then=close|stay
           cookie    answer with a cookie that nobody sent
+          offset    answer for another offset (extended headers)
           magic     answer with a wrong magic number
+          chunks    answer with json=LIST: of a structured reply the chunks as
+                    [KIND, ...], the last with the flag that says so.  KIND and
+                    what follows: data OFFSET LENGTH, hole OFFSET LENGTH (from
+                    the request's offset on), extents CONTEXT LENGTH FLAGS ...,
+                    error NUMBER, none.  With extended headers, extents are of
+                    the longer kind; counted COUNT CONTEXT LENGTH FLAGS ... has
+                    another count, short CONTEXT LENGTH FLAGS ... is of the
+                    shorter kind, and long LENGTH claims to be so long
+          endless   an option: one more part of the answer, again and again; a
+                    request: chunks that say there was an error, in bytes=N
+                    (4000)
+          trickle   answer with a byte every ms=N (100); an option: with as many
+                    bytes as a part of an endless answer has
           down      drop all connections, come back in ms=N (0: never)
           die       end the process at once, as SIGKILL would
   KEY     nth=N     only the Nth time       every=N   each Nth time
@@ -39,11 +53,12 @@ Settings (--set KEY=VALUE[,...], or after a name in --export)
   size readonly flush fua trim zero fast_zero cache multi_conn rotational
   df min preferred max description extents(a JSON list of [length,flags])
   and, for the server: handshake (newstyle, unfixed, oldstyle), structured,
-  meta, block_info (answer NBD_INFO_BLOCK_SIZE), list (allow NBD_OPT_LIST),
+  extended (know extended headers), meta, block_info (answer NBD_INFO_BLOCK_SIZE), list (allow NBD_OPT_LIST),
   chunks (cut read replies into pieces of N bytes, last first), go (know
   NBD_OPT_GO; else only EXPORT_NAME).
 
 Control
+  --tls DIR knows STARTTLS, with DIR/server-cert.pem and its key.
   --control SOCKET takes one command a line and answers with one line that
   begins with "ok" or "error"; "nbd-fault-server.py --tell SOCKET COMMAND"
   sends one.  Commands: down, up, drop, set KEY=VALUE[,...] [EXPORT],
@@ -57,6 +72,7 @@ import json
 import os
 import random
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -70,10 +86,14 @@ REPMAGIC = 0x3e889045565a9
 REQUEST = 0x25609513
 SIMPLE = 0x67446698
 STRUCTURED = 0x668e33ef
+EXTENDED_REQUEST = 0x21e41c71
+EXTENDED = 0x6e8a278c
+PAYLOAD_LEN = 32
 
 OPTIONS = {1: 'EXPORT_NAME', 2: 'ABORT', 3: 'LIST', 5: 'STARTTLS',
            6: 'INFO', 7: 'GO', 8: 'STRUCTURED_REPLY',
-           9: 'LIST_META_CONTEXT', 10: 'SET_META_CONTEXT'}
+           9: 'LIST_META_CONTEXT', 10: 'SET_META_CONTEXT',
+           11: 'EXTENDED_HEADERS'}
 REP_ACK, REP_SERVER, REP_INFO, REP_META = 1, 2, 3, 4
 ERR_UNSUP, ERR_POLICY, ERR_INVALID, ERR_UNKNOWN = (
     (1 << 31) | n for n in (1, 2, 3, 6))
@@ -205,7 +225,8 @@ EXPORT_DEFAULTS = {
     'multi_conn': True, 'rotational': False, 'df': True, 'min': 1,
     'preferred': 4096, 'max': 32 << 20, 'description': '', 'extents': None}
 SERVER_DEFAULTS = {
-    'handshake': 'newstyle', 'structured': True, 'meta': True,
+    'handshake': 'newstyle', 'structured': True, 'extended': False,
+    'meta': True,
     'block_info': True, 'list': True, 'go': True, 'chunks': 0}
 
 
@@ -232,10 +253,12 @@ class Fault:
     EVENTS = {'connect', 'greeting', 'option', 'done', 'any', 'read',
               'write', 'zero', 'trim', 'flush', 'cache', 'extents'}
     ACTIONS = {'close', 'garbage', 'error', 'slow', 'late', 'never', 'ignore',
-               'reorder', 'partial', 'cookie', 'magic', 'down', 'die', 'sip'}
+               'reorder', 'partial', 'cookie', 'offset', 'magic', 'down', 'die', 'sip',
+               'chunks', 'endless', 'trickle'}
     NUMBERS = {'nth', 'every', 'after', 'times', 'ms', 'bytes', 'depth',
                'conn'}
-    WORDS = {'on', 'do', 'errno', 'opt', 'flag', 'then'}
+    WORDS = {'on', 'do', 'errno', 'opt', 'flag', 'then',
+             'json'}
 
     def __init__(self, text):
         self.text = text
@@ -463,7 +486,7 @@ class Connection(threading.Thread):
         self.sock = sock
         self.number = number
         self.send_lock = threading.Lock()
-        self.structured = self.meta = False
+        self.structured = self.extended = self.meta = False
         self.held = []
         self.held_timer = None
         self.export = None
@@ -518,6 +541,31 @@ class Connection(threading.Thread):
         if (fault.then or default) == 'stay':
             self.stay()
         raise Gone
+
+    def trickle(self, fault, data):
+        for i in range(len(data)):
+            self.send(data[i:i + 1])
+            time.sleep((fault.ms or 100) / 1000)
+
+    def start_tls(self, opt):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server.args.tls + '/server-cert.pem',
+                                self.server.args.tls + '/server-key.pem')
+        self.reply(opt, REP_ACK)
+        self.sock = context.wrap_socket(self.sock, server_side=True)
+
+    def endless_option(self, fault, opt, name):
+        """Parts that go on for ever, each as long as may be."""
+        text = b'n' * 4000
+        kind, data = {
+            'LIST': (REP_SERVER, struct.pack('>I', 4000) + text + text),
+            'SET_META_CONTEXT': (REP_META, struct.pack('>I', 1) + text),
+        }.get(name, (REP_INFO, struct.pack('>H', 99) + text))
+        part = struct.pack('>QIII', REPMAGIC, opt, kind, len(data)) + data
+        if fault.do == 'trickle':
+            self.trickle(fault, part)
+        while True:
+            self.send(part * 50)
 
     def act(self, fault, reply=b''):
         """Do what needs no request; True if the fault was of that kind."""
@@ -599,6 +647,8 @@ class Connection(threading.Thread):
                 self.stay()
             elif fault.do == 'slow':
                 time.sleep((fault.ms or 100) / 1000)
+            elif fault.do in ('endless', 'trickle'):
+                self.endless_option(fault, opt, name)
             elif fault.do == 'magic':
                 self.send(struct.pack('>QIII', REPMAGIC + 1, opt, REP_ACK, 0))
                 return None
@@ -619,6 +669,9 @@ class Connection(threading.Thread):
         if name == 'ABORT':
             self.reply(opt, REP_ACK)
             return False
+        if name == 'STARTTLS' and self.server.args.tls:
+            self.start_tls(opt)
+            return None
         if name == 'LIST' and settings['list']:
             with self.server.lock:
                 exports = list(self.server.exports.values())
@@ -629,6 +682,9 @@ class Connection(threading.Thread):
             self.reply(opt, REP_ACK)
         elif name == 'STRUCTURED_REPLY' and settings['structured']:
             self.structured = True
+            self.reply(opt, REP_ACK)
+        elif name == 'EXTENDED_HEADERS' and settings['extended']:
+            self.structured = self.extended = True
             self.reply(opt, REP_ACK)
         elif name in ('INFO', 'GO') and settings['go']:
             return self.info_or_go(opt, name, data)
@@ -689,10 +745,13 @@ class Connection(threading.Thread):
 
     def transmission(self):
         while True:
-            head = self.recv(28)
+            head = self.recv(32 if self.extended else 28)
             magic, bits, kind, cookie, offset, length = struct.unpack(
-                '>IHHQQI', head)
-            if magic != REQUEST:
+                '>IHHQQQ' if self.extended else '>IHHQQI', head)
+            if (magic != (EXTENDED_REQUEST if self.extended else REQUEST)
+                    or (bits & PAYLOAD_LEN
+                        != (PAYLOAD_LEN if self.extended and kind == 1
+                            else 0))):
                 self.server.log('bad-magic', conn=self.number)
                 raise Gone
             name = COMMANDS.get(kind, str(kind))
@@ -727,10 +786,28 @@ class Connection(threading.Thread):
         do = fault.do if fault else None
         if do == 'cookie':
             cookie ^= 0x5555555555555555
+        if do == 'offset':
+            offset ^= 1
         reply = self.build(name, cookie, offset, length, error, body, flags)
         if do == 'magic':
             reply = b'\xde\xad\xbe\xef' + reply[4:]
         if do in ('never', 'ignore'):
+            return
+        if do == 'chunks':
+            reply = self.chunks(json.loads(fault.json), cookie, offset)
+        if do == 'endless':
+            n = 4000 if fault.bytes is None else fault.bytes
+            part = self.chunk((1 << 15) | 1, struct.pack('>IH', 5, n)
+                              + b'e' * n, 0, cookie, offset)
+            # No TLS record ends with a chunk, for half is odd: libnbd returns
+            # only between two chunks, and when it has used up a record.
+            half = len(part) // 2
+            self.send(part[:half])
+            block = (part[half:] + part[:half]) * (400000 // len(part))
+            while True:
+                self.send(block)
+        if do == 'trickle':
+            self.trickle(fault, reply)
             return
         if do == 'slow':
             threading.Timer((fault.ms or 100) / 1000, self.send_late,
@@ -826,19 +903,54 @@ class Connection(threading.Thread):
             runs = runs[:1]
         return runs
 
+    def chunk(self, kind, payload, done, cookie, offset, length=None):
+        if length is None:
+            length = len(payload)
+        if self.extended:
+            return struct.pack('>IHHQQQ', EXTENDED, done, kind, cookie,
+                               offset, length) + payload
+        return struct.pack('>IHHQI', STRUCTURED, done, kind, cookie,
+                           length) + payload
+
+    def extents_chunk(self, context, numbers, count=None):
+        """The kind and the payload of a chunk."""
+        if not self.extended:
+            return 5, struct.pack('>I%dI' % len(numbers), context, *numbers)
+        count = len(numbers) // 2 if count is None else count
+        return 6, struct.pack('>II%dQ' % len(numbers), context, count,
+                              *numbers)
+
+    def chunks(self, parts, cookie, at):
+        """A structured reply as the test wants it."""
+        out = b''
+        for i, (kind, *what) in enumerate(parts):
+            number, payload = {
+                'data': lambda o, n: (1, struct.pack('>Q', (at + o) % 2**64)
+                                      + b'c' * n),
+                'hole': lambda o, n: (2, struct.pack('>QI', (at + o) % 2**64,
+                                                     n)),
+                'extents': lambda c, *n: self.extents_chunk(c, n),
+                'counted': lambda x, c, *n: self.extents_chunk(c, n, x),
+                'short': lambda *n: (5, struct.pack('>%dI' % len(n), *n)),
+                'long': lambda n: (6, b''),
+                'error': lambda n: ((1 << 15) | 1, struct.pack('>IH', n, 0)),
+                'none': lambda: (0, b''),
+            }[kind](*what)
+            out += self.chunk(number, payload, i == len(parts) - 1, cookie,
+                              at, what[0] if kind == 'long' else None)
+        return out
+
     def build(self, name, cookie, offset, length, error, body, flags):
         """The whole reply, ready to be sent or spoilt."""
         if not self.structured:
             return struct.pack('>IIQ', SIMPLE, error, cookie) + (body or b'')
 
         def chunk(kind, payload, done):
-            return struct.pack('>IHHQI', STRUCTURED, done, kind, cookie,
-                               len(payload)) + payload
+            return self.chunk(kind, payload, done, cookie, offset)
         if error:
             return chunk((1 << 15) | 1, struct.pack('>IH', error, 0), 1)
         if name == 'extents' and body is not None:
-            return chunk(5, struct.pack('>I', 1) + b''.join(
-                struct.pack('>II', n, bits) for n, bits in body), 1)
+            return chunk(*self.extents_chunk(1, sum(body, [])), 1)
         if name == 'read' and body is not None:
             step = self.server.settings['chunks']
             if not step or 'df' in flags:
@@ -852,6 +964,8 @@ class Connection(threading.Thread):
                 else:
                     out += chunk(1, struct.pack('>Q', offset + at) + part, 0)
             return out + chunk(0, b'', 1)
+        if self.extended:
+            return chunk(0, b'', 1)
         return struct.pack('>IIQ', SIMPLE, error, cookie)
 
 
@@ -878,6 +992,7 @@ def main():
     parser.add_argument('--pidfile')
     parser.add_argument('--log')
     parser.add_argument('--control')
+    parser.add_argument('--tls')
     parser.add_argument('--set', action='append', default=[])
     parser.add_argument('--export', action='append', default=[])
     parser.add_argument('--fault', action='append', default=[])

@@ -58,6 +58,8 @@
 
 #include <libnbd.h>
 
+#include "tests/random.h"
+
 #define SET_MAX 6
 #define SET_ALL UINT8_MAX
 #define MAX_CONNECTIONS 32
@@ -138,10 +140,7 @@ now_us (void)
 static uint64_t
 next_random (uint64_t *state)
 {
-  *state ^= *state << 13;
-  *state ^= *state >> 7;
-  *state ^= *state << 17;
-  return *state * UINT64_C (2685821657736338717) >> 11;
+  return xorshift (state) * UINT64_C (2685821657736338717) >> 11;
 }
 
 static void __attribute__ ((format (printf, 1, 2)))

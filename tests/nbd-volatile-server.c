@@ -54,6 +54,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/random.h"
+
 #define BLOCK 512
 #define MAX_CONNECTIONS 63
 /* The bit of what closed connections left behind. */
@@ -150,14 +152,11 @@ send_all (int sock, const void *buf, size_t n, int flags)
   return true;
 }
 
-/* xorshift64; called with the lock held. */
+/* Called with the lock held. */
 static uint64_t
 next_random_locked (void)
 {
-  random_state ^= random_state << 13;
-  random_state ^= random_state >> 7;
-  random_state ^= random_state << 17;
-  return random_state;
+  return xorshift (&random_state);
 }
 
 /* Put the blocks from first to before last whose mask meets MASK into the

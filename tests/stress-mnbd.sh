@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Outages without end: servers with a volatile cache crash under mnbd while the
-# shadow client runs.  Each round has its own mix of server, signal, parameters
-# and load; the first that goes wrong ends it.
+# Endless outages: servers with a volatile cache crash under mnbd while the
+# shadow client runs.  Each round has a random mix of server, signal, parameters
+# and load; the first failure ends the script.
 #
 #   tests/stress-mnbd.sh               until it is interrupted
 #   tests/stress-mnbd.sh --seconds=N   rounds for about N seconds

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Wrong parameters: exactly one line that says which, and nothing is started.
+# Bad parameters: exactly one line that says which, and nothing starts.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 
 # no WORD PARAMETERS…: the line has this word in it.
@@ -74,7 +74,7 @@ no "socket-fd=0: expected an open socket" socket-fd=0
 nbdkit -U - "$plugin" "$s" tls=off tls-psk=/nonexistent \
   tls-certificates=/nonexistent --run true || fail "TLS is off"
 for value in nbd://host nbds://user@host:1/name 'nbd+unix:///a%20b?socket=/x' \
-             'nbds+unix:///?socket=/x&tls-psk-file=/x' nbd+vsock://1:2/ \
-             'nbd://[::1]/?a=b'; do
+             'nbds+unix:///?socket=/x&x-tls=/x' nbd+vsock://1:2/ \
+             'nbd://[::1]/?x-a=b'; do
   nbdkit -U - "$plugin" "uri=$value" --run true || fail "$value is refused"
 done

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The upstream's block sizes are the client's; what is not aligned gets EINVAL,
-# unless nbdkit's blocksize filter is above.
+# The upstream's block sizes are announced to the client; misaligned requests
+# get EINVAL, unless nbdkit's blocksize filter is above.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 requires_filter blocksize blocksize-policy
 

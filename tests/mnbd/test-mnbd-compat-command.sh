@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# command= and arg= run the server; it goes with nbdkit.
+# command= and arg= run the server, which ends with nbdkit.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 requires qemu-nbd qemu-img
 
@@ -16,7 +16,20 @@ h.flush()
 # Several clients share the one connection.
 check("content", connect().pread(100000, 12345), pattern(100000))
 END
-server=$(pgrep -P "$(cat s.pid)" qemu-nbd) || fail "no qemu-nbd runs"
+# child_of PID NAME: print the process that PID has started.
+child_of ()
+{
+  local status
+  for status in /proc/[0-9]*/status; do
+    if grep -qsx "PPid:[[:space:]]*$1" "$status" &&
+        grep -qsx "Name:[[:space:]]*$2" "$status"; then
+      basename "${status%/status}"
+      return
+    fi
+  done
+  fail "no $2 runs"
+}
+server=$(child_of "$(cat s.pid)" qemu-nbd)
 stop_server s
 gone ()
 {

@@ -3,7 +3,7 @@
 # dynamic-export=true: the client's export name is the server's, and the list,
 # the descriptions and the default are the server's too.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 
 fault_server u --export ",size=1M" --export 'two,size=2M,description=the second' \

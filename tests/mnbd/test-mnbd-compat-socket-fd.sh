@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # socket-fd=: a socket that is open already.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 
 fault_server u

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # TLS to the server with certificates, and tls-verify=.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 make_certificates good bad
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # TLS to the server with a pre-shared key.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 requires psktool
 requires_nbdkit tls

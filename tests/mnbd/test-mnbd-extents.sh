@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Extents in all their states, and beyond 32 bits.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Two URIs: when the first server goes the second takes over, and the other
-# way round; at the start the first that answers is taken.
+# Two URIs: when the first server is lost, the second takes over, and vice
+# versa; at the start, the first one that answers is used.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 # Both serve the same file, as two gateways of one storage do.

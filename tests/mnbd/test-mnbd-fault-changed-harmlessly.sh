@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A server that comes back with more than it had, or with other things that no
-# client was promised, is the same server.
+# A server that returns with more capabilities, or with changes that affect no
+# promise to a client, counts as the same server.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u --set multi_conn=no,fast_zero=no

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A server that comes back as another one is refused: requests fail, and
-# nothing is written to it.  When it is itself again, work goes on.
+# A server that returns as a different one is refused: requests fail, and
+# nothing is written to it.  When the original returns, work continues.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 # try WHAT CHANGE RESTORE: each is a command for the fault server.

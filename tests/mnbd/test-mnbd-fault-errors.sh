@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What the server answers with an error, the client gets with that errno, and
-# the connection goes on.
+# The client gets the server's errors with the same errno, and the connection
+# continues.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 
 fault_server u

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A server that closes, talks garbage or dies in the handshake, at each of its
-# steps: the client is refused, mnbd stays and serves the next one.
+# A server that closes, sends garbage or dies at each step of the handshake: the
+# client is refused, and mnbd stays and serves the next one.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 
 fault_server u

@@ -3,7 +3,7 @@
 # With TLS, too, a request that the server carries out late, when its connection
 # has been given up, must not undo what is written later.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 requires psktool
 requires_nbdkit tls

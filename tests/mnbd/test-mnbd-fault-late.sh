@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A connection is lost while the server, which is well, still has a request in
-# hand that it will carry out late.  It must not undo what is written later.
+# A connection is lost while the server, which is healthy, still has a request
+# that it will carry out late.  It must not undo what is written later.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 late=1500                       # ms; overwritten waits for longer
@@ -40,7 +40,7 @@ cookies.append(h.aio_pwrite(OLD, 4096))
 cookies.append(h.aio_pwrite(OLD, 0))
 overwritten(h, *cookies)
 END
-grep -q 'does not keep to the protocol: it sent something that is no' s.log ||
+grep -q 'broke the protocol: it sent something that is not a' s.log ||
   fail "$(cat s.log)"
 stop_server s
 end_fault_server u

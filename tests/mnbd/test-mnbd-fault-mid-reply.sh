@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A server that dies within a reply, or sends one that makes no sense: mnbd
-# connects again, and the client sees nothing of it.
+# A server that dies within a reply, or sends an invalid one: mnbd reconnects,
+# and the client does not notice.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 try ()
@@ -25,7 +25,7 @@ END
 # The server does not keep to the protocol: one line of the log says how.
 wrong ()
 {
-  local text="does not keep to the protocol: $2" before after
+  local text="broke the protocol: $2" before after
   before=$(grep -c "$text" s.log || :)
   try "$1"
   after=$(grep -c "$text" s.log || :)
@@ -45,9 +45,9 @@ for replies in structured simple; do
     try on=$cmd,do=partial,times=2,bytes=7
     try on=$cmd,do=close,times=2
     wrong on=$cmd,do=cookie,times=1 'it answered a request that was not sent'
-    wrong on=$cmd,do=magic,times=1 'it sent something that is no reply'
+    wrong on=$cmd,do=magic,times=1 'it sent something that is not a reply'
     wrong on=$cmd,do=garbage,then=stay,times=1 \
-      'it sent something that is no reply'
+      'it sent something that is not a reply'
     try on=$cmd,do=garbage,then=close,times=1
     try on=$cmd,do=down,ms=300,times=1
   done

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A request that is never answered: request-timeout= gives the connection up,
-# and the request is sent again on a new one.
+# A request that is never answered: request-timeout= ends the connection, and
+# the request is sent again on a new one.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u

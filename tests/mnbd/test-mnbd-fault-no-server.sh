@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# No server there: the client is refused, mnbd stays, and serves when there is
-# one; retry= waits for it.
+# No server: the client is refused, mnbd stays, and serves once there is one;
+# retry= waits for it.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 both_plugins
 
 step "without retry a client is refused at once"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# An outage that is longer than reconnect=: requests fail with ESHUTDOWN, not
-# before, and those that come when the server is back succeed.
+# An outage longer than reconnect=: requests fail with ESHUTDOWN, not earlier,
+# and requests after the server's return succeed.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A server that ends answers requests with ESHUTDOWN and waits for its clients
-# to go.  That is an outage, also when it is the first that it answers.
+# A server that is ending answers requests with ESHUTDOWN and waits for its
+# clients to disconnect.  That is an outage, even as its first answer.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u

@@ -4,7 +4,7 @@
 # sent again before the next; and the writes of a client that has left are never
 # sent over newer ones.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u --set size=64M

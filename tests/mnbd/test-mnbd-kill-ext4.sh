@@ -3,7 +3,7 @@
 # A server with a volatile cache, killed and restarted every second, under an
 # ext4 file system that is in use.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 requires mkfs.ext4 e2fsck
 . "$testdir/nbdfuse-functions.sh"

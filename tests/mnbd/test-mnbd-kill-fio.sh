@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # A server that is killed and restarted every second, under fio with verify.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 requires_fio
 

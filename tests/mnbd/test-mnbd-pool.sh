@@ -3,7 +3,7 @@
 # The pool: one connection unless the server offers multi-conn, then no more
 # than connections=, however many clients there are.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 upstream_connections ()

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The replay buffer is bounded: when it is full mnbd flushes by itself, and its
-# memory stays within it plus 16 MiB.
+# The replay buffer is bounded: when it is full, mnbd flushes by itself, and its
+# memory stays within the limit plus 16 MiB.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u --set size=64M

@@ -3,7 +3,7 @@
 # replay-buffer=0, for shared disks: the first flush after an outage that may
 # have lost acknowledged writes fails with EIO, and only that one.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 # Small, so that the shadow client, which looks at all of it with each flush,
@@ -11,28 +11,16 @@ only_mnbd
 volatile_server u --multi-conn --size=$((1 << 20))
 start_forwarder socket="$tmp/u.sock" replay-buffer=0 reconnect=30
 python <<'END'
-import signal
-import time
-
-def losses():
-    return open("u.err").read().count("lost")
-
-def outage():
-    before = losses()
-    os.kill(int(open("u.vpid").read()), signal.SIGUSR1)
-    while losses() == before:
-        time.sleep(0.01)
-
 h = connect()
 h.pwrite(b"first", 0)
 h.flush()
 
-outage()
+power_cut()
 check("what was flushed", h.pread(5, 0), b"first")
 h.flush()
 
 h.pwrite(b"again", 0)
-outage()
+power_cut()
 check("what was not", h.pread(5, 0), b"first")
 refused("the first flush", errno.EIO, h.flush)
 h.flush()
@@ -42,16 +30,16 @@ check("content", h.pread(5, 0), b"third")
 
 # A write that comes after the loss does not hide it.
 h.pwrite(b"lost!", 4096)
-outage()
+power_cut()
 h.pwrite(b"kept!", 8192)
 refused("the first flush", errno.EIO, h.flush)
 h.flush()
-outage()
+power_cut()
 check("content", h.pread(5, 8192), b"kept!")
 
 # FUA reports it too, or at least does not take the place of the flush.
 h.pwrite(b"lost!", 4096)
-outage()
+power_cut()
 try:
     h.pwrite(b"fua", 100, nbd.CMD_FLAG_FUA)
     refused("the flush after FUA", errno.EIO, h.flush)

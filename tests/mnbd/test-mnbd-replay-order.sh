@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# After an outage the server gets every write, zero and trim that it had
+# After an outage, the server gets every write, zero and trim that it had
 # acknowledged but not flushed, in order, before anything new; after a flush,
 # none of them.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u

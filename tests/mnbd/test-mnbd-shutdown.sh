@@ -3,7 +3,7 @@
 # Requests that wait for others, for a connection that another thread makes, or
 # for a server that never answers, do not keep nbdkit from ending.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 # client NAME PYTHON: in the background, until it has an answer or none.
@@ -26,7 +26,7 @@ ended ()
 step "writes behind one that they overlap are not sent any more"
 fault_server u
 start_forwarder socket="$tmp/u.sock"
-tell u fault on=write,do=slow,ms=2000
+tell u fault on=write,do=slow,ms=8000
 for i in 1 2 3 4 5; do
   client "c$i" 'h.pwrite(b"x" * 4096, 0)'
 done
@@ -125,13 +125,13 @@ silent_server ()
   for i in 1 2; do
     end_child "c$i"
   done
-  stop_server u
 }
 
 step "a server that takes no more of a large write"
 start_server u memory 64M
 start_forwarder socket="$tmp/u.sock"
 silent_server
+stop_server u
 
 step "the same through TLS, which is another way to the server"
 if ! nbdkit --dump-config | grep -qx tls=yes || ! type psktool >out 2>&1; then
@@ -143,3 +143,6 @@ start_server u --tls=require --tls-psk="$tmp/keys.psk" memory 64M
 start_forwarder socket="$tmp/u.sock" tls=require tls-psk="$tmp/keys.psk" \
   tls-username=alice
 silent_server
+# A client that goes in the middle of a record can make nbdkit's TLS library
+# abort: how this server ends is not what is tested.
+crash_server u

@@ -3,7 +3,7 @@
 # The upstream's block sizes: its maximum splits requests, its minimum makes
 # misaligned ones fail, and both are advertised.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 fault_server u --set min=512,preferred=4096,max=64K

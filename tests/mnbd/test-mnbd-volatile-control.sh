@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The tests of the tests: without mnbd between them, the shadow client misses
-# bytes that the volatile server has lost, or sees errors, and says so; and
-# what it expects of any server, the volatile server does.
+# Tests of the tests: without mnbd in between, the shadow client notices bytes
+# that the volatile server has lost, or errors, and reports them; and the
+# volatile server does what the shadow client expects of any server.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 
 # storm SIGNAL SHADOW-ARGUMENTS…: against the server itself
 storm ()

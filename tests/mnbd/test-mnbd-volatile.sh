@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A server that loses what was not flushed, again and again: the clients see no
-# error and miss no byte, and what they flushed is on its disk.
+# A server that repeatedly loses what was not flushed: clients see no error and
+# no lost byte, and what they flushed is on its disk.
 
-. "$(dirname "$0")/mnbd-functions.sh"
+. "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
 
 # storm WHAT SHADOW-ARGUMENTS…, with $options for the server
@@ -37,12 +37,7 @@ storm ()
   rm u.img
 }
 
-for options in "" "--multi-conn" "--multi-conn --writeback=4"; do
-  for what in KILL USR1 USR2; do
-    step "SIG$what, options of the server: $options"
-    storm $what --connections=3
-  done
-done
+storms "" "--multi-conn" "--multi-conn --writeback=4"
 step "without FUA, long requests, one connection"
 options="--no-fua --writeback=3"
 storm KILL --depth=16 --max-length=262144
