@@ -14,7 +14,7 @@ start_cache ()
     mnbd="$(sock_of u)" mnbd-control="$tmp/control" "$@"
 }
 
-# The cache keeps its connection, and an upstream waits for it to go.
+# The cache keeps its connection open, and an upstream waits for it to close.
 end_cache ()
 {
   local i left=()
@@ -28,8 +28,8 @@ end_cache ()
 }
 at_exit end_cache
 
-# figure NAME: print one of cache_status.
-figure ()
+# cache_stat NAME: print one value of cache_status.
+cache_stat ()
 {
   "$builddir/mblockctl" -s "$tmp/control" cache status --json |
     /usr/bin/python3 -c \
@@ -37,9 +37,9 @@ figure ()
       "$1"
 }
 
-is_figure ()
+cache_stat_is ()
 {
-  [ "$(figure "$1")" = "$2" ]
+  [ "$(cache_stat "$1")" = "$2" ]
 }
 
 # random_file NAME BYTES

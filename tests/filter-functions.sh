@@ -16,7 +16,7 @@ sock_of ()
 }
 
 # filter_refused EXPECTED NBDKIT-ARGUMENTS…: nbdkit with the filter must not
-# start, and say why in exactly one line, in which EXPECTED stands.
+# start, and say why in exactly one line, which contains EXPECTED.
 filter_refused ()
 {
   local expected=$1 rc=0
@@ -27,8 +27,8 @@ filter_refused ()
   said_in_one_line "$expected" "$@"
 }
 
-# pair_refused EXPECTED NBDKIT-ARGUMENTS…: as filter_refused, but of what is
-# found only when nbdkit serves (with --run the command would have begun).
+# pair_refused EXPECTED NBDKIT-ARGUMENTS…: as filter_refused, for errors that
+# are found only when nbdkit serves (with --run, the command would have begun).
 pair_refused ()
 {
   local expected=$1 rc=0
@@ -40,8 +40,8 @@ pair_refused ()
   said_in_one_line "$expected" "$@"
 }
 
-# said_in_one_line EXPECTED NBDKIT-ARGUMENTS…: the file "refused" is one line of
-# nbdkit, in which EXPECTED stands.
+# said_in_one_line EXPECTED NBDKIT-ARGUMENTS…: the file "refused" must be one
+# line of nbdkit that contains EXPECTED.
 said_in_one_line ()
 {
   local expected=$1

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # To run the tests of the mnbd plugin with the filter.  To be sourced by bash.
 
+mnbd=$(cd "$(dirname "${BASH_SOURCE[0]}")/mnbd" && pwd)
+
 # with_filter NAME…: tests/test-mnbd-NAME.sh, each with a time limit of its own.
 # Those that skip do not fail; skips if all do.
 with_filter ()
@@ -9,7 +11,7 @@ with_filter ()
   for name; do
     echo "with the filter: $name"
     rc=0
-    PLUGIN=filter MBLOCK_TIMED= "$BASH" "$(dirname "$0")/test-mnbd-$name.sh" ||
+    PLUGIN=filter MBLOCK_TIMED= "$BASH" "$mnbd/test-mnbd-$name.sh" ||
       rc=$?
     case $rc in
       0) [ $result -ne 77 ] || result=0;;

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Wrong parameters of the filter: exactly one line, with the key as it was
-# typed, and nothing is started.
+# Bad parameters of the filter: exactly one line, with the key as typed, and
+# nothing starts.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 
 u=mnbd=nbd+unix:///?socket=/nonexistent
 f=mnbd-mode=forward
@@ -21,12 +21,12 @@ no 'mnbd-mode=: expected forward' "$u" mnbd-mode=
 
 step "the upstream"
 no 'none of mnbd=, mnbd-socket=, mnbd-hostname=' $f
-no 'several of mnbd=, mnbd-socket=, mnbd-hostname=' $f "$u" mnbd-socket=/x
-no 'mnbd-port=1: expected mnbd-hostname= or mnbd-vsock= with it' $f "$u" \
-  mnbd-port=1
-no 'mnbd-export=a: expected no mnbd-dynamic-export=true with it' $f "$u" \
+no 'more than one of mnbd=, mnbd-socket=, mnbd-hostname=' $f "$u" mnbd-socket=/x
+no 'mnbd-port=1: expected mnbd-hostname= or mnbd-vsock= instead of mnbd=' $f \
+  "$u" mnbd-port=1
+no 'mnbd-export=a: cannot be used with mnbd-dynamic-export=true' $f "$u" \
   mnbd-export=a mnbd-dynamic-export=true
-no 'mnbd-dynamic-export=true: expected no mnbd-shared=true' $f "$u" \
+no 'mnbd-dynamic-export=true: cannot be used with mnbd-shared=true' $f "$u" \
   mnbd-dynamic-export=true mnbd-shared=true
 no 'mnbd-arg=x: expected mnbd-command= before' $f mnbd-arg=x
 no 'mnbd-command=y: expected only one mnbd-command=' $f mnbd-command=x \
@@ -55,6 +55,12 @@ for glob in '[a' 'x[' '[]' '[!]a' '[[:alpha:]' 'a[b\]' '[a]['; do
 done
 no 'mnbd-exports=a\: expected a character after the last \' $f "$u" \
   mnbd-dynamic-export=true 'mnbd-exports=a\'
+no 'mnbd-exports=\xff: expected a pattern in UTF-8' $f "$u" \
+  mnbd-dynamic-export=true $'mnbd-exports=\xff'
+no 'mnbd-exports=[z-a]: expected a range' $f "$u" \
+  mnbd-dynamic-export=true 'mnbd-exports=[z-a]'
+no 'mnbd-exports=[[:nosuch:]]: expected a class' $f "$u" \
+  mnbd-dynamic-export=true 'mnbd-exports=[[:nosuch:]]'
 for glob in '[]]' '[!]]' '[[:alpha:]]' '[a\]]' '\[a' ']' '[[]' 'a\\'; do
   nbdkit -U - --filter="$filter" "$mramdisk" size=1M $f "$u" \
     mnbd-dynamic-export=true "mnbd-exports=$glob" --run true ||
@@ -68,8 +74,12 @@ no 'mnbd-control=: expected the path' $f "$u" mnbd-control=
 no 'mnbd-control=' $f "$u" mnbd-control="$(printf 'x%.0s' {1..120})"
 no 'mnbd-control-mode=999: expected an octal' $f "$u" mnbd-control=c \
   mnbd-control-mode=999
-no 'mnbd-control-mode=600: expected mnbd-control= with it' $f "$u" \
+no 'mnbd-control-mode=600: expected mnbd-control= as well' $f "$u" \
   mnbd-control-mode=600
+no 'mnbd-control-group=no such: expected the name or the number of a group' \
+  $f "$u" mnbd-control=c mnbd-control-group='no such'
+no 'mnbd-control-group=0: expected mnbd-control= as well' $f "$u" \
+  mnbd-control-group=0
 no 'mnbd-control=/nonexistent/c: there is no such folder' $f "$u" \
   mnbd-control=/nonexistent/c
 
@@ -78,11 +88,13 @@ no '--filter=mnbd is given twice: expected once' --filter="$filter" $f "$u"
 no '--filter=mnbd is given several times: expected once' --filter="$filter" \
   --filter="$filter" $f "$u"
 
-step "both sides are the same disk"
+step "both disks are the same"
 for mode in mirror cache; do
-  same="mnbd-mode=$mode: the plugin's upstream and the filter's are the same, "
+  same="mnbd-mode=$mode: the plugin and the filter use the same upstream, "
   filter_refused "${same}nbd://localhost/x" "$builddir/mnbd.so" \
     nbd://localhost/x mnbd=nbd://localhost/x mnbd-mode=$mode
+  filter_refused "${same}nbd://localhost/x" "$builddir/mnbd.so" \
+    nbd://localhost/x mnbd=nbd://localhost/x mnbd-export=x mnbd-mode=$mode
   filter_refused "$same$tmp/a" "$builddir/mnbd.so" socket=a export=b \
     mnbd-socket="$tmp/a" mnbd-export=b mnbd-mode=$mode
   filter_refused "${same}host" "$builddir/mnbd.so" hostname=host port=10809 \
@@ -101,10 +113,10 @@ nbdkit -U - --filter="$filter" file dir=folder "$u" $f --run true ||
   fail "dir= is refused in the mode forward"
 
 step "what is another mode's"
-no 'mnbd-rate=1M: expected mnbd-mode=mirror with it' $f "$u" mnbd-rate=1M
-no 'mnbd-cache=writeback: expected mnbd-mode=cache with it' "$u" \
+no 'mnbd-rate=1M: expected mnbd-mode=mirror as well' $f "$u" mnbd-rate=1M
+no 'mnbd-cache=writeback: expected mnbd-mode=cache as well' "$u" \
   mnbd-mode=mirror mnbd-cache=writeback mnbd-rate=1M
-no 'mnbd-rate=1M: expected mnbd-mode=mirror with it' "$u" \
+no 'mnbd-rate=1M: expected mnbd-mode=mirror as well' "$u" \
   mnbd-rate=1M mnbd-cache=writeback mnbd-mode=cache
 
 step "what nobody knows"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A cache whose minimum block size is another than the upstream's, in both
-# directions: a client that keeps to the upstream's sees no difference.
+# A cache whose minimum block size differs from the upstream's, in both
+# directions: a client that respects the upstream's notices no difference.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 
 sector ()
 {
@@ -20,8 +20,7 @@ try ()
   beneath=("$mramdisk" size=2M $(sector "$down"))
   start_cache "$@"
   if [ $up -gt 1 ]; then
-    check "minimum" "$(nbdinfo "$(uri)" |
-                       sed -n 's/.*block_size_minimum: //p')" $up
+    check "minimum" "$(nbd_info "$(uri)" block_size_minimum)" $up
   fi
   "$shadow" --requests=3000 --align=$up --dump="$tmp/dump" \
     --connections=2 --max-length=262144 "$(uri)"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A plugin that can hold less than the upstream: by mnbd-cache-max, or because
-# its memory ends.  No client sees an error, and every byte is right.
+# A plugin that can hold less than the upstream, because of mnbd-cache-max or
+# because its memory ends.  No client sees an error, and every byte is right.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 
 random_file u.orig 32M
 cp u.orig disk
@@ -37,13 +37,13 @@ for i in range(3000):
 h.flush()
 check("upstream", open("disk", "rb").read() == data, True)
 END
-  [ "$(figure evicted_bytes)" -gt 0 ] || fail "nothing was evicted"
+  [ "$(cache_stat evicted_bytes)" -gt 0 ] || fail "nothing was evicted"
 }
 
 beneath=("$mramdisk" size=32M)
 for mode in writethrough writeback; do
   use "mnbd-cache-max, $mode" mnbd-cache=$mode mnbd-cache-max=4M
-  [ "$(figure cached_bytes)" -le 4194304 ] || fail "$(figure cached_bytes)"
+  [ "$(cache_stat cached_bytes)" -le 4194304 ] || fail "$(cache_stat cached_bytes)"
   stop_server s
   use "max-memory, $mode" mnbd-cache=$mode max-memory=8M
   stop_server s

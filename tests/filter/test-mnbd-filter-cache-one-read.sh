@@ -3,7 +3,7 @@
 # Clients that miss the same block at the same time cause one read of the
 # upstream; an error is not cached.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 
 random_file disk 1M
 start_server u --filter=log --filter=delay file disk rdelay=500ms \
@@ -26,8 +26,8 @@ check("what they got", got, [want] * 8)
 END
 check "reads" "$(grep -c ' Read .*\.\.\.$' u.requests || grep -c ' Read ' \
   u.requests)" 1
-check "misses" "$(figure misses)" 1
-check "hits" "$(figure hits)" 7
+check "misses" "$(cache_stat misses)" 1
+check "hits" "$(cache_stat hits)" 7
 stop_server s
 stop_server u
 
@@ -46,5 +46,5 @@ except nbd.Error as e:
 os.unlink("bad")
 check("then", h.pread(4096, 0), open("disk", "rb").read()[:4096])
 END
-check "upstream_errors" "$(figure upstream_errors)" 1
+check "upstream_errors" "$(cache_stat upstream_errors)" 1
 stop_server s

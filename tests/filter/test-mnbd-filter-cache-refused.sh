@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What cannot be a cache is refused when nbdkit starts, in one line.
+# Impossible combinations for a cache are refused when nbdkit starts, in one
+# line.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 
 m=mnbd-mode=cache
 u="mnbd=$(sock_of u)"
@@ -38,13 +39,13 @@ for value in "" 0 -1 soon 1.5 86401; do
     mnbd-cache-dirty-age="$value"
 done
 filter_refused \
-  'mnbd-cache-dirty-max=1M: expected mnbd-cache=writeback with it' \
+  'mnbd-cache-dirty-max=1M: expected mnbd-cache=writeback as well' \
   "$mramdisk" size=8M $m "$u" mnbd-cache-dirty-max=1M
-filter_refused 'mnbd-cache-dirty-age=1: expected mnbd-cache=writeback with it' \
+filter_refused 'mnbd-cache-dirty-age=1: expected mnbd-cache=writeback as well' \
   "$mramdisk" size=8M $m "$u" mnbd-cache-dirty-age=1
 filter_refused \
   'mnbd-cache-dirty-max=2M: expected at most half of mnbd-cache-max' \
   "$mramdisk" size=8M $m "$u" mnbd-cache=writeback mnbd-cache-max=3M \
   mnbd-cache-dirty-max=2M
-filter_refused 'mnbd-cache-max=1M: expected mnbd-mode=cache with it' \
+filter_refused 'mnbd-cache-max=1M: expected mnbd-mode=cache as well' \
   "$mramdisk" size=8M mnbd-mode=forward "$u" mnbd-cache-max=1M

@@ -3,7 +3,7 @@
 # The upstream is killed and restarted again and again under fio with verify,
 # through the cache in both modes.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 requires_fio
 
 truncate -s 64M disk

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# An upstream that loses what was not flushed, again and again, under a client
-# that keeps a shadow of every byte: through the cache nothing is lost, and what
-# the client flushed is on the upstream's disk.
+# An upstream that repeatedly loses what was not flushed, under a client with a
+# shadow of every byte: through the cache nothing is lost, and what the client
+# flushed is on the upstream's disk.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 
 beneath=("$mramdisk" size=2M)
 

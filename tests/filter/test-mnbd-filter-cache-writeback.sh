@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# mnbd-cache=writeback: what a flush, FUA, age, the end of nbdkit and a SIGKILL
-# mean for the upstream.
+# mnbd-cache=writeback: the effect of a flush, FUA, age, the end of nbdkit and a
+# SIGKILL on the upstream.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 
 truncate -s 8M disk
 start_server u file disk
@@ -34,7 +34,7 @@ check("a zero goes through", disk(8192, 4096), b"a" * 4096 + bytes(4096))
 h.flush()
 check("after the flush", disk(8192, 4096), b"b" * 4096 + bytes(4096))
 END
-check "dirty_bytes" "$(figure dirty_bytes)" 0
+check "dirty_bytes" "$(cache_stat dirty_bytes)" 0
 
 step "the end of nbdkit"
 python <<'END'
@@ -51,7 +51,7 @@ python <<'END'
 h = connect()
 h.pwrite(b"o" * 300000, 3 << 20)
 END
-wait_for "writeback by age" is_figure dirty_bytes 0
+wait_for "writeback by age" cache_stat_is dirty_bytes 0
 head -c 300000 /dev/zero | tr '\0' o | cmp -i 0:3145728 -n 300000 - disk
 stop_server s
 
@@ -63,8 +63,8 @@ h = connect()
 for i in range(64):
     h.pwrite(b"m" * 65536, (4 << 20) + i * 65536)
 END
-[ "$(figure dirty_bytes)" -le 1048576 ] || fail "$(figure dirty_bytes)"
-[ "$(figure writeback_bytes)" -ge 3145728 ] || fail "$(figure writeback_bytes)"
+[ "$(cache_stat dirty_bytes)" -le 1048576 ] || fail "$(cache_stat dirty_bytes)"
+[ "$(cache_stat writeback_bytes)" -ge 3145728 ] || fail "$(cache_stat writeback_bytes)"
 stop_server s
 
 step "SIGKILL during writeback: what was flushed is upstream"

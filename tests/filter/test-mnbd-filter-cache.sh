@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# mnbd-mode=cache: what was read once is not read from the upstream again, what
-# is written is there, block status, and what mblockctl says of it.
+# mnbd-mode=cache: data is read once from the upstream, written data is there,
+# block status, and the output of mblockctl.
 
-. "$(dirname "$0")/cache-functions.sh"
+. "$(dirname "$0")/../cache-functions.sh"
 
 # No block of this size ends where the disk does.
 random_file u.orig $((8 * 1048576 + 1536))
@@ -16,8 +16,7 @@ reads ()
 
 step "reads"
 start_cache
-nbdinfo "$(uri)" >info
-grep -q 'export-size: 8390144' info || fail "$(cat info)"
+check "size" "$(nbd_info "$(uri)" export-size)" 8390144
 nbdcopy --request-size=65536 "$(uri)" copy
 cmp copy u.orig
 n=$(reads)
@@ -32,9 +31,13 @@ for offset, n in ((0, 1), (4095, 2), (100000, 70000), (len(data) - 3, 3)):
           data[offset:offset + n])
 END
 check "reads of the upstream" "$(reads)" "$n"
-check "fetched_bytes" "$(figure fetched_bytes)" 8390144
-check "cached_bytes" "$(figure cached_bytes)" 8392704
-check "mode" "$(figure mode)" writethrough
+# A read of the upstream may include blocks that have just come by another one,
+# rather than being split around them.
+fetched=$(cache_stat fetched_bytes)
+[ "$fetched" -ge 8390144 ] && [ "$fetched" -le $((8390144 * 5 / 4)) ] ||
+  fail "fetched_bytes: $fetched, expected 8390144 or little more"
+check "cached_bytes" "$(cache_stat cached_bytes)" 8392704
+check "mode" "$(cache_stat mode)" writethrough
 
 step "writes go through"
 python <<'END'
@@ -66,7 +69,7 @@ for line in '^Export        ""$' '^Mode          writethrough$' \
   grep -q "$line" out || fail "'$line' is not in: $(cat out)"
 done
 refused "$builddir/mblockctl" cache status other
-check "message" "$(cat refused)" "mblockctl: cache: export: there is no cache\
+check "message" "$(cat refused)" "mblockctl: cache: there is no cache\
  of export \"other\" (ENOENT)"
 refused "$builddir/mblockctl" cache stop
 check "message" "$(cat refused)" "mblockctl: cache: stop: expected status"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The filter's control socket: what it says, its mode, and that it goes with the
-# server; beside it the plugin's own.
+# The filter's control socket: its methods, its mode, and its removal with the
+# server; also beside the plugin's own.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 
 start_server u "$mramdisk" size=8M
 start_server s --filter="$filter" "$mramdisk" size=1M \
@@ -61,6 +61,17 @@ start_server s --filter="$filter" "$mramdisk" size=1M \
   mnbd-socket="$tmp/u.sock" mnbd-mode=forward mnbd-control="$tmp/control" \
   mnbd-control-mode=660
 check "mode" "$(stat -c %a control)" 660
+
+step "mnbd-control-group= gives it to a group, which may connect"
+group=$(id -G | tr ' ' '\n' | tail -n 1)
+[ "$(id -u)" != 0 ] || group=54321
+for given in "" 640; do
+  start_server g --filter="$filter" "$mramdisk" size=1M \
+    mnbd-socket="$tmp/u.sock" mnbd-mode=forward mnbd-control=grouped \
+    mnbd-control-group="$group" ${given:+mnbd-control-mode=$given}
+  check "mode and group" "$(stat -c %a:%g grouped)" "${given:-660}:$group"
+  stop_server g
+done
 
 step "the socket of a server that lives is not taken away from it"
 filter_refused "mnbd-control=$tmp/control: " "$mramdisk" \

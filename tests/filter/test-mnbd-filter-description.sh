@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# An export's description is that of the server whose disk the clients see.
+# An export's description is that of the server whose disk clients see.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 
 fault_server u --set size=16M,description="the upstream's words"
 for mode in forward cache mirror; do

@@ -4,7 +4,7 @@
 # a running RAM disk moves to another server under its clients; a RAM tier over
 # a slow disk.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 requires_filter delay
 mblockctl=$builddir/mblockctl
 

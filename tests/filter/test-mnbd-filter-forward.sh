@@ -3,7 +3,7 @@
 # One server with both kinds of disks: the upstream's exports that match, all
 # others from the plugin beneath, and one list.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 
 start_server u "$mramdisk" size=8M disk=far-a disk=far-b disk=near-c disk=x
 start_server s --filter="$filter" "$mramdisk" size=4M disk=near-a disk=far-a \
@@ -42,7 +42,7 @@ def describe(h):
 for name, size in ("far-b", "8M"), ("x", "4M"):
     h = connect(name, setup=describe)
     h.opt_info()
-    check("description", h.get_export_description(),
+    check("description", without_uuid(h.get_export_description()),
           size + " RAM disk, 0 mapped")
 END
 

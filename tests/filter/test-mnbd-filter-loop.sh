@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# An upstream that is the server itself is refused at once, and says so.
+# An upstream that is this server itself is refused at once, with the reason.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 
 # refused_loop WHAT COMMAND…
 refused_loop ()

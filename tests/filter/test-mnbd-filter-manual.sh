@@ -3,7 +3,7 @@
 # mblock-control(7) says of each method of the filter what "help" says of it, as
 # test-control-manual.sh has it for the plugin's.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 
 export page=$testdir/../docs/mblock-control.pod
 start_server u "$mramdisk" size=1M

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# mblockctl metrics at the filter's socket: the figures of mirrors and caches,
+# mblockctl metrics at the filter's socket: the statistics of mirrors and caches,
 # all that their status has.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 export MBLOCK_SOCKET=$tmp/control
 ctl=$builddir/mblockctl
@@ -50,6 +50,7 @@ has 'mblock_mirror_state{export="",state="synchronised"} 1'
 has 'mblock_mirror_state{export="",state="degraded"} 0'
 has 'mblock_mirror_size_bytes{export=""} 16777216'
 has 'mblock_mirror_out_of_sync_bytes{export=""} 0'
+has 'mblock_mirror_same_bytes_total{export=""} 0'
 has 'mblock_mirror_writes_total{export=""} 1'
 has_not 'rate_limit_bytes{'
 has_not 'differing_bytes{'
@@ -86,7 +87,22 @@ status = json.loads(subprocess.check_output(["'"$ctl"'", "cache", "status",
 numbers = [k for k, v in status["caches"][0].items() if type(v) is int]
 samples = [x for x in open("out") if x.startswith("mblock_cache_")]
 assert len(samples) == len(numbers) + 1, (samples, numbers)
-' || fail "a figure has no metric"
+' || fail "a value has no metric"
+stop_server s
+
+step "names and patterns of exports"
+start_server s --filter="$filter" "$mramdisk" disk=a,size=16M disk=b,size=16M \
+  mnbd-mode=cache mnbd-socket="$tmp/u.sock" mnbd-control=control \
+  mnbd-dynamic-export=true mnbd-exports='[ab]'
+nbdsh -u "$(uri a)" -c 'h.pread(1, 0)'
+nbdsh -u "$(uri b)" -c 'h.pread(1, 0)'
+metrics
+has 'mblock_cache_misses_total{export="a"} 1'
+has 'mblock_cache_misses_total{export="b"} 1'
+metrics '[b-c]' d
+has_not 'export="a"'
+has 'mblock_cache_misses_total{export="b"} 1'
+check "as JSON" "$("$ctl" metrics a --json)" "$("$ctl" cache status a --json)"
 stop_server s
 
 step "forwarding has no more than its name"

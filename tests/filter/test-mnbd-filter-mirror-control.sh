@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The mirror's methods: stop, start, verify, what is refused when.
+# The mirror's methods: stop, start, verify, and what is refused when.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 start_server u "$mramdisk" size=16M
 start_mirror "$mramdisk" size=16M
@@ -49,7 +49,7 @@ s = status()
 check("state", s["state"], "stopped")
 check("as answered", s["stopped"], {k: v for k, v in r.items()
                                     if k != "export"})
-control.refused("EBUSY", "stopped already", "mirror_stop")
+control.refused("EBUSY", "already stopped", "mirror_stop")
 control.refused("EBUSY", "the mirror is stopped", "mirror_verify")
 h.pwrite(b"d" * 10, 0)
 check("alone", bytes(u.pread(1, 0)), b"\0")
@@ -125,10 +125,35 @@ wait_state("degraded")
 while status()["last_error"] is None:
     time.sleep(0.02)
 check("error", status()["last_error"].startswith(
-    "the secondary cannot be connected: "), True)
+    "cannot connect to the secondary: "), True)
 END
 start_server u "$mramdisk" size=16M
 synchronised_and_same
+stop_server s
+stop_server u
+
+step "change the rate of a copy that would take days"
+start_server u "$mramdisk" size=16M
+start_mirror "$mramdisk" size=16M mnbd-start=false mnbd-rate=1
+mirror <<'END'
+connect().pwrite(b"h" * (8 * MiB), 0)
+check("rate", status()["rate_limit"], 1)
+control.call("mirror_start")
+while status()["bytes_sent"] == 0:
+    time.sleep(0.02)
+check("state", status()["state"], "copying")
+check("answer", control.call("mirror_rate", rate=None),
+      {"export": "", "rate_limit": None})
+synchronised()
+check("no limit", status()["rate_limit"], None)
+check("answer", control.call("mirror_rate", export="", rate=2 * MiB),
+      {"export": "", "rate_limit": 2 * MiB})
+check("limit", status()["rate_limit"], 2 * MiB)
+for bad in {}, {"rate": 0}, {"rate": "1M"}:
+    control.refused(-32602, "rate", "mirror_rate", **bad)
+control.refused("ENOENT", 'no mirror of export "x"', "mirror_rate",
+                export="x", rate=1)
+END
 stop_server s
 stop_server u
 
@@ -137,6 +162,7 @@ start_server u "$mramdisk" size=16M
 start_server s --filter="$filter" "$mramdisk" size=16M \
   mnbd-socket="$tmp/u.sock" mnbd-mode=forward mnbd-control=control
 nbdsh -c 'from controltest import *' -c '
-for method in "status", "start", "stop", "verify":
+for method, more in (("status", {}), ("start", {}), ("stop", {}),
+                     ("verify", {}), ("rate", {"rate": 1})):
     Control().refused("ENOENT", "there is no mirror: mnbd-mode is forward",
-                      "mirror_" + method)'
+                      "mirror_" + method, **more)'

@@ -3,7 +3,7 @@
 # fio with verify over a mirror whose secondary is killed and restarted every
 # second, or fails requests; in the end both sides are the same.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 requires_fio
 
 mirrored_all ()

@@ -3,7 +3,7 @@
 # A secondary that fails, hangs or dies in a flush, and one that fails single
 # requests.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 fault_server u --set size=4194304
 start_mirror "$mramdisk" size=4M mnbd-request-timeout=1 mnbd-connect-timeout=1

@@ -4,7 +4,7 @@
 # is copied, no more, and then both are the same.  Also one that comes back
 # empty, or with other data, or as another disk.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 volatile_server u --size=67108864
 start_mirror "$mramdisk" size=64M
@@ -62,7 +62,7 @@ rm u.img
 volatile_server u --size=67108864
 stop_server s
 start_server d "$mramdisk" size=64M
-nbdsh -u "$(uri '' d)" -c 'h.pwrite(b"f" * (48 << 20), 4 << 20)'
+fill d f 48 4
 start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-rate=24M
 mirror <<'END'
 while status()["bytes_sent"] < 4 * MiB:

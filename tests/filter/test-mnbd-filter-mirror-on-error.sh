@@ -3,7 +3,7 @@
 # mnbd-on-error=fail: without the secondary what clients write and flush fails;
 # they read on, and when it is back all is well.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 start_server u "$mramdisk" size=8M
 start_mirror "$mramdisk" size=8M mnbd-on-error=fail

@@ -3,7 +3,7 @@
 # A primary that fails: its clients get its errors, the job says what happened
 # and goes on when it is told to; so with a RAM disk that is resized beneath.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 step "an error while it is read"
 start_server u "$mramdisk" size=8M
@@ -36,7 +36,28 @@ synchronised()
 same()
 END
 stop_server s
-end_child p
+end_fault_server p
+stop_server u
+
+step "a flush that fails is told to all whose writes it was to save"
+start_server u "$mramdisk" size=8M
+fault_server p --set size=8388608
+start_mirror "$builddir/mnbd.so" socket="$tmp/p.sock"
+mirror <<'END'
+from mnbdtest import tell
+synchronised()
+a, b = connect(), connect()
+a.pwrite(b"a", 0)
+b.pwrite(b"b", 4096)
+tell("fault on=flush,do=error,errno=EIO,times=1", "p")
+refused("the flush", errno.EIO, a.flush)
+refused("the other's", errno.EIO, b.flush)
+a.flush()
+b.flush()
+connect().flush()
+END
+stop_server s
+end_fault_server p
 stop_server u
 
 step "no room on the primary"
@@ -102,5 +123,5 @@ synchronised()
 check("cut", bytes(u.pread(2, 7 * MiB)), b"\0\0")
 same()
 END
-grep -qF "the primary's size is 16777216 bytes now, expected the mirror's, \
+grep -qF "the primary's size is 16777216 bytes now: expected the mirror's, \
 8388608" s.log || fail "the log does not say why the client was refused"

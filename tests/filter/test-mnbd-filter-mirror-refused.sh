@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Sides that make no pair, and parameters that make no sense: one clear line.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 start_server u "$mramdisk" size=8M
 start_server r -r "$mramdisk" size=8M
@@ -12,11 +12,11 @@ pair_refused "the secondary's size is 8388608 bytes, expected the primary's,\
  8388096" "$mramdisk" size=8388096 mnbd="$(sock_of u)" mnbd-mode=mirror
 
 step "a secondary that is read-only"
-pair_refused "the secondary is read-only, expected one that can be written" \
+pair_refused "the secondary is read-only: expected a writable disk" \
   "$mramdisk" size=8M mnbd="$(sock_of r)" mnbd-mode=mirror
 
 step "a primary that is read-only"
-pair_refused "the primary is read-only, expected one that can be written" \
+pair_refused "the primary is read-only: expected a writable disk" \
   "$mramdisk" disk=,size=8M,readonly=yes mnbd="$(sock_of u)" mnbd-mode=mirror
 
 step "a size that the secondary's blocks do not divide"
@@ -36,13 +36,13 @@ refused_value ()
   filter_refused "$1: expected $2" "$mramdisk" size=8M mnbd="$(sock_of u)" \
     mnbd-mode=mirror "$1"
 }
-refused_value mnbd-rate=fast "bytes a second, such as 100M"
-refused_value mnbd-rate=0 "bytes a second, such as 100M"
-refused_value mnbd-rate=-1 "bytes a second, such as 100M"
+refused_value mnbd-rate=fast "bytes per second, such as 100M"
+refused_value mnbd-rate=0 "bytes per second, such as 100M"
+refused_value mnbd-rate=-1 "bytes per second, such as 100M"
 refused_value mnbd-on-error=panic "continue or fail"
 refused_value mnbd-on-error= "continue or fail"
 refused_value mnbd-start=soon "true or false"
-filter_refused "mnbd-rate=1M: expected mnbd-mode=mirror with it" \
+filter_refused "mnbd-rate=1M: expected mnbd-mode=mirror as well" \
   "$mramdisk" size=8M mnbd="$(sock_of u)" mnbd-mode=forward mnbd-rate=1M
 
 step "with names, the client is refused, and others are not"

@@ -3,7 +3,7 @@
 # Switch-over under load: the secondary is what the primary was after exactly so
 # many writes as the answer says, while the client goes on writing.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 start_server u "$mramdisk" size=1M
 start_mirror "$mramdisk" size=1M

@@ -4,7 +4,7 @@
 # shadow client checks every byte: it notices nothing, and in the end both sides
 # are the same.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 size=2097152
 
@@ -46,12 +46,7 @@ if bytes(h.pread(h.get_size(), 0)) != open("u.img", "rb").read():
   rm u.img
 }
 
-for options in "" "--multi-conn --writeback=4"; do
-  for what in KILL USR1 USR2; do
-    step "SIG$what, options of the server: $options"
-    storm $what --connections=3
-  done
-done
+storms "" "--multi-conn --writeback=4"
 step "without FUA, long requests"
 options="--no-fua --writeback=3"
 storm KILL --connections=2 --max-length=262144

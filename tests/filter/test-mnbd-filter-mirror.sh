@@ -3,7 +3,7 @@
 # The mirror: what is there is copied, but no holes; what clients change goes to
 # both sides; of any size, and with blocks of any size.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 step "the first copy sends what is mapped"
 start_server u "$mramdisk" size=1G

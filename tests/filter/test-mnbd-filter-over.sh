@@ -3,7 +3,7 @@
 # The filter over several plugins, and with other filters above and below it:
 # the exports that it does not concern are served as without it.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 requires_filter cow delay offset readahead blocksize stats
 
 start_server u "$mramdisk" size=8M

@@ -3,7 +3,7 @@
 # Which export a pair is of: the default one, one that is named, or with
 # mnbd-dynamic-export each that matches; and the plugin's disk of that name.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 
 step "one export of many, by its name"
 start_server u "$mramdisk" size=2M disk=there disk=other
@@ -94,12 +94,14 @@ END
 done
 
 step "nor can it know which of several it opens"
-filter_refused "mnbd-dynamic-export=true: expected no mnbd-mode=mirror with" \
+filter_refused \
+  "mnbd-dynamic-export=true: cannot be used with mnbd-mode=mirror" \
   memory 2M mnbd-socket="$tmp/u.sock" mnbd-mode=mirror \
   mnbd-dynamic-export=true 'mnbd-exports=*'
 
 step "a plugin that takes one connection at a time"
 requires_filter noparallel
-filter_refused "mnbd-mode=mirror: the plugin takes one connection at a time" \
+filter_refused \
+  "mnbd-mode=mirror: the plugin accepts only one connection at a time" \
   --filter=noparallel "$mramdisk" size=2M serialize=connections \
   mnbd-socket="$tmp/u.sock" mnbd-mode=mirror

@@ -4,7 +4,7 @@
 # filters above and below: what clients wrote is read back, is upstream, and is
 # in the plugin where the mode says so.
 
-. "$(dirname "$0")/mirror-functions.sh"
+. "$(dirname "$0")/../mirror-functions.sh"
 requires_filter delay offset readahead blocksize noparallel
 
 cat >use.py <<'END'

@@ -3,7 +3,7 @@
 # The filter keeps the thread model of what is beneath it, and lets the other
 # exports use it as before.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 requires_filter noparallel
 requires_fio
 

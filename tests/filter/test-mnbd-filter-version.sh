@@ -3,7 +3,7 @@
 # A filter that was compiled for another version of nbdkit is refused, in the
 # words that the manual explains.
 
-. "$(dirname "$0")/filter-functions.sh"
+. "$(dirname "$0")/../filter-functions.sh"
 
 version=$(nbdkit --dump-config | sed -n 's/^version=//p')
 # Of the same length, so that nothing in the file moves.

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# A secondary that hangs: a client waits for it no longer than mnbd-max-stall,
+# and for one that was lost not at all until it is proved.  Nothing here but
+# max-stall ends a request, so a wait that it does not limit ends the test.
+
+. "$(dirname "$0")/../mirror-functions.sh"
+
+hangs='mnbd-request-timeout=100000'
+
+step "one that is in use: it is given up after mnbd-max-stall"
+for on in write flush; do
+  for connections in 1 4; do
+    fault_server u --set size=2M,multi_conn=1
+    start_mirror "$mramdisk" size=2M $hangs mnbd-max-stall=200ms \
+      mnbd-connections=$connections
+    wait_mirror synchronised
+    on=$on mirror <<'END'
+from mnbdtest import tell
+h = connect()
+h.pwrite(b"a" * 4096, 0)
+tell("fault on=%s,do=never" % os.environ["on"])
+h.pwrite(b"b" * 4096, 0)
+h.flush()
+s = status()
+check("lost", (s["outages"], s["last_error"]),
+      (1, "the secondary is lost: a client's request waited for it for longer "
+       "than mnbd-max-stall allows: Connection timed out"))
+h.pwrite(b"c" * MiB, 0)
+h.flush()
+# The job may have reconnected, and wait for an answer again.
+tell("clear")
+tell("drop")
+synchronised()
+same()
+END
+    stop_server s
+    end_fault_server u
+  done
+done
+
+step "one whose window is being copied, or compared"
+fault_server u --set size=2M
+start_mirror "$mramdisk" size=2M $hangs mnbd-max-stall=200ms
+wait_mirror synchronised
+mirror <<'END'
+from mnbdtest import tell
+h = connect()
+h.pwrite(b"d" * 2 * MiB, 0)
+tell("fault on=read,do=never")
+control.call("mirror_verify")
+log = os.environ["tmp"] + "/u.jsonl"
+while '"fault"' not in open(log).read():
+    time.sleep(0.02)
+for offset in range(0, 2 * MiB, 65536):
+    h.pwrite(b"e" * 4096, offset)
+check("lost", status()["outages"], 1)
+tell("clear")
+tell("drop")
+synchronised()
+same()
+END
+stop_server s
+end_fault_server u
+
+step "one that is back, and hangs: nobody waits for it"
+fault_server u --set size=2M
+start_mirror "$mramdisk" size=2M $hangs mnbd-max-stall=0
+wait_mirror synchronised
+mirror <<'END'
+from mnbdtest import tell
+log = os.environ["tmp"] + "/u.jsonl"
+
+def faults():
+    return open(log).read().count('"fault"')
+
+h = connect()
+for on in "extents", "read", "write", "flush":
+    tell("fault on=%s,do=never" % on)
+    before = faults()
+    tell("down")
+    h.pwrite(b"f" * 100000, 300000)
+    wait_state("degraded")
+    tell("up")
+    while faults() == before:
+        time.sleep(0.02)
+    # It is asked, and does not answer.
+    for round in range(3):
+        for offset in range(0, 2 * MiB, 65536):
+            h.pwrite(os.urandom(4096), offset + 4096 * round)
+        h.flush()
+    check("waits for it", status()["outages"] > 0, True)
+    tell("clear")
+    tell("drop")
+    synchronised()
+    same()
+END
+stop_server s
+end_fault_server u
+
+step "the parameter"
+filter_refused "mnbd-max-stall=x: expected a time in seconds" "$mramdisk" 1M \
+  mnbd-socket="$tmp/u.sock" mnbd-mode=mirror mnbd-max-stall=x
+filter_refused "mnbd-max-stall=1: expected mnbd-mode=mirror as well" \
+  "$mramdisk" 1M mnbd-socket="$tmp/u.sock" mnbd-mode=cache mnbd-max-stall=1
