@@ -11,7 +11,8 @@ from nbdtest import check
 ERRORS = {"ENOENT": -32000, "EEXIST": -32001, "EINVAL": -32002,
           "EFBIG": -32003, "ENFILE": -32004, "ENOSPC": -32005,
           "ENOMEM": -32006, "ENAMETOOLONG": -32007, "EILSEQ": -32007,
-          "EBUSY": -32009}
+          "EBUSY": -32009, "EDQUOT": -32010, "ECHILD": -32011,
+          "ESTALE": -32012}
 PARSE, INVALID, NO_METHOD, BAD_PARAMS, BUSY = (
     -32700, -32600, -32601, -32602, -32008)
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Bad input gets JSON-RPC's own error, and neither that client's connection nor
-# other clients mind.
+# Bad input gets a JSON-RPC error, and disturbs neither that client's connection
+# nor other clients.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1M control=control disk=a
 python <<'END'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# 1,000 idle clients disturb nobody; more than 1,024 are told that the server is
-# busy.
+# 1,000 idle clients disturb no others; beyond 1,024, clients are told that the
+# server is busy.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge 4096 ] ||
   skip "the hard limit of file descriptors is under 4096"

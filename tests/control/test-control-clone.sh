@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A clone has its source's content of one instant, and then each goes its way.
+# A clone has its source's content of one instant; from then on, they are
+# independent.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=8M control=control
 python <<'END'
@@ -54,10 +55,10 @@ check("ignore", c.call("disk_clone", source="3", name="t", if_exists="ignore"),
 check("and it is as it was", c.info("t")["size"], 1 << 62)
 
 # The source of a clone stays, though only a connection had made it.
-h = connect("probe")
-c.call("disk_clone", source="probe", name="p2")
+h = connect("ephemeral")
+c.call("disk_clone", source="ephemeral", name="p2")
 h.shutdown()
-check("named stays", "probe" in c.names(), True)
+check("named stays", "ephemeral" in c.names(), True)
 
 # Every write that was acknowledged before the call is in the clone.
 h = connect("w")

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# destroy is as unlink(2): the name is free at once, who is connected keeps the
-# old disk, and its memory goes with the last of them.
+# destroy works as unlink(2): the name is free at once, open connections keep
+# the old disk, and its memory is freed with the last of them.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=8M control=control max-disks=1
 python <<'END'
@@ -32,6 +32,6 @@ check("memory stays for the last", used() >= 4 * MiB, True)
 check("who reads", b.pread(10, 100), b"still here")
 b.shutdown()
 c.wait("memory comes back", lambda: used() == 0)
-check("figures of what is gone stay in the total",
+check("statistics of destroyed disks stay in the total",
       c.call("stats")["total"]["write"]["ops"], 3)
 END

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Each error of each method, with its code, its errno and one clear line.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1M max-size=1G max-disks=3 max-memory=4M control=control   disk=a disk=b
 python <<'END'
@@ -11,7 +11,9 @@ c = Control()
 
 for method, params in [("disk_destroy", {}), ("disk_resize", {"size": 0}),
                        ("disk_set", {"quota": 1}), ("disk_info", {}),
-                       ("disk_extents", {}), ("stats", {})]:
+                       ("disk_extents", {}), ("stats", {}),
+                       ("disk_rename", {"new_name": "y"}), ("disk_reset", {}),
+                       ("client_list", {})]:
     c.refused("ENOENT", 'name: there is no disk "x"', method, name="x",
               **params)
 c.refused("ENOENT", 'source: there is no disk "x"', "disk_clone", source="x",
@@ -22,6 +24,13 @@ c.refused("ENOENT", 'b: there is no disk "x"', "disk_diff", a="a", b="x")
 c.refused("EEXIST", 'there is a disk "a" already', "disk_create", name="a")
 c.refused("EEXIST", 'there is a disk "b" already', "disk_clone", source="a",
           name="b")
+
+c.refused("EEXIST", 'new_name: there is a disk "b" already', "disk_rename",
+          name="a", new_name="b")
+c.refused("ENOENT", "id: there is no client 4711", "client_disconnect",
+          id=4711)
+c.refused("ECHILD", 'the disk "a" has no parent: it is not a clone, or the disk '
+          "it was cloned from is gone", "disk_reset", name="a")
 
 c.refused("EINVAL", "size: 1000: expected a multiple of the sector size, 512",
           "disk_create", name="x", size=1000, sector_size=512)
@@ -52,6 +61,8 @@ check("replace needs no more", c.call("disk_clone", source="a", name="c",
 long = "x" * 4097
 c.refused("ENAMETOOLONG", "expected at most 4096 bytes", "disk_create",
           name=long)
+c.refused("ENAMETOOLONG", "new_name: \"xxx", "disk_rename", name="a",
+          new_name=long)
 c.refused("ENAMETOOLONG", "expected at most 4096 bytes", "disk_clone",
           source="a", name="é" * 2049)
 c.refused("ENOENT", "there is no disk", "disk_destroy", name=long)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# disk_extents and disk_diff say where a disk has data, whose it is, and where
-# two disks differ, in pages of any size.
+# disk_extents and disk_diff report where a disk has data, whether that is
+# shared, and where two disks differ, in pages of any size.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=64M control=control
 python <<'END'

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The life cycle under load, by fio's eyes: while its jobs write and verify, the
-# control socket resizes, clones, replaces and destroys at random, their disks
-# too.  A client that has a disk open keeps it and what it wrote, whatever
-# becomes of the name; and a clone of a disk that nobody writes to stays as it
-# was made.
+# The life cycle under load, seen by fio: while its jobs write and verify, the
+# control socket resizes, clones, replaces and destroys disks at random, also
+# theirs.  A client that has a disk open keeps it and what it wrote, whatever
+# happens to the name; and a clone that is not written to stays as it was
+# created.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 requires_fio
 export seconds=${MBLOCK_LOAD_SECONDS:-3}

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The promises of the devices that mramdisk descends from, one by one, on one
 # server: connect, create, destroy, resize, get_info, seek_mapped and
-# seek_unmapped, read and write, flush.  Other tests look closer at each.
+# seek_unmapped, read and write, flush.  Other tests examine each in detail.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve control=control max-memory=64M disk=given,size=1M,sector-size=512
 python <<'END'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# disk_list and stats come in pages, in the order of names, also of 10,000
-# disks, and each disk that was there all the time is in it once.
+# disk_list and stats return pages in the order of names, also for 10,000 disks;
+# a disk that exists all the time is listed exactly once.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1M control=control max-memory=256M
 python <<'END'

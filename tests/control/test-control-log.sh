@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Each change is logged with who asked for it, what, and how it went; what only
-# looks is not.
+# Each change is logged with the client, the request and the result; methods
+# that change nothing are not logged.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve -v size=1M control=control
 python <<'END'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A name may be empty, long, and have any character that NBD allows.
+# A name may be empty or long, and contain any character that NBD allows.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1M control=control disk=other
 python <<'END'
@@ -34,8 +34,8 @@ python <<'END'
 from controltest import *
 c = Control()
 check("default=", connect("").get_size(), 1 * MiB)
-c.refused(BAD_PARAMS, 'clients get "other"', "disk_create", name="")
-c.refused(BAD_PARAMS, 'clients get "other"', "disk_clone", source="other",
-          name="")
+c.refused(BAD_PARAMS, 'the empty name means "other"', "disk_create", name="")
+c.refused(BAD_PARAMS, 'the empty name means "other"', "disk_clone",
+          source="other", name="")
 check("names", c.names(), ["other"])
 END

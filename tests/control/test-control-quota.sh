@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A disk's quota: one write too many gets ENOSPC and changes nothing, others go
-# on, a trim makes room, and the figures tell it from the server's own limit.
+# A disk's quota: a write beyond it gets ENOSPC and changes nothing, other disks
+# are not affected, a trim makes room, and the statistics distinguish it from
+# the server's limit.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=8M max-memory=6M control=control
 python <<'END'

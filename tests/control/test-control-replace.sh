@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A clone or a new disk can take another's name in one step: no connection ever
-# finds the name missing, nor a disk that is half one and half the other.
+# A clone or a new disk can replace another in one step: no connection ever
+# finds the name missing, or a mixture of both disks.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve auto-create=no control=control disk=gold-0,size=1M disk=gold-1,size=2M \
   disk=box,size=1M

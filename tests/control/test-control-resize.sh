@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# resize with open connections: each keeps the size it negotiated, but past a
-# shrunk end a read gets EINVAL and a write ENOSPC, and after a grow the old end
-# stands for it.  What a shrink cut off reads as zeros after a grow, and its
-# memory is free.
+# resize with open connections: each keeps the size that it negotiated.  Beyond
+# a shrunk end, a read gets EINVAL and a write ENOSPC; after a grow, the
+# negotiated end still holds.  What a shrink cut off reads as zeros after a
+# grow, and its memory is free.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve control=control
 python <<'END'
@@ -59,12 +59,42 @@ check("to the largest", connect("d").get_size(), (1 << 63) - 1)
 check("and it is empty", old.pread(4096, 0), bytes(4096))
 
 # A disk that was made by connecting stays once it was resized.
-h = connect("probe")
-c.call("disk_resize", name="probe", size=5)
+h = connect("ephemeral")
+c.call("disk_resize", name="ephemeral", size=5)
 h.shutdown()
-check("resized stays", c.info("probe")["size"], 5)
+check("resized stays", c.info("ephemeral")["size"], 5)
 # A read-only one can be resized.
 c.call("disk_create", name="ro", size=1 * MiB, readonly=True)
 c.call("disk_resize", name="ro", size=2 * MiB)
 check("read-only", c.info("ro")["size"], 2 * MiB)
+END
+
+step "resizes at the same time: each is told once, in the order they happened"
+python <<'END'
+import threading
+from controltest import *
+c = Control()
+c.call("disk_create", name="many", size=0)
+s = Control()
+s.call("subscribe", events=["resized"])
+
+answers = []
+def resize(k):
+    c = Control()
+    for i in range(100):
+        r = c.call("disk_resize", name="many", size=(i * 4 + k + 1) * PAGE)
+        answers.append((r["old_size"], r["size"]))
+threads = [threading.Thread(target=resize, args=(k,)) for k in range(4)]
+for t in threads:
+    t.start()
+size, told = 0, []
+for i in range(400):
+    e = s.event()
+    check("the size before resize %d" % i, e["old_size"], size)
+    size = e["size"]
+    told.append((e["old_size"], size))
+for t in threads:
+    t.join()
+check("the size in the end", c.info("many")["size"], size)
+check("answers and events", sorted(answers), sorted(told))
 END

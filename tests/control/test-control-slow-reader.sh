@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A client that never reads is closed with a line in the log, and disturbs
-# nobody; one that reads late gets all its answers.
+# A client that never reads is closed, which is logged, and disturbs no others;
+# one that reads late gets all its responses.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=1M control=control disk=a
 python <<'END'

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # The life cycle under load: while clients write and verify, the control socket
-# clones, resizes, replaces, walks and destroys at random.  What is not touched
-# by that stays intact, clones are of one instant, and nothing fails.
+# clones, resizes, replaces, walks and destroys disks at random.  Disks that are
+# not touched stay intact, clones are of one instant, and nothing fails.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../functions.sh"
 
 serve size=4M control=control parallel=yes
 python <<'END'
