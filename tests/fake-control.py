@@ -47,7 +47,7 @@ class Refused(Exception):
 def new_disk(name, size, readonly=False, quota=None, sector=1):
     return {"name": name, "size": size, "sector_size": sector,
             "readonly": readonly, "quota": quota, "shared": 0, "own": 0,
-            "connections": 0}
+            "connections": 0, "parent": None}
 
 
 def disk(name):
@@ -60,7 +60,9 @@ def public(d):
     return {"name": d["name"], "size": d["size"],
             "sector_size": d["sector_size"], "readonly": d["readonly"],
             "quota": d["quota"], "mapped": d["shared"] + d["own"],
-            "connections": d["connections"]}
+            "owned": d["own"],
+            "connections": d["connections"], "parent": d["parent"],
+            "parent_exists": d["parent"] in disks}
 
 
 def event(kind, **more):
@@ -75,13 +77,22 @@ def event(kind, **more):
                 subscribers.remove(subscriber)
 
 
-def put(d, if_exists, kind, **more):
+def check_in_use(name, if_open):
+    n = disks[name]["connections"] if name in disks else 0
+    if n and if_open == "error":
+        raise Refused(-32009, 'name: the disk "%s" is in use by %d clients '
+                      '(unix, pid 4711, uid 0; unix, pid 4712, uid 0)'
+                      % (name, n), "EBUSY")
+
+
+def put(d, if_exists, kind, if_open="keep", **more):
     if d["name"] in disks:
         if if_exists == "error":
             raise Refused(-32001, 'the disk "%s" exists already' % d["name"],
                           "EEXIST")
         if if_exists == "ignore":
             return {"name": d["name"], "created": False, "replaced": False}
+        check_in_use(d["name"], if_open)
         disks[d["name"]] = d
         event("replaced", name=d["name"])
         return {"name": d["name"], "created": False, "replaced": True}
@@ -91,43 +102,107 @@ def put(d, if_exists, kind, **more):
 
 
 def disk_create(name, size=16 << 20, sector_size=1, readonly=False,
-                quota=None, if_exists="error"):
+                quota=None, if_exists="error", if_open="keep"):
     if size % sector_size:
-        raise Refused(-32002, "size is %d, expected a multiple of "
-                      "sector_size %d" % (size, sector_size), "EINVAL")
+        raise Refused(-32002, "size: %d: expected a multiple of the sector "
+                      "size, %d" % (size, sector_size), "EINVAL")
     return put(new_disk(name, size, readonly, quota, sector_size), if_exists,
-               "created", size=size)
+               "created", if_open, size=size)
 
 
-def disk_destroy(name):
+def disk_destroy(name, if_open="keep"):
     disk(name)
+    check_in_use(name, if_open)
     del disks[name]
     event("destroyed", name=name)
     return {"name": name}
 
 
-def disk_resize(name, size):
+def disk_resize(name, size, if_open="keep"):
     d = disk(name)
+    if size < d["size"]:
+        check_in_use(name, if_open)
     old, d["size"] = d["size"], size
     event("resized", name=name, old_size=old, size=size)
     return {"name": name, "size": size, "old_size": old}
 
 
-def disk_clone(source, name, readonly=False, quota=None, if_exists="error"):
+def disk_clone(source, name, readonly=False, quota=None, if_exists="error",
+               if_open="keep"):
     s = disk(source)
     d = new_disk(name, s["size"], readonly, quota, s["sector_size"])
+    d["parent"] = source
     d["shared"] = s["shared"] + s["own"]
-    return put(d, if_exists, "cloned", source=source)
+    return put(d, if_exists, "cloned", if_open, source=source)
 
 
-def disk_set(name, readonly=None, quota="keep"):
+def disk_set(name, readonly=None, quota="keep", if_exceeded="keep"):
     d = disk(name)
+    if if_exceeded == "error" and quota not in ("keep", None) and \
+            d["own"] > quota:
+        raise Refused(-32010, 'quota: %d: the disk "%s" owns %d bytes already'
+                      % (quota, name, d["own"]), "EDQUOT")
     if readonly is not None:
         d["readonly"] = readonly
     if quota != "keep":
         d["quota"] = quota
     event("set", name=name, readonly=d["readonly"], quota=d["quota"])
     return {"name": name, "readonly": d["readonly"], "quota": d["quota"]}
+
+
+def disk_rename(name, new_name):
+    d = disk(name)
+    if new_name in disks:
+        raise Refused(-32001, 'new_name: there is a disk "%s" already'
+                      % new_name, "EEXIST")
+    del disks[name]
+    d["name"] = new_name
+    disks[new_name] = d
+    event("renamed", name=new_name, source=name)
+    return {"name": new_name, "old_name": name}
+
+
+def disk_reset(name, if_open="keep"):
+    d = disk(name)
+    if d["parent"] not in disks:
+        raise Refused(-32011, 'name: the disk "%s" has no parent: it is not a '
+                      'clone, or the disk it was cloned from is gone' % name,
+                      "ECHILD")
+    check_in_use(name, if_open)
+    d["own"] = 0
+    return {"name": name, "parent": d["parent"]}
+
+
+def client(id, disk, deleted=False):
+    return {"id": id, "disk": disk, "disk_id": 1, "deleted": deleted,
+            "address": "unix", "pid": 4710 + id, "uid": 0, "gid": 0,
+            "security_context": None, "tls_issuer_dn": None,
+            "tls_dn": "CN=vm\033[31m,O=Big Co" if id == 3 else None,
+            "since": "2026-01-02T03:04:05.678901Z", "last_request":
+            "2026-01-02T03:04:06.000000Z" if id == 1 else None,
+            "requests": 1000 * id, "errors": 0, "bytes_read": 1 << 20,
+            "bytes_written": 0}
+
+
+def client_list(name=None, before=None, limit=100):
+    all = [client(3, "gone", True), client(2, "busy"), client(1, "busy")]
+    found, next = page([c for c in all if name in (None, c["disk"])
+                        and (before is None or c["id"] < before)],
+                       lambda c: c["id"], min(limit, 2))
+    return {"clients": found, "next": next}
+
+
+def client_disconnect(id, at_once=False):
+    if id > 3:
+        raise Refused(-32000, "id: there is no client %d" % id, "ENOENT")
+    return {"id": id, "closed": id != 1}
+
+
+def disk_deleted(after=0, limit=100):
+    d = new_disk("gone", 1 << 20)
+    d["own"] = 4096
+    return {"disks": [dict(public(d), id=1, clients=[client(3, "gone", True)])],
+            "next": None}
 
 
 def page(items, key, limit):
@@ -198,7 +273,7 @@ def disk_diff(a, b, offset=0, limit=1000):
     return {"extents": found, "next": next}
 
 
-def figures(d):
+def disk_stats(d):
     busy = 1000 if d["name"] == "busy" else 10 if d["name"] == "idle" else 0
     n = busy * ticks
 
@@ -211,6 +286,7 @@ def figures(d):
             "owned": d["own"], "quota": d["quota"],
             "read": op(4 * n, 4096), "write": op(n, 65536),
             "zero": op(n // 10, 4096), "trim": op(0, 0),
+            "flush": {"ops": n // 5, "errors": 0}, "cache": op(n // 50, 4096),
             "extents": {"ops": n // 20, "errors": 0},
             "enospc_quota": 3 if d["quota"] else 0, "enospc_memory": 0}
 
@@ -225,8 +301,9 @@ def stats(name=None, after=None, limit=100):
     return {"arena": {"limit": 8 << 30, "used": used, "cached": 1 << 20,
                       "disks": len(disks), "clients": 1, "connections": 2,
                       "uptime_seconds": time.time() - START},
-            "total": figures(dict(new_disk("busy", 0), quota=1)),
-            "latency_sample": 16, "disks": [figures(disks[n]) for n in found], "next": next}
+            "total": disk_stats(dict(new_disk("busy", 0), quota=1)),
+            "latency_sample": 16, "disks": [disk_stats(disks[n]) for n in found],
+            "next": next}
 
 
 def version():
@@ -245,9 +322,10 @@ def help(method=None):
 
 METHODS = {f.__name__: f for f in (
     version, help, disk_create, disk_destroy, disk_resize, disk_clone,
-    disk_set, disk_list, disk_info, disk_extents, disk_diff, stats)}
+    disk_set, disk_rename, disk_reset, disk_deleted, client_list,
+    client_disconnect, disk_list, disk_info, disk_extents, disk_diff, stats)}
 EVENTS = ["created", "destroyed", "resized", "cloned", "replaced", "set",
-          "memory_low", "quota"]
+          "memory_low", "quota", "quota_low", "renamed", "origin"]
 
 
 def answer(request, send):

@@ -14,6 +14,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -112,8 +113,10 @@ class Terminal:
 
     def erase_right(self):
         rows = self.screens[self.alternate]
+        # After the last column a terminal's cursor still stands on it.
+        column = min(self.column, self.columns - 1)
         if self.row < len(rows):
-            del rows[self.row][self.column:]
+            del rows[self.row][column:]
 
     def control(self, sequence):
         mode = re.fullmatch(r"\[\?(\d+)([hl])", sequence)
@@ -264,15 +267,35 @@ def test_top_measures():
 
 
 def test_top_fills_80_and_120_columns():
-    for columns in 80, 120:
+    for columns in 60, 80, 120:
         t = running(columns=columns)
         t.fits()
         t.until(lambda: "1-" in t.text().split("\n")[-1])
         titles = next(l for l in t.text().split("\n") if "READS/s" in l)
-        assert "99% IN" in titles and "WRITE B/s" in titles
+        assert "WRITE B/s" in titles
+        assert ("p99" in titles) == (columns >= 80)
+        assert table(t)[0].startswith("busy "), "names are readable"
         assert ("MAPPED" in titles) == (columns == 120)
         t.type("q")
         t.ended()
+
+
+def test_top_fills_the_last_column():
+    """A name that is cut makes rows as wide as the screen."""
+    def tool(*args):
+        subprocess.run((TOOL, "-s", SOCKET) + args + ("--quiet",), check=True)
+    name = "n" * 50
+    tool("clone", "idle", name)
+    for columns in 80, 97, 120:
+        t = running(columns=columns, lines=70)
+        t.fits()
+        t.until(lambda: "1-" in t.text().split("\n")[-1])
+        assert len(table(t)) > 50
+        for line in table(t):
+            assert len(line) == columns and line[-1] != " ", t.text()
+        t.type("q")
+        t.ended()
+    tool("destroy", name)
 
 
 def test_top_follows_the_size():
@@ -482,7 +505,7 @@ def test_list_fits_the_terminal():
         rows = t.text().split("\n")
         i = next(i for i, r in enumerate(rows) if r.startswith("NAME"))
         assert all(len(r) <= columns for r in rows[i:-2]), t.text()
-        assert any(r.endswith(" rw") for r in rows[i:])
+        assert any(re.search(r" rw( |$)", r) for r in rows[i:])
         if columns >= 80:
             assert "CLIENTS" in rows[i]
 
@@ -505,9 +528,10 @@ def test_progress():
     t.until(lambda: "waiting for the server" in t.text())
     assert exit_code(t.ended()) == 3
     assert "waiting" not in t.text(), "the bar stayed"
-    t = Terminal("destroy", "-f", *("none%d" % i for i in range(30)),
+    t = Terminal("destroy", "--ignore-missing", *("none%d" % i for i in range(30)),
                  env={"MBLOCK_SOCKET": SOCKET + ".slow"})
     t.until(lambda: re.search(r"destroy \[#+\.+\] +\d+%", t.text()))
+    t.until(lambda: re.search(r"\d+%  \S+/s, to go \d+s", t.text()))
     assert exit_code(t.ended()) == 0
     assert "[#" not in t.text(), "the bar stayed"
 

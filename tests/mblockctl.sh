@@ -26,6 +26,20 @@ finish () {
 }
 trap finish EXIT
 
+# Skip the test if the real server, or nbdsh, cannot run here.
+needs_server () {
+  local p
+  for p in nbdkit nbdsh; do
+    command -v $p >/dev/null || { echo "SKIP: $p is not there"; exit 77; }
+  done
+  if ! nbdkit ./mramdisk.so --help 2>/dev/null | grep -q 'control='; then
+    echo "SKIP: this mramdisk.so cannot be loaded, or has no control socket"
+    exit 77
+  fi
+  # The python3 that has the module nbd.
+  export PATH=/usr/bin:$PATH
+}
+
 # Start the fake server at $tmp/$1 in mode $2, and wait for it.
 start_fake () {
   python3 "$tests/fake-control.py" "$tmp/$1" "${2:-normal}" &

@@ -20,8 +20,8 @@ ok () {
 ok 'created a' create a
 ok 'created b' create b 1G --readonly --quota=512k --sector-size 4k
 status 0 info b --json
-json 'r["size"] == 1 << 30 and r["readonly"] and r["quota"] == 512 << 10 and
-      r["sector_size"] == 4096'
+json 'r[0]["size"] == 1 << 30 and r[0]["readonly"] and
+      r[0]["quota"] == 512 << 10 and r[0]["sector_size"] == 4096'
 ok 'left a as it is: it exists already' create a --ignore
 ok 'replaced a' create a 1M --replace
 ok 'replaced a' create a 1M --if-exists=replace
@@ -43,23 +43,24 @@ json '[d["name"] for d in r["disks"]] ==
 json '[d["readonly"] for d in r["disks"] if d["name"] in "cd"] ==
       [True, False]'
 ok $'destroyed d\ndestroyed e' destroy d e
-status 0 destroy --force d
+status 0 destroy --ignore-missing d
 out_empty
 no_error
 
-# The JSON of changes: an object for one disk, an array for several.
+# The JSON of changes: an array for the commands that take several disks, even
+# for one disk; else an object.
 status 0 clone golden x --json
-json 'r == {"name": "x", "created": True, "replaced": False}'
+json 'r == [{"name": "x", "created": True, "replaced": False}]'
 status 0 clone golden y z --json
 json '[d["name"] for d in r] == ["y", "z"]'
 status 0 resize x 1M --json
 json 'r == {"name": "x", "size": 1 << 20, "old_size": 10 << 30}'
 status 0 set x --readonly --json
-json 'r == {"name": "x", "readonly": True, "quota": None}'
+json 'r == [{"name": "x", "readonly": True, "quota": None}]'
 status 0 create w 0 --json
 json 'r["created"]'
 status 0 destroy w --json
-json 'r == {"name": "w"}'
+json 'r == [{"name": "w"}]'
 status 0 destroy x y z --json
 json 'len(r) == 3'
 
@@ -69,9 +70,9 @@ ok $'b\nbusy\ngolden' list -n 'b*' '*old*'
 status 0 list -0 idle
 [ "$(od -An -c "$tmp/out" | tr -d ' \n')" = 'idle\0' ] || wrong "expected NUL"
 status 0 list 'b*'
-out_is 'NAME  SIZE  MAPPED  QUOTA  SECTOR  CLIENTS  MODE' \
-       'b       1G       0   512K      4K        0  ro' \
-       'busy    1G    101M     1G     any        2  rw'
+out_is 'NAME  SIZE  MAPPED  OWNED  QUOTA  SECTOR  CLIENTS  MODE  PARENT' \
+       'b       1G       0      0   512K      4K        0  ro    -' \
+       'busy    1G    101M     5M     1G     any        2  rw    -'
 status 0 list busy --bytes
 out_has '1073741824  105906176'
 status 0 info busy
@@ -80,11 +81,13 @@ status 0 info busy golden
 out_has 'Mode          read-only'
 status 0 info busy golden --json
 json 'len(r) == 2 and r[1]["exclusive"] == 3 << 30'
+status 0 info 'bus?'
+out_has 'Owned         5242880 bytes (5M)'
 status 0 extents idle --offset 8M --length 5M --sharing
 out_is '  OFFSET   LENGTH  SIZE  TYPE' ' 8388608  4194304    4M  zero' \
        '12582912  1048576    1M  hole'
 status 0 extents idle --offset=3M --sharing
-out_has ', own'
+out_has ', exclusive'
 out_has ', shared'
 status 0 extents idle --json
 json 'r["next"] is None and sum(e["length"] for e in r["extents"]) == 16 << 20'
@@ -132,6 +135,78 @@ json 'len(r["disks"]) == 2500 and r["next"] is None'
 status 0 stats --json
 json 'len(r["disks"]) == 2508'
 status 0 destroy page-{1..2500} --quiet
+
+# Names, parents, order, patterns.
+ok 'renamed c to c2' rename c c2
+status 0 create ten-10 1M
+status 0 create ten-9 1M
+ok $'ten-9\nten-10' list --names 'ten-*'
+ok $'ten-10\nten-9' ls -n -r 'ten-*'
+ok $'ten-9\t1048576\nten-10\t1048576' list 'ten-*' -H --columns name,size
+status 0 list --sort mapped --columns=name,mapped golden busy idle
+out_is 'NAME    MAPPED' 'golden      3G' 'busy      101M' 'idle         0'
+status 0 clone golden t-1
+status 0 clone t-1 t-2
+status 0 list golden t-1 t-2 --tree --columns name
+out_is NAME golden '  t-1' '    t-2'
+status 0 list t-2 --tree --columns name
+out_is NAME t-2
+ok $'would destroy t-1\nwould destroy t-2' rm 't-*' --dry-run
+ok $'reset t-1 to golden\nreset t-2 to t-1' reset 't-*'
+ok $'set t-1: read-only, quota none\nset t-2: read-only, quota none' \
+  set 't-*' --readonly
+status 0 snapshot t-1 t-1@now
+out_is 'made the snapshot t-1@now of t-1'
+status 0 snapshot t-1
+grep -qE '^made the snapshot t-1@20[0-9-]*T[0-9:]* of t-1$' "$tmp/out" ||
+  wrong "no dated name"
+status 0 delete 't-*' 'ten-*' --quiet
+out_empty
+# Of many disks their number is said; of none of a pattern, that.
+ok 'cloned 30 of 30 disks' clone golden m-{1..30}
+status 0 destroy 'm-*' --dry-run
+[ "$(grep -c '^would destroy m-' "$tmp/out")" = 30 ] || wrong 'expected 30 names'
+[ "$(tail -n 1 "$tmp/out")" = 'would destroy 30 of 30 disks' ] ||
+  wrong 'expected what would be done, not what was done'
+status 0 set 'm-*' -r --dry-run
+out_has 'would set 30 of 30 disks'
+ok 'destroyed 30 of 30 disks' destroy 'm-*'
+status 0 clone golden m-{1..30} --verbose
+[ "$(grep -c '^cloned m-' "$tmp/out")" = 30 ] || wrong "expected 30 lines"
+status 0 destroy 'm-*' -q
+status 0 create 'star*' 1M
+status 0 create 'starling' 1M
+ok 'destroyed star*' destroy 'star*'     # a name goes before a pattern
+ok 'destroyed starling' destroy 'star*'
+
+# Who is there.
+status 0 clients
+[ "$(awk '{ print $2, $3, $4 }' "$tmp/out" | paste -sd ' ')" = \
+  'DISK ADDRESS PID gone (deleted) unix busy unix 4712 busy unix 4711' ] ||
+  wrong "expected three clients"
+[ "$(awk -F '  +' '{ print $NF }' "$tmp/out" | paste -sd ' ')" = \
+  'CERTIFICATE CN=vm\x1b[31m,O=Big Co - -' ] ||
+  wrong "expected the name in one certificate, escaped"
+status 0 clients 'bus*' --json
+json '[c["id"] for c in r["clients"]] == [2, 1] and r["next"] is None'
+status 0 clients busy
+! grep -q CERTIFICATE "$tmp/out" || wrong "expected no certificates"
+status 1 clients nobody
+error_has "clients: no disk matches nobody"
+status 0 clients golden
+out_is "No client has such a disk open."
+ok $'would disconnect client 2 of busy (unix, pid 4712)\nwould disconnect client 1 of busy (unix, pid 4711)' \
+  disconnect busy --dry-run
+ok $'disconnected client 2 of busy (unix, pid 4712)\ndisconnected client 1 of busy (unix, pid 4711): its requests fail from now on' \
+  disconnect 'b*'
+ok 'disconnected client 3 of gone (unix, pid 4713)' disconnect --id 3
+status 1 disconnect nobody
+error_has 'disconnect: no client has nobody open'
+status 1 disconnect --id 99
+error_has 'disconnect: there is no client 99'
+status 0 list --deleted
+out_has 'gone (deleted)'
+out_has '1 destroyed disk owns 4K until the last client closes.'
 
 # The server.
 status 0 version

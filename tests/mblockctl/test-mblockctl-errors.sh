@@ -15,9 +15,15 @@ status 1 info nope
 error_has 'mblockctl: info: there is no disk "nope" (ENOENT)'
 status 1 info nope --json
 error_has 'ENOENT'
-out_empty
-status 1 create x 1000 --sector-size 512
-error_has 'EINVAL'
+json 'r[0]["name"] == "nope" and r[0]["error"]["code"] == -32000 and
+      r[0]["error"]["message"] == "there is no disk \"nope\" (ENOENT)"'
+status 1 info nope idle
+error_has 'nope'
+out_has 'Name          idle'     # one bad name does not hide the others
+status 1 create x 1.5k --sector-size 1k
+error_has 'create: x: SIZE 1.5k: expected a multiple of the sector size, 1024 (E'
+status 1 create x 1.5k --sector-size 1k --json
+json 'r["error"]["data"] == {"errno": "EINVAL"}'
 status 1 destroy nope idle
 error_has 'nope'
 out_is 'destroyed idle'         # the others are done all the same
@@ -25,9 +31,40 @@ status 1 clone golden busy new
 error_has '"busy" exists already'
 out_is 'cloned new'
 status 1 clone golden busy other --json
-json '[d["name"] for d in r] == ["other"]'
+json '[d["name"] for d in r] == ["busy", "other"] and "error" in r[0]'
+
+# Disks in use are protected.
+for command in 'destroy busy' 'create busy 1G --replace' \
+               'clone golden busy --replace' 'resize busy 1M'; do
+  status 1 $command
+  error_has 'the disk "busy" is in use by 2 clients (unix, pid 4711, uid 0; '
+  error_has '; --force does it all the same'
+  out_empty
+done
+status 1 destroy nope
+error_has '; --ignore-missing goes on without'
+status 1 set busy --quota 1M
+error_has 'set: --quota 1M: the disk "busy" owns 5242880 bytes already (EDQUOT)'
+error_has '; --force sets it all the same'
+status 0 set busy --quota 1M --force
+status 0 resize busy 1M --force
+status 1 destroy 'nope-*' busy --json
+json '[d["name"] for d in r] == ["nope-*", "busy"] and
+      r[1]["error"]["data"]["errno"] == "EBUSY"'
+status 1 destroy 'nope-*'
+error_has 'no disk matches the pattern nope-*'
+status 0 destroy 'nope-*' --ignore-missing
+out_empty
+status 1 list nope
+error_has 'no disk matches'
+status 1 list nope --json
+json 'r["disks"] == []'
+status 1 reset golden
+error_has 'the disk "golden" has no parent: it is not a clone'
+status 1 rename golden busy
+error_has 'rename: there is a disk "busy" already (EEXIST)'
 status 1 resize golden -11G
-error_has 'cannot take 11G away'
+error_has 'expected at most that'
 status 1 resize golden +9223372036854775807
 error_has 'over 2^63-1 bytes'
 status 1 call nope
@@ -47,6 +84,9 @@ fi
 # 3: nobody there.
 status 3 -s "$tmp/none" list
 error_has "cannot connect to $tmp/none: there is no such socket"
+status 3 -s "$tmp/none" list --json
+json 'r["error"]["exit_code"] == 3 and "no such socket" in
+      r["error"]["message"]'
 echo > "$tmp/file"
 status 3 -s "$tmp/file" list
 error_has 'no server listens there'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # mblockctl metrics prints Prometheus' text format, strictly read, with the
-# figures of the server.
+# statistics of the server.
 
 . "${srcdir:-.}/tests/mblockctl.sh"
 start_fake s
@@ -49,6 +49,10 @@ assert get("mblock_memory_limit_bytes") == 8 << 30
 assert get("mblock_disks") == 4
 assert get("mblock_connections") == 2
 assert get("mblock_requests_total", operation="read") == 4000
+assert get("mblock_requests_total", operation="flush") == 200
+assert get("mblock_disk_requests_total", disk="busy", operation="flush") == 200
+assert get("mblock_disk_bytes_total", disk="busy", operation="cache") == \
+    20 * 4096
 assert get("mblock_no_space_total", limit="quota") == 3
 assert get("mblock_info", name="mramdisk", version="0.1.0") == 1
 assert get("mblock_disk_size_bytes", disk="golden") == 10 << 30
@@ -82,7 +86,7 @@ assert busy[5.12e-07] == 2000 and busy[1.024e-06] == 3960
 assert busy[1.6384e-05] == 4000 == busy[float("inf")]
 EOP
 status 0 metrics --total
-grep -q mblock_disk_ "$tmp/out" && wrong "expected no figures of disks"
+grep -q mblock_disk_ "$tmp/out" && wrong "expected no statistics of disks"
 out_has 'mblock_latency_seconds_count{operation="read"} '
 status 0 metrics --json
 json 'len(r["disks"]) == 4'

@@ -12,11 +12,21 @@ bad () {
   shift
   status 2 "$@"
   error_has "$text"
-  out_empty
+  case " ${*%%--} " in
+    *' --json '*) json 'r["error"]["exit_code"] == 2' ;;
+    *) out_empty ;;
+  esac
 }
 
-bad 'expected a command'
+# Alone it shows the commands by group.
+status 2
+out_empty
+grep -q '^Inspect disks:$' "$tmp/err" || wrong "expected groups of commands"
+[ "$(tail -n 1 "$tmp/err")" = \
+  'mblockctl: expected a command; see "mblockctl --help"' ] ||
+  wrong "expected the error at the end"
 bad 'expected a command' --json
+start_fake good
 bad 'unknown command lst; did you mean "list"?' lst
 bad 'unknown command frobnicate; see' frobnicate
 bad 'unknown command "a\x1b[31m"' $'a\e[31m'
@@ -36,8 +46,9 @@ bad '--color blue: expected auto, always or never' list --color blue
 
 bad 'expected: mblockctl create NAME [SIZE]' create
 bad 'expected: mblockctl create NAME [SIZE]' create a 1G 2G
-bad 'SIZE 1X: expected a size in bytes' create a 1X
-bad 'SIZE 1.5G: expected' create a 1.5G
+bad 'SIZE 1X: expected a size of less than 8E, such as 512, 64k, 1.5G' \
+    create a 1X
+bad 'SIZE 1.5: expected' create a 1.5
 bad 'SIZE "": expected' create a ''
 bad 'SIZE 8E: expected' create a 8E
 bad 'SIZE 99999999999999999999: expected' create a 99999999999999999999
@@ -50,12 +61,22 @@ bad '--if-exists maybe: expected error, ignore or replace' create a \
 bad 'NAME "\xff": expected valid UTF-8' create $'\xff'
 bad 'NAME "\xff": expected valid UTF-8' destroy a $'\xff'
 bad 'SOURCE "\xff": expected valid UTF-8' clone $'\xff' a
-bad 'expected: mblockctl destroy NAME...' destroy
+bad 'expected: mblockctl destroy NAME|PATTERN...' destroy
+bad 'expected: mblockctl destroy NAME|PATTERN...' rm
+bad 'expected: mblockctl rename NAME NEW-NAME' mv a
+bad 'expected: mblockctl snapshot' snapshot
+bad 'expected: mblockctl reset' reset
+bad 'expected disks, or --id ID' disconnect
+bad 'expected disks, or --id ID' disconnect a --id 1
+bad '--sort x: expected name, size' -s "$tmp/good" list --sort x
+bad '--columns x: expected name, size' -s "$tmp/good" list --columns x
+bad 'pattern [: expected a ]' list '['
 bad 'expected: mblockctl resize' resize a
 bad 'SIZE 1Q' resize a 1Q
 bad '+SIZE 1Q' resize a +1Q
 bad '-SIZE "": expected' resize -- a -
 bad 'expected: mblockctl clone' clone a
+bad 'clone "a": expected another NAME than SOURCE' clone a b a --replace
 bad 'expected --readonly, --writable or --quota' set a
 bad 'only one of --readonly and --writable' set a -r -w
 bad 'only one of --json, --names and --null' list --json --names
@@ -75,13 +96,22 @@ bad 'PARAMS: expected a JSON object' call version '[]'
 bad 'PARAMS: expected a JSON object (' call version '{'
 bad 'expected: mblockctl version' version 1
 unset MBLOCK_SOCKET
+export XDG_RUNTIME_DIR=$tmp/run
 bad 'which server? give its control socket with -s SOCKET or in MBLOCK_SOCKET' \
     list
+mkdir -p "$tmp/run/mblock/mramdisk/one" "$tmp/run/mblock/mramdisk/two"
+start_fake run/mblock/mramdisk/one/control.sock
+status 0 list --names
+out_has golden
+start_fake run/mblock/mramdisk/two/control.sock
+bad 'which server? choose a control socket with -s SOCKET or in MBLOCK_SOCKET: ' \
+    list
+error_has 'run/mblock/mramdisk/one/control.sock, '
+rm -r "$tmp/run"
 bad 'which server?' wait-ready
 bad 'which server?' watch
 
 # Options stand before or after the command, together or apart.
-start_fake good
 status 0 -s "$tmp/good" list -jq
 json 'r["disks"]'
 status 0 list "-s$tmp/good" --json
@@ -95,16 +125,22 @@ MBLOCK_SOCKET=$tmp/good status 0 list --names -- --json
 out_is '--json'
 MBLOCK_SOCKET=$tmp/nobody status 0 list -s "$tmp/good"
 
-# Help: of the tool, and of each command, in at most 80 columns.
+# Help: of the tool, and of each command, in at most 80 columns; help on an
+# option begins in one column.
 narrow () {
   no_error
   ! awk 'length > 80' "$tmp/out" | grep . || wrong "lines over 80 columns"
+  ! sed -n '/^Options:$/,/^$/p' "$tmp/out" | grep '^  [ -].. --' |
+    grep -Ev '^(.{25} [^ ]|  ....--[^ ]*( [^ ]*)?$)' ||
+    wrong "help is not in its column"
 }
 status 0 --version
 grep -qx 'mblockctl [0-9][0-9.]*' "$tmp/out" || wrong "expected the version"
 status 0 --help
 narrow
 cp "$tmp/out" "$tmp/help"
+! sed '/^Options:$/,$d' "$tmp/out" | grep '^  ' | grep -Ev '^.{16} [^ ]' ||
+  wrong "a command is wider than its column"
 status 0 help
 cmp -s "$tmp/out" "$tmp/help" || wrong "expected the same as --help"
 status 0 --list-commands
@@ -119,6 +155,7 @@ for c in $commands; do
   out_has "Usage: mblockctl $c"
   grep -q '^Examples\?:' "$tmp/out" || [ $c = help ] ||
     wrong "expected examples"
+  ! grep -q -- ' --force' "$tmp/out" || out_has '  -f, --force'
   cp "$tmp/out" "$tmp/one"
   status 0 help "$c"
   cmp -s "$tmp/out" "$tmp/one" || wrong "expected the same as --help"
@@ -127,6 +164,15 @@ for c in $commands; do
 done
 for o in $options; do
   grep -q "B<${o%=}>" "$pod" || { shown=manual; wrong "it has no $o"; }
+done
+
+# watch names all events, as the manual of the control socket does.
+status 0 watch --help
+events=$(sed -n 's/^=item B<events> - an array of//p' \
+  "$tests/../docs/mblock-control.pod" | tr -d '",')
+[ "$(echo $events | wc -w)" -ge 10 ] || wrong "the manual has no events"
+for e in $events; do
+  grep -qw "$e" "$tmp/out" || wrong "$e is missing"
 done
 
 exit $rc
