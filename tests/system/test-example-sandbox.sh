@@ -2,42 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The example for operators of sandboxes does what it says, and leaves nothing.
 
-. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/../example-functions.sh"
 
 requires nbdcopy mke2fs e2fsck debugfs tar cmp
 files=usr/include/linux
 [ -d /$files ] || skip "there is no /$files to make an image of"
 
-example=$testdir/../examples/sandbox
-[ -x "$builddir/mblockctl" ] || fail "$builddir/mblockctl does not exist"
-
-# It checks each step itself.
-mkdir work
-run_example ()
-{
-  TMPDIR=$tmp/work "$example" --build "$builddir" "$@" >out 2>err
-}
-run_example --clones 30 --files "$files" ||
-  fail "status $?: $(tail -n 20 out err)"
-check "what it says is wrong" "$(cat err)" ""
-check "what it leaves" "$(ls -A work)" ""
-
-step "the figures at the end"
-figures=$(sed -n '/^Figures/,$p' out)
-for figure in "(30 in " "in each of 3 clones" "(4 in " "all memory back"; do
-  case $figures in
-    *"$figure"*) ;;
-    *) fail "expected '$figure' in: $figures" ;;
-  esac
-done
-
-step "wrong arguments: one line"
-while read -r says arguments; do
-  if eval "run_example $arguments"; then
-    fail "$arguments: expected a failure"
-  fi
-  check "$arguments" "$(cat err)" "examples/sandbox: ${says//_/ }"
-done <<'END'
+example sandbox
+example_passes --clones 30 --files "$files"
+figures_have "(30 in " "in each of 3 clones" "(4 in " "all memory back"
+bad_arguments <<'END'
 --clones_'9':_expected_a_number_from_10_to_50000 --clones 9
 --clones_'x':_expected_a_number_from_10_to_50000 --clones x
 --clones_'50001':_expected_a_number_from_10_to_50000 --clones 50001
@@ -47,4 +21,3 @@ done <<'END'
 --build_none:_expected_mramdisk.so_and_mblockctl_there --build none
 unknown_argument_'x':_expected_--clones,_--files,_--build_or_--help x
 END
-check "what it leaves" "$(ls -A work)" ""

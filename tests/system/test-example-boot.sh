@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The example of guests that boot from a far image does what it says, with a
+# tiny guest, and leaves nothing.
+
+. "$(dirname "$0")/../example-functions.sh"
+
+requires qemu-system-x86_64 qemu-nbd qemu-img as ld
+/usr/bin/python3 -c 'import nbd' 2>/dev/null || skip "there is no module nbd"
+[ "$(uname -m)" = x86_64 ] || skip "the tiny guest is for x86_64"
+example boot
+example_passes --guests 2 --clones 20 --record "$tmp/list"
+check "lines of the list that are wrong" \
+  "$(grep -vcE '^[0-9]+ [0-9]+$' "$tmp/list")" 0
+grep -q 'each page 1.00 times' out || fail "$(tail -n 20 out)"
+grep -q '^20 more disks, read as a boot reads them' out ||
+  fail "$(tail -n 20 out)"
+
+step "with the list of what a boot reads"
+example_passes --guests 1 --clones 0 --list "$tmp/list"
+grep -q 'ranges of the list, .* were there after' out ||
+  fail "$(tail -n 20 out)"
+grep -q 'each page 1.00 times' out || fail "$(tail -n 20 out)"
+if run_example --list "$tmp/none"; then
+  fail "a list that is not there: expected an error"
+fi
+leaves_nothing
