@@ -3,10 +3,12 @@
 
 import argparse
 import datetime
+import itertools
 import json
 import mmap
 import os
 import platform
+import signal
 import socket
 import statistics
 import subprocess
@@ -15,6 +17,7 @@ import time
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 START_TIMEOUT = 10      # seconds
+STOP_TIMEOUT = 60
 
 
 class Failure(Exception):
@@ -85,7 +88,7 @@ def fill(h, size):
     """Write the first bytes of an empty disk, with some that cannot be taken
     for zeros; h is libnbd's handle.  The server takes warm memory for them."""
     warm(size)
-    data = os.urandom(4 * MiB)
+    data = os.urandom(MiB)      # libnbd refuses more than mramdisk announces
     for offset in range(0, size, len(data)):
         h.pwrite(data[:min(len(data), size - offset)], offset)
     if h.can_flush():
@@ -102,17 +105,28 @@ def turns(rounds, peers):
 
 
 def listening():
-    """The Unix sockets on which somebody listens.  A server makes the file
-    first, and who connects in between is refused."""
+    """The Unix sockets and the TCP ports on which somebody listens.  A server
+    makes a socket's file first, and who connects in between is refused."""
     with open("/proc/net/unix", errors="surrogateescape",
               encoding="utf-8") as f:
         lines = [line.rstrip("\n").split(maxsplit=7) for line in f]
-    return {line[7] for line in lines[1:]
+    unix = {line[7] for line in lines[1:]
             if len(line) == 8 and int(line[3], 16) & 0x10000}
+    with open("/proc/net/tcp", encoding="utf-8") as f:
+        lines = [line.split() for line in f]
+    return unix | {int(line[1].split(":")[1], 16) for line in lines[1:]
+                   if line[3] == "0A"}
+
+
+def free_port():
+    """A port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def start_server(command, *sockets):
-    """Start one, and wait until it listens on its sockets."""
+    """Start one, and wait until it listens on its Unix sockets and ports."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + START_TIMEOUT
     while not set(sockets) <= listening():
@@ -125,6 +139,207 @@ def start_server(command, *sockets):
                 START_TIMEOUT, " ".join(command)))
         time.sleep(0.005)
     return process
+
+
+class Daemon:
+    """A server that goes into the background, and writes its process's number
+    into a file: as much of a Popen as stop_server needs."""
+
+    def __init__(self, command, pid_file, *sockets):
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.command = command
+        self.pid = 0
+        self.wait_for(lambda: os.path.exists(pid_file) and
+                      set(sockets) <= listening(), START_TIMEOUT)
+        with open(pid_file, encoding="utf-8") as f:
+            self.pid = int(f.read())
+
+    def wait_for(self, condition, timeout):
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self.command, timeout)
+            time.sleep(0.005)
+
+    def terminate(self):
+        os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, timeout=STOP_TIMEOUT):
+        self.wait_for(lambda: not os.path.exists("/proc/%d" % self.pid),
+                      timeout)
+
+
+def stop_server(process):
+    """End one.  After an error it would wait for ever for a client of ours that
+    is still connected."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+# --------------------------------------------------------------- processors
+
+# Whether a client and its server share a processor changes some rates
+# threefold, and left to itself the kernel does now one, now the other.
+LAYOUTS = {
+    "one": "all processes on one processor",
+    "two": "the server that is measured on one processor, its client and its "
+           "upstream on another",
+    "free": "the kernel chooses",
+}
+
+
+class Layout:
+    """On which processors the processes of a measurement run."""
+
+    def __init__(self, name):
+        cpus = sorted(os.sched_getaffinity(0))
+        self.name = name
+        self.server = self.others = set(cpus)
+        if name == "one":
+            self.server = self.others = {cpus[-1]}
+        elif name == "two":
+            self.others, self.server = {cpus[0]}, {cpus[-1]}
+
+
+def layouts_option(value):
+    names = words_option(LAYOUTS)(value)
+    if "two" in names and len(os.sched_getaffinity(0)) < 2:
+        raise argparse.ArgumentTypeError("two: there is one processor only")
+    return names
+
+
+def add_layouts(parser):
+    several = len(os.sched_getaffinity(0)) > 1
+    parser.add_argument(
+        "--layouts", type=layouts_option, metavar="NAME,...",
+        default=["one", "two"] if several else ["one"],
+        help="where the processes run (default one,two if there are two "
+        "processors): " + "; ".join("%s, %s" % l for l in LAYOUTS.items()))
+
+
+def pin(pid, cpus):
+    """All threads of a process; those that it makes later inherit it."""
+    for _ in range(2):
+        for tid in os.listdir("/proc/%d/task" % pid):
+            try:
+                os.sched_setaffinity(int(tid), cpus)
+            except ProcessLookupError:
+                pass
+
+
+def cpu_seconds(pid):
+    """What a process has used so far, in user and system mode, with those of
+    its children that have ended."""
+    # The clock that clock_getcpuclockid(3) gives: in ns, not in ticks.
+    seconds = time.clock_gettime((~pid << 3) | 2)
+    with open("/proc/%d/stat" % pid, encoding="utf-8") as f:
+        # The name, in parentheses, may hold spaces.
+        fields = f.read().rsplit(")", 1)[1].split()
+    return seconds + (int(fields[13]) + int(fields[14])) / os.sysconf(
+        "SC_CLK_TCK")
+
+
+class Run:
+    """What one run of fio has measured.  rate: requests a second; latency:
+    µs, or 0; cpu: µs of CPU time for a request, by role."""
+
+    def __init__(self, rate, latency, cpu):
+        self.rate = rate
+        self.latency = latency
+        self.cpu = cpu
+
+
+def fio(uri, layout, seconds, servers, *arguments):
+    """Run fio, pinned as its servers are.  servers: by role, the process that
+    is measured ("server"), and others."""
+    for role, process in servers.items():
+        pin(process.pid, layout.server if role == "server" else layout.others)
+    command = ["fio", "--name=x", "--ioengine=nbd", "--thread", "--uri=" + uri,
+               "--output-format=json", "--group_reporting", "--norandommap",
+               "--scramble_buffers=0", "--randrepeat=0",
+               "--runtime=%dms" % (seconds * 1e3), *arguments]
+    before = {role: cpu_seconds(p.pid) for role, p in servers.items()}
+    r = subprocess.run(command, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, text=True, check=False,
+                       preexec_fn=lambda: os.sched_setaffinity(
+                           0, layout.others))
+    if r.returncode != 0:
+        raise Failure("fio failed: %s\n%s" % (" ".join(command), r.stdout))
+    # Messages of the library may come before the report.
+    job = json.loads(r.stdout[r.stdout.index("{\n"):])["jobs"][0]
+    side = max(job["read"], job["write"], key=lambda s: s["total_ios"])
+    requests = side["total_ios"]
+    if not requests:
+        raise Failure("fio did nothing: %s" % " ".join(command))
+    cpu = {role: (cpu_seconds(p.pid) - before[role]) * 1e6 / requests
+           for role, p in servers.items()}
+    cpu["client"] = (job["usr_cpu"] + job["sys_cpu"]) / 100 * \
+        job["job_runtime"] * 1e3 / requests
+    percentiles = side["clat_ns"].get("percentile", {})
+    return Run(side["iops"], percentiles.get("50.000000", 0) / 1000, cpu)
+
+
+# ------------------------------------------------------------------- rounds
+
+# Results are stable if the middle half of the rounds lies within this part of
+# the median.
+STABLE = 0.1
+
+
+def spread(values):
+    """The width of the middle half of some values, as a part of their
+    median."""
+    if len(values) < 2:
+        return 0
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / statistics.median(values)
+
+
+class Budget:
+    """The time for all of a benchmark's parts.  A part whose results are not
+    stable goes on while those before it have left time."""
+
+    def __init__(self, seconds, parts):
+        self.begin = time.monotonic()
+        self.seconds = seconds
+        self.parts = parts
+        self.done = 0
+
+    def has_time(self):
+        return time.monotonic() - self.begin < \
+            self.seconds * (self.done + 1) / self.parts
+
+    def measure(self, rounds, paths, measure, stable):
+        """Each path once in each round, and each round begins with another of
+        them.  After these rounds it goes on until stable(results) is at most
+        STABLE, or there is no time left, or twice as many are over.  Returns
+        {path: [result of each round]}."""
+        names = list(paths)
+        results = {name: [] for name in names}
+        for i in itertools.count():
+            first = i % len(names)
+            for name in names[first:] + names[:first]:
+                results[name].append(measure(paths[name]))
+            if i + 1 >= rounds and (
+                    i + 1 >= 2 * rounds or not self.has_time() or
+                    stable(results) <= STABLE):
+                break
+        self.done += 1
+        return results
+
+
+def ratios(results, mine, peer, figure=lambda r: r.rate):
+    """Of each round."""
+    return [figure(a) / max(figure(b), 1e-9)
+            for a, b in zip(results[mine], results[peer])]
 
 
 class Control:
@@ -181,6 +396,7 @@ class Report:
         """values: of each round, what the target is about."""
         m = statistics.median(values)
         ratio = "%.3g%s" % (m, unit)
+        wide = spread(values)
         if len(values) > 1:
             ratio += " (%.3g..%.3g)" % (min(values), max(values))
         wanted = verdict = ""
@@ -191,6 +407,8 @@ class Report:
             verdict = "reached" if ok else "MISSED"
             self.targets += 1
             self.missed += not ok
+        if wide > STABLE:
+            verdict += " not stable: %.0f %%" % (wide * 100)
         self.say(self.LINE % (what, mine, peer, ratio, wanted, verdict))
 
     def end(self):
@@ -199,7 +417,8 @@ class Report:
                                                self.targets))
 
 
-def header(report, options, title):
+def header(report, options, title, *programs):
+    """programs: whose versions count besides those of nbdkit and fio."""
     say = report.say
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     say(title)
@@ -212,7 +431,11 @@ def header(report, options, title):
                                                memory / GiB))
     say("kernel     %s %s %s" % (platform.system(), platform.release(),
                                  platform.machine()))
-    say("versions   %s; %s" % (first_line("nbdkit", "--version"),
-                               first_line("fio", "--version")))
+    say("versions   " + "; ".join(first_line(p, "--version").strip()
+                                  for p in ("nbdkit", "fio") + programs))
     say("rounds     %d of %g s, alternating; medians" % (options.rounds,
                                                         options.seconds))
+    for name in getattr(options, "layouts", []):
+        say("processors %s: %s" % (name, LAYOUTS[name]))
+    say("stable     the middle half of the rounds lies within %g %% of the "
+        "median" % (STABLE * 100))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# The benchmark of mnbd still works; its figures are not looked at.
+# The benchmark of mnbd still works; its figures are ignored.
 
 . "$(dirname "$0")/test-functions.sh"
 requires_server_bench
