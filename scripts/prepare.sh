@@ -38,6 +38,7 @@ test|qemu-system-x86|cmd:qemu-system-x86_64|a virtual machine with a RAM disk
 test|libvirt-clients|cmd:virsh|checks an example for libvirt
 test|postgresql|cmd:pg_lsclusters|a database on a RAM disk
 test|python3-pytest|py:pytest|runs an example for pytest
+test|python3-yaml|py:yaml|reads the workflow for a forge
 test|strace|cmd:strace|kills a server at a system call
 test|clang|cmd:clang|builds the fuzzers
 test|zsh|cmd:zsh|completion for zsh

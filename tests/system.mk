@@ -23,7 +23,8 @@ system_tests = \
 	tests/system/test-recipe-qemu.sh \
 	tests/system/test-recipes.sh \
 	tests/system/test-rpm.sh \
-	tests/system/test-systemd-units.sh
+	tests/system/test-systemd-units.sh \
+	tests/system/test-workflow.sh
 
 EXTRA_DIST += $(system_tests) tests/system/test-layout.py
 # They load the plugins into nbdkit, which has no sanitizer.
