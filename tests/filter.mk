@@ -42,6 +42,7 @@ filter_tests = \
 	tests/filter/test-mnbd-filter-mirror-identity.sh \
 	tests/filter/test-mnbd-filter-mirror-lost.sh \
 	tests/filter/test-mnbd-filter-mirror-on-error.sh \
+	tests/filter/test-mnbd-filter-mirror-one-wait.sh \
 	tests/filter/test-mnbd-filter-mirror-primary.sh \
 	tests/filter/test-mnbd-filter-mirror-refused.sh \
 	tests/filter/test-mnbd-filter-mirror-resize.sh \

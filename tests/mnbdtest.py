@@ -51,6 +51,13 @@ def until_back(fn):
     raise SystemExit("FAIL: it does not work again")
 
 
+def all_end(h, cookies):
+    """Wait until all these commands have ended, without an error."""
+    for c in cookies:
+        while not h.aio_command_completed(c):
+            h.poll(-1)
+
+
 OLD = nbd.Buffer.from_bytearray(bytearray(b"old." * 1024))
 
 
@@ -58,9 +65,7 @@ def overwritten(h, *cookies):
     """These writes of OLD, or of zeros, were in flight when the server lost
     a connection.  What is written after them must stay, even if the server
     still has one in hand, for up to three seconds."""
-    for c in cookies:
-        while not h.aio_command_completed(c):
-            h.poll(-1)
+    all_end(h, cookies)
     new = b"new!" * 1024
     for offset in 0, 4096:
         h.pwrite(new, offset)

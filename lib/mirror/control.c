@@ -330,19 +330,18 @@ is_switching (const struct mirror *m, char why[MIRROR_WHY])
  * no thread waits for a secondary on trial with a range held (Y10).
  */
 static bool
-flush_here (struct mirror *m)
+flush_here (struct mirror *m, struct mirror_use *use)
 {
-  struct mirror_use use;
   bool proved, flushed;
 
   mutex_lock (&m->lock);
   proved = m->proved;
-  mirror_use_begin (&m->job_uses, &use);
-  mirror_waits (&use);
+  mirror_use_begin (m, use);
+  mirror_waits (use);
   mutex_unlock (&m->lock);
   flushed = proved && mirror_flush_secondary (m) == 0;
   mutex_lock (&m->lock);
-  mirror_use_end (&m->job_uses, &use);
+  mirror_use_end (m, use);
   mutex_unlock (&m->lock);
   return flushed;
 }
@@ -351,10 +350,11 @@ flush_here (struct mirror *m)
  * nothing. now: what the primary's name means.
  */
 static int
-stop_here (struct mirror *m, bool force, enum instance_now now,
-           struct mirror_stopped *stopped, char why[MIRROR_WHY])
+stop_here (struct mirror *m, struct mirror_use *use, bool force,
+           enum instance_now now, struct mirror_stopped *stopped,
+           char why[MIRROR_WHY])
 {
-  bool flushed = flush_here (m);
+  bool flushed = flush_here (m, use);
   int r = -1;
 
   mutex_lock (&m->lock);
@@ -394,6 +394,7 @@ mirror_stop (struct mirror *m, bool force, struct mirror_stopped *stopped,
              char why[MIRROR_WHY])
 {
   enum instance_now now;
+  struct mirror_use use;
   struct range all;
   uint64_t size;
   bool may;
@@ -406,8 +407,9 @@ mirror_stop (struct mirror *m, bool force, struct mirror_stopped *stopped,
     return -1;
   /* If a thread finds another disk from here on, it tells the mirror. */
   now = mirror_look (m, &size);
-  ranges_lock (&m->ranges, &all, 0, RANGES_ALL, RANGE_EXCLUSIVE);
-  r = stop_here (m, force, now, stopped, why);
+  mirror_use_init (&use, USE_OF_JOB);
+  mirror_lock_range (m, &use, &all, 0, RANGES_ALL, RANGE_EXCLUSIVE);
+  r = stop_here (m, &use, force, now, stopped, why);
   ranges_unlock (&m->ranges, &all);
   if (r == -1)
     return -1;

@@ -229,9 +229,7 @@ send_differences (struct copier *c, uint32_t n, uint64_t offset)
   return COPIED;
 }
 
-/* Send what is in c->buf.  However many requests that takes, it is one wait: a
- * client that waits for the range waits for all of them.
- */
+/* Send what is in c->buf. */
 static enum result
 send_piece (struct copier *c, uint32_t n, uint64_t offset)
 {
@@ -375,17 +373,15 @@ give_up (struct mirror *m, uint64_t offset, int err)
 static void
 begin_use (struct mirror *m, struct copier *c) REQUIRES (m->lock)
 {
-  if (c->trial)
-    atomic_init (&c->use.since, 0);
-  else
-    mirror_use_begin (&m->job_uses, &c->use);
+  if (!c->trial)
+    mirror_use_begin (m, &c->use);
 }
 
 static void
 end_use (struct mirror *m, struct copier *c) REQUIRES (m->lock)
 {
   if (!c->trial)
-    mirror_use_end (&m->job_uses, &c->use);
+    mirror_use_end (m, &c->use);
 }
 
 /* Copy a window of whole granules.  Returns false to end the pass. */
@@ -401,8 +397,9 @@ copy_window (struct copier *c, uint64_t offset, uint64_t end, uint64_t data)
 
   if (!mirror_rate_wait (m, data))
     return false;
+  mirror_use_init (&c->use, USE_OF_JOB);
   if (!c->trial)
-    ranges_lock (&m->ranges, &range, offset, end - offset, RANGE_SHARED);
+    mirror_lock_range (m, &c->use, &range, offset, end - offset, RANGE_SHARED);
   mutex_lock (&m->lock);
   here = m->phase == PHASE_RUN && !m->quit && mirror_get (m, &incarnation);
   if (here && c->trial)

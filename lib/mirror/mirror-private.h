@@ -59,18 +59,33 @@ struct mirror_client {
   struct mirror_client *prev, *next; /* in m->clients */
 };
 
+/* Whose requests max_stall limits: those of clients. */
+enum use_of { USE_OF_CLIENT, USE_OF_JOB };
+
 /* A client's request, or a step of the job that holds a range, that may wait
- * for the secondary.
+ * for the secondary (stall.c).
  */
 struct mirror_use {
-  _Atomic int64_t since;        /* waiting since then; 0: not waiting.  Written
-                                 * by its own thread, read by stall.c */
-  bool blocked;                 /* waiting for its range, whoever holds it */
-  struct mirror_use *prev, *next;
+  /* Written by its own thread, read by others. */
+  _Atomic int64_t since;        /* waiting since then; 0: not waiting */
+  _Atomic int64_t waited;       /* the waits before that, in ns */
+
+  /* Changed with m->lock held, or before others know of the use. */
+  enum use_of of;
+  bool blocked;                 /* it waits for its range */
+  uint64_t from, end;           /* the range that it holds or waits for */
+  int64_t begun;                /* when it was blocked first; 0: never */
+  int64_t charged;              /* the time, in ns, for which the secondary kept
+                                 * its range from it … */
+  uint64_t incarnation;         /* … in this incarnation */
+  int64_t passed_on;            /* of its waits, in ns: charged to others */
+  struct mirror_use *prev, *next; /* in m->uses */
 };
 
+/* In the order in which they were added. */
 struct mirror_uses {
-  struct mirror_use *first;
+  struct mirror_use *first, *last;
+  unsigned blocked;             /* how many are */
 };
 
 /* What was done by that time. */
@@ -125,8 +140,7 @@ struct mirror {
   uint64_t claimed GUARDED_BY (lock); /* bytes, by a pass on trial */
 
   /* Uses that may wait for the secondary (stall.c). */
-  struct mirror_uses client_uses GUARDED_BY (lock);
-  struct mirror_uses job_uses GUARDED_BY (lock);
+  struct mirror_uses uses GUARDED_BY (lock);
   pthread_cond_t stall_wake;
   bool stall_started;           /* stall_thread is to be joined */
   pthread_t stall_thread;
@@ -342,26 +356,51 @@ void mirror_wait (struct mirror *m, pthread_cond_t *cond, int64_t until)
 
 /* -------------------------------------------------------------- stall.c */
 
-/* From here on the thread may wait for the secondary; and the end of that. */
-void mirror_use_begin (struct mirror_uses *uses, struct mirror_use *use);
-void mirror_use_end (struct mirror_uses *uses, struct mirror_use *use);
+/* The parts of a use, in this order:
+ *
+ *   init
+ *   lock_range         unless it needs no range
+ *   begin              from here on the thread may wait for the secondary
+ *   waits, goes_on     it does, and continues; any number of times
+ *   end
+ */
+void mirror_use_init (struct mirror_use *use, enum use_of of);
 
-/* The use begins to wait for the secondary, or continues. */
+void mirror_use_begin (struct mirror *m, struct mirror_use *use)
+  REQUIRES (&m->lock);
+void mirror_use_end (struct mirror *m, struct mirror_use *use)
+  REQUIRES (&m->lock);
+
 static inline void
 mirror_waits (struct mirror_use *use)
 {
-  atomic_store_explicit (&use->since, clock_now (), memory_order_relaxed);
+  if (atomic_load_explicit (&use->since, memory_order_relaxed) == 0)
+    atomic_store_explicit (&use->since, clock_now (), memory_order_relaxed);
 }
 
 static inline void
 mirror_goes_on (struct mirror_use *use)
 {
+  int64_t since = atomic_load_explicit (&use->since, memory_order_relaxed);
+  int64_t waited = atomic_load_explicit (&use->waited, memory_order_relaxed);
+
   atomic_store_explicit (&use->since, 0, memory_order_relaxed);
+  /* Release: pairs with own_waits, so that no wait counts twice. */
+  atomic_store_explicit (&use->waited, waited + clock_now () - since,
+                         memory_order_release);
 }
 
-/* Take a range for a client's change. */
-void mirror_lock_range (struct mirror *m, struct range *range, uint64_t offset,
-                        uint64_t count) EXCLUDES (&m->lock);
+/* Lock a range for a use.  It may be called again after the range was unlocked.
+ */
+void mirror_lock_range (struct mirror *m, struct mirror_use *use,
+                        struct range *range, uint64_t offset, uint64_t count,
+                        enum range_mode mode) EXCLUDES (&m->lock);
+
+/* The use waits for all others, until mirror_use_unblock. */
+void mirror_use_block_all (struct mirror *m, struct mirror_use *use)
+  REQUIRES (&m->lock);
+void mirror_use_unblock (struct mirror *m, struct mirror_use *use)
+  REQUIRES (&m->lock);
 
 /* Start and end the limit on waiting.  Nobody else uses the mirror at the
  * start; the end comes after m->quit.  Begin returns 0 or an errno.

@@ -218,12 +218,14 @@ begin_change (struct mirror *m, const struct bdev *local, struct change *c)
   uint32_t align;
   int err = 0;
 
+  mirror_use_init (&c->use, USE_OF_CLIENT);
   for (;;) {
     uint64_t from;
 
     align = atomic_load_explicit (&m->align, memory_order_relaxed);
     from = round_down (c->offset, align);
-    mirror_lock_range (m, &c->range, from, round_up (end, align) - from);
+    mirror_lock_range (m, &c->use, &c->range, from,
+                       round_up (end, align) - from, RANGE_EXCLUSIVE);
     mutex_lock (&m->lock);
     /* align grows with the lock held, before the secondary is connected. */
     if (align == atomic_load_explicit (&m->align, memory_order_relaxed))
@@ -252,7 +254,7 @@ begin_change (struct mirror *m, const struct bdev *local, struct change *c)
       err = ENOTSUP;
     else if (c->both) {
       mirror_get (m, &c->incarnation);
-      mirror_use_begin (&m->client_uses, &c->use);
+      mirror_use_begin (m, &c->use);
     }
     else
       leave_to_job (m, c);
@@ -277,15 +279,17 @@ change_primary (struct bdev *local, const struct change *c)
  * been changed already, so read the rest from there.
  */
 static int
-copy_block (struct mirror *m, struct bdev *local, uint64_t offset,
-            uint32_t flags)
+copy_block (struct mirror *m, struct bdev *local, struct change *c,
+            uint64_t offset, uint32_t flags)
 {
   uint32_t count = least (m->secondary->info.block_min, m->size - offset);
   char *block = malloc (count);
   int r = -1;
 
   if (block) {
+    mirror_goes_on (&c->use);
     r = bdev_read (local, block, count, offset);
+    mirror_waits (&c->use);
     if (r == 0)
       r = bdev_write (m->secondary, block, count, offset, flags & BDEV_FUA);
   }
@@ -295,8 +299,7 @@ copy_block (struct mirror *m, struct bdev *local, uint64_t offset,
 
 /* Read it after the primary was changed. */
 static int
-change_secondary (struct mirror *m, struct bdev *local,
-                  const struct change *c)
+change_secondary (struct mirror *m, struct bdev *local, struct change *c)
 {
   struct bdev *s = m->secondary;
   uint64_t block = s->info.block_min, end = c->offset + c->count;
@@ -306,9 +309,9 @@ change_secondary (struct mirror *m, struct bdev *local,
   if (end == m->size)
     to = end;
   if (from != c->offset &&
-      copy_block (m, local, from - block, flags) == -1)
+      copy_block (m, local, c, from - block, flags) == -1)
     return -1;
-  if (to != end && to >= from && copy_block (m, local, to, flags) == -1)
+  if (to != end && to >= from && copy_block (m, local, c, to, flags) == -1)
     return -1;
   if (to > from) {
     if (c->buf ? bdev_write (s, c->buf + (from - c->offset), to - from, from,
@@ -378,7 +381,7 @@ make_change (struct mirror *m, struct bdev *local, struct change *c)
     (err ? err == ENOTSUP || err == EOPNOTSUPP
      : sec_err == ENOTSUP || sec_err == EOPNOTSUPP);
   if (both) {
-    mirror_use_end (&m->client_uses, &c->use);
+    mirror_use_end (m, &c->use);
     good = mirror_put (m, c->incarnation, not_fast ? 0 : sec_err, c->what);
     if (!good || (err && !not_fast) || (not_fast && sec_err))
       mirror_dirty (m, c->offset, c->count); /* Y2 */
@@ -494,14 +497,16 @@ flush_sides (struct mirror *m, struct bdev *local)
   wanted = ours && m->o.fail && m->phase != PHASE_STOPPED;
   if (m->quit && !err)
     err = ESHUTDOWN;
-  if (here)
-    mirror_use_begin (&m->client_uses, &use);
+  if (here) {
+    mirror_use_init (&use, USE_OF_CLIENT);
+    mirror_use_begin (m, &use);
+  }
   mutex_unlock (&m->lock);
   if (here) {
     mirror_waits (&use);
     r = mirror_flush_secondary (m);
     mutex_lock (&m->lock);
-    mirror_use_end (&m->client_uses, &use);
+    mirror_use_end (m, &use);
     mutex_unlock (&m->lock);
   }
   if (!err && wanted && (!here || r == -1))

@@ -19,7 +19,7 @@
  * first: the job copies to it and flushes it, and clients do not use it (Y10).
  * After some MiB of a first copy, or when it has almost caught up in a resync,
  * it is proved.  From then on a client waits for it, but for a limited time
- * (stall.c).
+ * (Y11).
  *
  * The secondary may lose what it has not flushed.  A second bitmap records the
  * unflushed granules, written since its last flush; they become dirty when the
@@ -98,10 +98,14 @@
  *       changes go to the primary only, only the job writes to the secondary,
  *       and no thread waits for it with a range held.  A change that goes to
  *       the primary only, whenever it began, is in `dirty` and `touched` when
- *       it ends, if not before: the trial may have begun meanwhile.  The job clears a granule's `touched` bit before it reads the
- *       granule.  It makes the granule clean only if the bit is still clear
- *       once the secondary has the data.  The job makes the secondary proved
- *       while nothing is being copied.
+ *       it ends, if not before: the trial may have begun meanwhile.  The job
+ *       clears a granule's `touched` bit before it reads the granule.  It makes
+ *       the granule clean only if the bit is still clear once the secondary has
+ *       the data.  The job makes the secondary proved while nothing is being
+ *       copied.
+ *   Y11 What a client's request waits for the secondary, by itself, for its
+ *       range, or at the gate, is added up.  When the sum exceeds max_stall
+ *       and the request still waits, the secondary is lost (stall.c).
  *
  * Locking and lifetime.  The order is: the instance (engine.h), the range lock,
  * m->lock.  m->lock is held for bookkeeping only, never during a request.  The
@@ -141,8 +145,8 @@ struct mirror_options {
                                  * mirror_set_rate; 0: no limit */
   bool fail;                    /* clients' writes fail without a secondary */
   bool stopped;                 /* do not connect before mirror_start */
-  int64_t max_stall;            /* ns: how long a client may wait for the
-                                 * secondary; 0: no limit */
+  int64_t max_stall;            /* ns: how long a client's request may wait for
+                                 * the secondary (Y11); 0: no limit */
 };
 
 enum mirror_state {

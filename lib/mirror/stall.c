@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Limits how long a client waits for the secondary: a thread watches the
- * waiting requests and gives up a secondary that keeps one waiting too long.
+/* Limits how long a client's request waits for the secondary, in all: a thread
+ * watches the requests, and gives up a secondary that keeps one waiting too
+ * long.
+ *
+ * A request waits for the secondary itself, any number of times, and it waits
+ * for its range of bytes, which somebody holds who waits for the secondary.
+ * Many short waits are as bad as a long one, so they are added up for each use.
+ * A use that waits for its range is charged with what the holders wait
+ * meanwhile, and not with what they wait for the primary.  The range lock
+ * serves in the order of arrival, so a use also waits for those before it that
+ * wait themselves: what these are charged with is passed on to it.
+ *
+ * This may be too much if several holders wait at the same time, but never more
+ * than the time that has passed.  Charging takes place when a use ends, and
+ * whenever the thread looks.
+ *
+ * A loss of the secondary ends the count (incarnation).  A request that a
+ * switch held at the gate, and that failed, is counted anew.
  */
 
 #include <config.h>
@@ -18,85 +34,185 @@
 #define FASTEST_LOOK (10 * NS_PER_MS)
 #define SLOWEST_LOOK (500 * NS_PER_MS)
 
-void
-mirror_use_begin (struct mirror_uses *uses, struct mirror_use *use)
-{
-  atomic_init (&use->since, 0);
-  use->blocked = false;
-  use->prev = NULL;
-  use->next = uses->first;
-  if (use->next)
-    use->next->prev = use;
-  uses->first = use;
-}
+/* A flush holds no range, but a switch waits for it (mirror_use_block_all).  So
+ * its range is a byte that no disk has.
+ */
+#define NO_BYTES (UINT64_MAX - 1)
 
 void
-mirror_use_end (struct mirror_uses *uses, struct mirror_use *use)
+mirror_use_init (struct mirror_use *use, enum use_of of)
+{
+  atomic_init (&use->since, 0);
+  atomic_init (&use->waited, 0);
+  use->of = of;
+  use->blocked = false;
+  use->from = NO_BYTES;
+  use->end = UINT64_MAX;
+  use->begun = use->charged = use->passed_on = 0;
+  use->incarnation = 0;
+}
+
+static void
+add (struct mirror *m, struct mirror_use *use) REQUIRES (&m->lock)
+{
+  struct mirror_uses *uses = &m->uses;
+
+  if (use->incarnation != m->incarnation)
+    use->charged = 0;
+  use->incarnation = m->incarnation;
+  use->next = NULL;
+  use->prev = uses->last;
+  if (use->prev)
+    use->prev->next = use;
+  else
+    uses->first = use;
+  uses->last = use;
+}
+
+static void
+take_away (struct mirror *m, struct mirror_use *use) REQUIRES (&m->lock)
 {
   if (use->prev)
     use->prev->next = use->next;
   else
-    uses->first = use->next;
+    m->uses.first = use->next;
   if (use->next)
     use->next->prev = use->prev;
+  else
+    m->uses.last = use->prev;
+}
+
+/* How long it has waited by itself. */
+static int64_t
+own_waits (const struct mirror_use *use, int64_t now)
+{
+  /* In this order: a wait that ends meanwhile counts once or not at all. */
+  int64_t waited = atomic_load_explicit (&use->waited, memory_order_acquire);
+  int64_t since = atomic_load_explicit (&use->since, memory_order_relaxed);
+
+  return since && now > since ? waited + now - since : waited;
+}
+
+/* Charge those that wait for this use's range, directly or behind others. */
+static void
+charge_others (struct mirror *m, const struct mirror_use *use, int64_t time,
+               int64_t now) REQUIRES (&m->lock)
+{
+  uint64_t from = use->from, end = use->end;
+  struct mirror_use *u;
+
+  for (u = m->uses.first; u; u = u->next) {
+    if (!u->blocked || u->from >= end || from >= u->end)
+      continue;
+    if (u->incarnation != m->incarnation)
+      u->charged = 0;
+    u->incarnation = m->incarnation;
+    u->charged += time;
+    if (u->charged > now - u->begun)
+      u->charged = now - u->begun;
+    if (u->from < from)
+      from = u->from;
+    if (u->end > end)
+      end = u->end;
+  }
+}
+
+static void
+pass_on (struct mirror *m, struct mirror_use *use, int64_t now)
+  REQUIRES (&m->lock)
+{
+  int64_t time = own_waits (use, now) - use->passed_on;
+
+  if (time <= 0)
+    return;
+  use->passed_on += time;
+  if (m->uses.blocked && use->incarnation == m->incarnation)
+    charge_others (m, use, time, now);
+}
+
+static void
+pass_on_all (struct mirror *m, int64_t now) REQUIRES (&m->lock)
+{
+  struct mirror_use *use;
+
+  for (use = m->uses.first; use; use = use->next)
+    if (!use->blocked)
+      pass_on (m, use, now);
 }
 
 void
-mirror_lock_range (struct mirror *m, struct range *range, uint64_t offset,
-                   uint64_t count)
+mirror_use_begin (struct mirror *m, struct mirror_use *use)
 {
-  struct mirror_use use;
-
-  if (ranges_try_lock (&m->ranges, range, offset, count, RANGE_EXCLUSIVE))
-    return;
-  mutex_lock (&m->lock);
-  mirror_use_begin (&m->client_uses, &use);
-  use.blocked = true;
-  mirror_waits (&use);
-  mutex_unlock (&m->lock);
-  ranges_lock (&m->ranges, range, offset, count, RANGE_EXCLUSIVE);
-  mutex_lock (&m->lock);
-  mirror_use_end (&m->client_uses, &use);
-  mutex_unlock (&m->lock);
+  add (m, use);
 }
 
-/* How long has this use been waiting, in ns? */
-static int64_t
-waited (const struct mirror_use *use, int64_t now)
+void
+mirror_use_end (struct mirror *m, struct mirror_use *use)
 {
-  int64_t since = atomic_load (&use->since);
-
-  return since ? now - since : 0;
+  if (m->uses.blocked)
+    pass_on (m, use, clock_now ());
+  take_away (m, use);
 }
 
-/* Has a thread that may hold a range waited for the secondary for this long? */
-static bool
-somebody_waits (const struct mirror *m, int64_t now, int64_t time)
-  REQUIRES (&m->lock)
-{
-  const struct mirror_use *use;
-
-  for (use = m->job_uses.first; use; use = use->next)
-    if (waited (use, now) >= time)
-      return true;
-  for (use = m->client_uses.first; use; use = use->next)
-    if (!use->blocked && waited (use, now) >= time)
-      return true;
-  return false;
-}
-
-/* Has a client waited too long?  A client that waits for its range may be kept
- * from it by the primary, which is not the secondary's fault.
- */
-static bool
-is_stalled (const struct mirror *m) REQUIRES (&m->lock)
+/* From here on it waits for its range. */
+static void
+block (struct mirror *m, struct mirror_use *use) REQUIRES (&m->lock)
 {
   int64_t now = clock_now ();
-  const struct mirror_use *use;
 
-  for (use = m->client_uses.first; use; use = use->next)
-    if (waited (use, now) >= m->o.max_stall &&
-        (!use->blocked || somebody_waits (m, now, m->o.max_stall / 2)))
+  pass_on_all (m, now);
+  if (use->begun == 0)
+    use->begun = now;
+  use->blocked = true;
+  add (m, use);
+  m->uses.blocked++;
+}
+
+void
+mirror_use_unblock (struct mirror *m, struct mirror_use *use)
+{
+  m->uses.blocked--;
+  take_away (m, use);
+  use->blocked = false;
+}
+
+void
+mirror_use_block_all (struct mirror *m, struct mirror_use *use)
+{
+  use->from = 0;
+  block (m, use);
+}
+
+void
+mirror_lock_range (struct mirror *m, struct mirror_use *use,
+                   struct range *range, uint64_t offset, uint64_t count,
+                   enum range_mode mode)
+{
+  use->from = offset;
+  use->end = count > NO_BYTES - offset ? NO_BYTES : offset + count;
+  if (ranges_try_lock (&m->ranges, range, offset, count, mode))
+    return;
+  mutex_lock (&m->lock);
+  block (m, use);
+  mutex_unlock (&m->lock);
+  ranges_lock (&m->ranges, range, offset, count, mode);
+  mutex_lock (&m->lock);
+  mirror_use_unblock (m, use);
+  mutex_unlock (&m->lock);
+}
+
+/* Has a client waited too long, and does it still? */
+static bool
+is_stalled (struct mirror *m) REQUIRES (&m->lock)
+{
+  const struct mirror_use *use;
+  int64_t now = clock_now ();
+
+  pass_on_all (m, now);
+  for (use = m->uses.first; use; use = use->next)
+    if (use->of == USE_OF_CLIENT && use->incarnation == m->incarnation &&
+        (use->blocked || atomic_load (&use->since)) &&
+        use->charged + own_waits (use, now) >= m->o.max_stall)
       return true;
   return false;
 }

@@ -319,23 +319,39 @@ commit (struct mirror *m, uint64_t incarnation, char why[MIRROR_WHY])
   return true;
 }
 
-/* Clients wait for this at the gate, so max_stall limits it. */
 static bool
-flush_and_commit (struct mirror *m, uint64_t incarnation, char why[MIRROR_WHY])
+flush_and_commit (struct mirror *m, uint64_t incarnation,
+                  struct mirror_use *use, char why[MIRROR_WHY])
   REQUIRES (&m->lock)
 {
-  struct mirror_use use;
   bool r;
 
-  mirror_use_begin (&m->client_uses, &use);
-  mirror_waits (&use);
+  mirror_use_begin (m, use);
+  mirror_waits (use);
   mutex_unlock (&m->lock);
   /* If the flush fails, the secondary is lost, and commit notices that. */
   mirror_flush_secondary (m);
   mutex_lock (&m->lock);
   r = commit (m, incarnation, why);
-  mirror_use_end (&m->client_uses, &use);
+  mirror_use_end (m, use);
   return r;
+}
+
+/* The gate is closed.  Clients wait at it for all of this, so max_stall limits
+ * what it waits for the secondary, in all.
+ */
+static bool
+drain_and_commit (struct mirror *m, uint64_t incarnation, char why[MIRROR_WHY])
+  REQUIRES (&m->lock)
+{
+  struct mirror_use use;
+  bool drained;
+
+  mirror_use_init (&use, USE_OF_CLIENT);
+  mirror_use_block_all (m, &use);
+  drained = drain (m, why);
+  mirror_use_unblock (m, &use);
+  return drained && flush_and_commit (m, incarnation, &use, why);
 }
 
 /* With the instance held, and m->switching. */
@@ -353,7 +369,7 @@ switch_here (struct mirror *m, uint64_t incarnation, char why[MIRROR_WHY])
   else {
     begin = clock_now ();
     atomic_store (&m->gate, GATE_CLOSED);
-    switched = drain (m, why) && flush_and_commit (m, incarnation, why);
+    switched = drain_and_commit (m, incarnation, why);
   }
   if (switched) {
     m->switched.writes = m->writes;

@@ -144,13 +144,14 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
   v->bytes = v->nextents = 0;
   if (!mirror_rate_wait (m, end - offset <= COPY_MOST ? end - offset : 0))
     return false;
-  ranges_lock (&m->ranges, &range, offset, end - offset, RANGE_SHARED);
+  mirror_use_init (&v->use, USE_OF_JOB);
+  mirror_lock_range (m, &v->use, &range, offset, end - offset, RANGE_SHARED);
   mutex_lock (&m->lock);
   here = m->phase == PHASE_RUN && !m->quit && mirror_get (m, &incarnation);
   /* On trial we must not wait for the secondary with a range held (Y10). */
   dirty = !m->proved || bitmap_any (&m->dirty, first_granule (m, offset),
                                     end_granule (m, end));
-  mirror_use_begin (&m->job_uses, &v->use);
+  mirror_use_begin (m, &v->use);
   mutex_unlock (&m->lock);
 
   if (here && !dirty)
@@ -173,7 +174,7 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
     else if (v->bytes)
       add_window (m, v, offset, end);
   }
-  mirror_use_end (&m->job_uses, &v->use);
+  mirror_use_end (m, &v->use);
   if (r != COMPARED)
     snprintf (m->verified.error, MIRROR_WHY, "the %s cannot be read at %"
               PRIu64 ": %s", r == PRIMARY_FAILED ? "primary" : "secondary",
