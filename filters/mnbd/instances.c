@@ -386,6 +386,14 @@ abandon (const struct instance *instance)
   bdev_nbd_abandon (instance->upstream);
 }
 
+/* ------------------------------------------------------------ the plugin */
+
+static void
+forsake (const struct instance *instance)
+{
+  export_name_forsake (instance->export_name);
+}
+
 /* -------------------------------------------------------------- the life */
 
 static void
@@ -435,6 +443,7 @@ new_instance (nbdkit_backend *backend, const char *export_name) NO_TSA
   p->instance.share = share;
   p->instance.ride_out = ride_out;
   p->instance.abandon = abandon;
+  p->instance.forsake = forsake;
   p->instance.log = log_line;
   p->engine = e->new (&p->instance);
   if (p->engine == NULL) {

@@ -85,6 +85,11 @@ struct instance {
    */
   void (*abandon) (const struct instance *instance);
 
+  /* Clients are served from the upstream alone, for ever: nobody needs what was
+   * written to the local disk.  While held.  May be NULL.
+   */
+  void (*forsake) (const struct instance *instance);
+
   /* Log one line, without a newline.  ENGINE_NOTE: for -v. */
   void (*log) (enum engine_log level, const char *fmt, ...)
     __attribute__ ((format (printf, 2, 3)));

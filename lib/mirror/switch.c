@@ -8,7 +8,7 @@
  *     3. close the gate; wait for the requests that are let in
  *     4. flush the secondary
  *     5. have the secondary's connections kept through outages
- *     6. open the gate, to the secondary
+ *     6. open the gate, to the secondary; the primary is forsaken
  *
  * If a step from 1 to 5 fails, the gate opens to the primary again, and the
  * mirror is as it was.  Nothing can fail after 5.
@@ -200,6 +200,17 @@ keeps_promises (const struct mirror *m, char why[MIRROR_WHY])
   return false;
 }
 
+/* Does a client use a disk that was the primary before? */
+static bool
+has_stranger (const struct mirror *m) REQUIRES (&m->lock)
+{
+  const struct mirror_client *c;
+
+  for (c = m->clients; c && c->local->info.disk == m->disk; c = c->next)
+    ;
+  return c;
+}
+
 /* With the lock held.  now: what the primary's name means. */
 static bool
 may_switch (struct mirror *m, enum instance_now now, char why[MIRROR_WHY])
@@ -216,6 +227,9 @@ may_switch (struct mirror *m, enum instance_now now, char why[MIRROR_WHY])
   else if (now == INSTANCE_RESIZED)
     snprintf (why, MIRROR_WHY, "the primary's size has changed: expected the "
               "mirror's, %" PRIu64 " bytes", m->size);
+  else if (has_stranger (m))
+    snprintf (why, MIRROR_WHY, "clients still use another disk that had the "
+              "primary's name: expected them to disconnect first");
   else if (m->verified.running)
     snprintf (why, MIRROR_WHY, "a comparison is running; expected it to have "
               "ended");
@@ -405,6 +419,8 @@ mirror_switch (struct mirror *m, struct mirror_switched *switched,
   mutex_unlock (&m->lock);
   if (r == 0) {
     r = switch_here (m, incarnation, why);
+    if (r == 0 && m->o.instance->forsake)
+      m->o.instance->forsake (m->o.instance);
     mutex_lock (&m->lock);
     m->switching = false;
     mirror_put (m, incarnation, 0, "switch");

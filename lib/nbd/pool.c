@@ -116,7 +116,7 @@ pool_ride_out (struct pool *p, const struct pool_options *options)
 bool
 pool_dirty_locked (const struct pool *p)
 {
-  return p->log && p->info.can_flush && replay_dirty (p->log);
+  return p->log && p->info.can_flush && !p->forsaken && replay_dirty (p->log);
 }
 
 /* Returns whether everything is flushed. */
@@ -287,6 +287,17 @@ pool_give_up (struct pool *p)
   p->drain_until = 0;
   if (p->state == POOL_DOWN)
     pool_end_drain (p);
+  pthread_cond_broadcast (&p->changed);
+  mutex_unlock (&p->lock);
+}
+
+void
+pool_forsake (struct pool *p)
+{
+  mutex_lock (&p->lock);
+  p->forsaken = true;
+  p->owed = p->departed = 0;
+  /* The keeper ends. */
   pthread_cond_broadcast (&p->changed);
   mutex_unlock (&p->lock);
 }
@@ -471,7 +482,7 @@ pool_client_end (struct pool *p, struct pool_client *client,
 
   mutex_lock (&p->lock);
   /* If the pool fails fast, its user knows of each loss. */
-  wrote = wrote && !p->o.fail_fast;
+  wrote = wrote && !p->o.fail_fast && !p->forsaken;
   *legacy = (struct pool_legacy) {
     .export_name = hash_of (p->o.export_name),
     .dirty = wrote && pool_dirty_locked (p),

@@ -302,6 +302,11 @@ void pool_give_up (struct pool *p);
  */
 bool pool_keep (struct pool *p);
 
+/* Nobody needs the export any more: what was not flushed, or is owed to clients
+ * (M9), is forgotten, now and later.  Requests remain possible.
+ */
+void pool_forsake (struct pool *p);
+
 /* Would pool_keep have something to do? */
 bool pool_wants_keeper (struct pool *p);
 

@@ -20,6 +20,7 @@ static _Thread_local struct {
 } announced;
 
 static const char *(*of_disk) (const char *name);
+static void (*forsake) (const char *name);
 
 __attribute__ ((__visibility__ ("default"))) const char *
 mblock_export_name (void)
@@ -43,6 +44,8 @@ export_name_find_plugin (void)
 
   if (modules_find (MODULE_PLUGIN, "mblock_export_name_of_disk", &symbol, 1))
     of_disk = (const char *(*) (const char *)) symbol;
+  if (modules_find (MODULE_PLUGIN, "mblock_export_forsake", &symbol, 1))
+    forsake = (void (*) (const char *)) symbol;
 }
 
 void
@@ -65,6 +68,13 @@ const char *
 export_name_of_disk (const char *name)
 {
   return of_disk ? of_disk (name) : NULL;
+}
+
+void
+export_name_forsake (const char *name)
+{
+  if (forsake)
+    forsake (name);
 }
 
 /* ------------------------------------------------------- the plugin's part */

@@ -44,6 +44,11 @@ uint64_t export_name_opened (void);
  */
 const char *export_name_of_disk (const char *name);
 
+/* Tell the plugin that nobody needs this export any more, so that it does not
+ * try to save what was written to it.
+ */
+void export_name_forsake (const char *name);
+
 /* ---------------------------------------------------------- for plugins */
 
 /* Find filters.  Called once, in .get_ready. */
@@ -59,5 +64,9 @@ bool export_name_opens (uint64_t disk);
  * without it has only one disk.
  */
 const char *mblock_export_name_of_disk (const char *name);
+
+/* Defined and exported by a plugin that keeps writes, for export_name_forsake.
+ */
+void mblock_export_forsake (const char *name);
 
 #endif /* MBLOCK_EXPORT_NAME_H */

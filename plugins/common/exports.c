@@ -347,6 +347,19 @@ exports_own (const char *name, bool fail_fast)
   return bdev_nbd_own (&o, log_stats);
 }
 
+void
+exports_forsake (const char *name)
+{
+  struct entry *e;
+
+  mutex_lock (&entries_lock);
+  for (e = entries; e && strcmp (e->name, name) != 0; e = e->next)
+    ;
+  if (e)
+    pool_forsake (e->pool);
+  mutex_unlock (&entries_lock);
+}
+
 int
 exports_start (void)
 {

@@ -56,6 +56,11 @@ struct bdev *exports_share (struct bdev *own);
  */
 struct bdev *exports_own (const char *name, bool fail_fast);
 
+/* Nobody needs the export any more: what its clients have written is neither
+ * kept for them nor flushed at the end (pool_forsake).
+ */
+void exports_forsake (const char *name);
+
 /* As in nbdkit's nbd plugin, shared=true connects before the first client
  * comes; if that fails, nbdkit does not start.  Returns 0 or -1.
  */

@@ -157,6 +157,13 @@ mblock_export_name_of_disk (const char *name)
   return *name ? name : exports_default ();
 }
 
+/* For filters (export-name.h). */
+NBDKIT_DLL_PUBLIC void
+mblock_export_forsake (const char *name)
+{
+  exports_forsake (config.dynamic_export ? name : config.export_name);
+}
+
 static void *
 mnbd_open (int readonly)
 {

@@ -56,6 +56,8 @@ END
   ctl mirror status | grep -q 'clients use the secondary' ||
     fail "status: $(ctl mirror status)"
   stop_server s
+  # Nobody needs what was written to the primary and not flushed.
+  ! grep -q 'could not be flushed' s.log || fail "$(cat s.log)"
   kill_child u
   # What a client has flushed is in the file.
   check "the new disk" "$(tail -c +4097 u.img | head -c 5)" later
@@ -107,6 +109,64 @@ END
 stop_server s
 end_fault_server u
 stop_server d
+
+step "the primary is killed, and nobody is told of what it has lost"
+for replay in 64M 0; do
+  fault_server u --set size=2M
+  start_switch replay-buffer=$replay
+  wait_mirror synchronised
+  mirror <<'END'
+h = connect()
+h.pwrite(b"w" * 65536, 0)
+k = connect()
+k.pwrite(b"k", MiB)
+control.call("mirror_switch")
+os.kill(int(open("d.pid").read()), 9)
+h.pwrite(b"x" * 65536, 0)
+h.flush()
+k.flush()
+h.shutdown()
+connect().flush()
+END
+  crash_server d
+  stop_server s
+  grep -v 'the mirror has switched' s.log >said || :
+  ! grep -q 'flush\|connection was lost' said || fail "it says: $(cat said)"
+  end_fault_server u
+done
+
+step "a client of another disk, which had the primary's name"
+fault_server u --set size=2M
+start_server s --filter="$filter" "$mramdisk" size=2M control="$tmp/disks" \
+  mnbd-socket="$tmp/u.sock" mnbd-mode=mirror mnbd-control=control
+wait_mirror synchronised
+mirror <<'END'
+from controltest import Control
+disks = Control(os.environ["tmp"] + "/disks")
+h = connect()
+h.pwrite(b"old", 0)
+control.call("mirror_stop", force=True)
+disks.call("disk_create", name="", if_exists="replace")
+k = connect()
+k.pwrite(b"new", 0)
+control.call("mirror_start")
+synchronised()
+control.refused("EBUSY", "clients still use another disk that had the "
+                "primary's name: expected them to disconnect first",
+                "mirror_switch")
+check("the old one", bytes(h.pread(3, 0)), b"old")
+h.shutdown()
+for i in range(1000):
+    try:
+        control.call("mirror_switch")
+        break
+    except Exception:           # the server has not noticed its end yet
+        time.sleep(0.02)
+check("serving", status()["serving"], "secondary")
+check("the new one", bytes(k.pread(3, 0)), b"new")
+END
+stop_server s
+end_fault_server u
 
 step "a primary whose name means another disk"
 fault_server u --set size=2M,description=new
