@@ -157,3 +157,49 @@ in_between refused "" witness=true replay-buffer=0
 in_between refused -r connections=1
 in_between accepted "" witness=false
 in_between accepted "" replay-buffer=0
+
+# written_through SERVER EXPECTED PARAMETERS…: while the client is connected,
+# another one writes to the blocks that it has written, through the forwarder
+# ("s") or past it ("u"); then the server is restarted.
+written_through ()
+{
+  local server=$1 expected=$2
+  shift 2
+  step "others write through $server, $*, expected: $expected"
+  start_server u file file="$tmp/a.img"
+  start_forwarder socket="$tmp/u.sock" reconnect=1 "$@"
+  server=$server expected=$expected python <<'END' &
+h = connect()
+for i in range(64):
+    h.pwrite(b"a" * 4096, i << 17)
+h.flush()
+other = connect(server=os.environ["server"])
+for i in range(64):
+    other.pwrite(b"b" * 4096, i << 17)
+other.flush()
+other.shutdown()
+open("ready", "w")
+while not os.path.exists("crashed"):
+    time.sleep(0.02)
+if os.environ["expected"] == "refused":
+    refused("what others wrote", None, h.pread, 1, 0)
+else:
+    for i in range(64):
+        check("what others wrote", bytes(h.pread(4096, i << 17)), b"b" * 4096)
+END
+  child client $!
+  wait_for "the client" [ -e ready ]
+  crash_server u
+  start_server u file file="$tmp/a.img"
+  : >crashed
+  wait "${children[client]}" || fail "the client: $(cat s.log)"
+  unset "children[client]"
+  rm ready crashed
+  stop_server s
+  stop_server u
+}
+
+written_through s accepted connections=2
+written_through u refused connections=2
+written_through u accepted witness=false replay-buffer=0
+written_through u accepted replay-buffer=0
