@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,12 @@ static pthread_mutex_t resize_lock[NAMES] = {
 };
 
 static atomic_uint busy;        /* workers that are still running */
+
+/* Calls of the engine that have returned: by this thread, and by all threads
+ * that have ended.
+ */
+static __thread uint64_t calls;
+static _Atomic uint64_t operations;
 static bool tight;              /* the ballast thread runs */
 
 struct thread {
@@ -224,6 +231,7 @@ do_write (struct thread *t, struct handle h)
   begin = now ();
   r = disk_write (h.d->disk, buf, range_stop (range) - range_offset (range),
                   range_offset (range));
+  calls++;
   note (t, h, r, begin, range, id);
 }
 
@@ -240,6 +248,7 @@ do_read (struct thread *t, struct handle h)
 
   if (r == -1 && errno != EINVAL)
     fail ("read");
+  calls++;
   end = now ();
   history_outcome (&t->h, (struct outcome) {
       begin, end, range_stop (range), h.life, r == 0 });
@@ -266,6 +275,7 @@ do_zero (struct thread *t, struct handle h)
   int r = disk_zero (h.d->disk, range_stop (range) - range_offset (range),
                      range_offset (range), rnd (t, 2));
 
+  calls++;
   note (t, h, r, begin, range, 0);
 }
 
@@ -295,6 +305,7 @@ do_trim (struct thread *t, struct handle h, bool wide)
     r = disk_trim (h.d->disk, stop - offset, offset);
   else
     r = disk_zero (h.d->disk, stop - offset, offset, rnd (t, 2));
+  calls++;
   note (t, h, r, begin, range, 0);
 }
 
@@ -352,6 +363,7 @@ read_all (struct disk *d, struct content *is)
       fail ("read of a clone");
     is[reg] = content_of (buf, reg);
   }
+  calls += n;
   return n;
 }
 
@@ -378,6 +390,7 @@ cloned (struct disk *d)
 
   if (c == NULL)
     fail ("clone");
+  calls++;
   return c;
 }
 
@@ -425,6 +438,7 @@ named_snapshot (struct thread *t, struct kept *k, const char *snapshot)
   pthread_rwlock_unlock (&lives_lock);
   if (r == -1)
     fail ("snapshot");
+  calls++;
   k->named = registry_open (registry, snapshot);
   if (k->named == NULL || !disk_is_readonly (k->named->disk))
     fail ("open a snapshot");
@@ -493,6 +507,7 @@ scratch (struct thread *t)
           fail ("write to a clone");
         break;
       }
+      calls++;
       for (reg = r.first; reg <= r.last; reg++)
         is[reg] = content_of ((uint64_t *) buf + (reg - r.first) * SECTOR / 8,
                               reg);
@@ -529,6 +544,7 @@ resizer (struct thread *t)
     if (disk_resize (h.d->disk, size) == 0) {
       uint64_t end = now ();
 
+      calls++;
       history_resize (&t->h, (struct resize) { begin, end, size, h.life });
     }
     else if (errno != ENOSPC || !tight)
@@ -566,6 +582,7 @@ begin_life (struct thread *t, unsigned name)
       abort_with ("%s was reset to %s", s, parent);
     free (parent);
   }
+  calls++;
   name_life[name] = nlives++;
 }
 
@@ -574,6 +591,7 @@ rename_to (const char *name, const char *new_name)
 {
   if (registry_rename (registry, name, new_name) == -1)
     fail ("rename");
+  calls++;
 }
 
 /* Two disks exchange their names: their lives go on under the other's name. */
@@ -654,6 +672,7 @@ owner (struct thread *t)
     pthread_barrier_wait (&pond_barrier);
     if (disk_read (pond, buf, SECTOR, offset) == -1)
       fail ("read of the pond");
+    calls += 2;
     if (v && (buf[0] != v || buf[SECTOR / 8 - 1] != v)) {
       fprintf (stderr, "stress: a write got lost: %#" PRIx64 " instead of %#"
                PRIx64 "\n", buf[0], v);
@@ -672,6 +691,7 @@ sharer (struct thread *t)
     if (disk_write (pond, &v, sizeof v, 0) == -1 && (errno != ENOSPC || !tight))
       fail ("write to the pond");
     disk_free (c);
+    calls += 2;
     pond_ends = !busy;
     pthread_barrier_wait (&pond_barrier);
     if (pond_ends)
@@ -727,6 +747,7 @@ walker (struct thread *t)
       fail ("diff");
     if (a.d == b.d && next > FULL_SIZE)
       fail ("diff");
+    calls += 2;
     close_name (a);
     close_name (b);
   }
@@ -743,7 +764,7 @@ ballast (struct thread *t)
     fail ("ballast");
   while (busy) {
     for (i = 0; disk_write (d, buf, sizeof buf, i * sizeof buf) == 0; i++)
-      ;
+      calls++;
     if (errno != ENOSPC)
       fail ("write of ballast");
     for (n = rnd (t, 20); n > 0; n--)
@@ -866,6 +887,7 @@ start (void *vp)
   struct thread *t = vp;
 
   t->run (t);
+  operations += calls;
   return NULL;
 }
 
@@ -908,8 +930,8 @@ epoch (unsigned number)
   judge (h, n, life, nlives);
   if (verbose)
     printf ("epoch %u%s: %zu writes and zeroings, %zu values read, "
-            "%zu snapshots, %u lives\n", number, tight ? ", tight" : "",
-            events, reads, snaps, nlives);
+            "%zu snapshots, %u lives; %" PRIu64 " operations so far\n", number,
+            tight ? ", tight" : "", events, reads, snaps, nlives, operations);
   for (i = 0; i < n; i++)
     history_clear (&h[i]);
 }
@@ -940,18 +962,32 @@ make_golden (void)
   registry_close (registry, d);
 }
 
+static volatile sig_atomic_t stopped;
+
+static void
+stop (int sig)
+{
+  (void) sig;
+  stopped = 1;
+}
+
 static const char usage[] =
-  "Usage: stress [--seconds N] [--seed N] [--ops N] [--verbose]\n"
-  "  --seconds N   stop after the first epoch that ends later than this;\n"
-  "                0: go on until something breaks (default: 10)\n"
-  "  --seed N      where random numbers begin (default: the time)\n"
-  "  --ops N       operations of each worker in an epoch (default: 3000)\n";
+  "Usage: stress [--seconds N] [--operations N] [--seed N] [--ops N]"
+  " [--verbose]\n"
+  "  --seconds N     stop after the first epoch that ends later than this;\n"
+  "                  0: go on until something breaks (default: 10)\n"
+  "  --operations N  stop after the first epoch that ends with this many calls\n"
+  "                  of the engine; without --seconds, however long it takes\n"
+  "  --seed N        where random numbers begin (default: the time)\n"
+  "  --ops N         operations of each worker in an epoch (default: 3000)\n"
+  "SIGTERM and SIGINT end it after the epoch.\n";
 
 int
 main (int argc, char *argv[])
 {
   static const struct option arguments[] = {
     { "seconds", required_argument, NULL, 's' },
+    { "operations", required_argument, NULL, 'n' },
     { "seed", required_argument, NULL, 'r' },
     { "ops", required_argument, NULL, 'o' },
     { "verbose", no_argument, NULL, 'v' },
@@ -962,22 +998,29 @@ main (int argc, char *argv[])
     .max_size = DISK_MAX_SIZE, .sector_size = 1, .max_disks = 100,
   };
   time_t began = time (NULL);
+  uint64_t enough = UINT64_MAX;
+  bool timed = false;
   unsigned i, number;
   int c;
 
   seed = began;
   while ((c = getopt_long (argc, argv, "", arguments, NULL)) != -1)
     switch (c) {
-    case 's': seconds = strtoull (optarg, NULL, 10); break;
+    case 's': seconds = strtoull (optarg, NULL, 10); timed = true; break;
+    case 'n': enough = strtoull (optarg, NULL, 10); break;
     case 'r': seed = strtoull (optarg, NULL, 10); break;
     case 'o': ops = strtoull (optarg, NULL, 10); break;
     case 'v': verbose = true; break;
     case 'h': fputs (usage, stdout); return 0;
     default: fputs (usage, stderr); return 2;
     }
+  if (enough < UINT64_MAX && !timed)
+    seconds = 0;
   printf ("stress --seed %" PRIu64 "\n", seed);
   fflush (stdout);
 
+  signal (SIGTERM, stop);
+  signal (SIGINT, stop);
   arena = arena_create (MEMORY);
   registry = arena ? registry_new (arena, &o) : NULL;
   if (registry == NULL || rcu_prepare () == -1 || arena_start (arena) == -1)
@@ -994,7 +1037,9 @@ main (int argc, char *argv[])
     fail ("create");
 
   for (number = 0;
-       number < 2 || seconds == 0 || (uint64_t) (time (NULL) - began) < seconds;
+       number < 2 || (!stopped && operations < enough &&
+                      (seconds == 0 ||
+                       (uint64_t) (time (NULL) - began) < seconds));
        number++)
     epoch (number);
 
@@ -1003,6 +1048,6 @@ main (int argc, char *argv[])
   arena_stop (arena);
   engine_check (arena, NULL, 0);
   arena_destroy (arena);
-  printf ("%u epochs\n", number);
+  printf ("%u epochs, %" PRIu64 " operations\n", number, operations + calls);
   return 0;
 }
