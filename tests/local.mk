@@ -8,7 +8,8 @@ EXTRA_DIST += \
 	tests/kill-shadow.py \
 	tests/nbdfuse-functions.sh \
 	tests/recipe-functions.sh \
-	tests/nbdtest.py
+	tests/nbdtest.py \
+	tests/shadowdisks.py
 
 AM_TESTS_ENVIRONMENT = \
 	abs_top_builddir='$(abs_top_builddir)'; export abs_top_builddir;
