@@ -116,7 +116,7 @@ static bool flush_wanted, barrier, failed;
 static atomic_bool stop;        /* needs no lock */
 static unsigned complaints;
 static uint64_t budget = 10000;
-static uint64_t counts[5], bytes_checked, overflows, undecided;
+static uint64_t counts[5], bytes_checked, overflows, undecided, started;
 static uint64_t connects, flush_errors, wrong_bytes, longest;
 
 /* Set at start and not changed. */
@@ -127,6 +127,7 @@ static unsigned nr_clients = 1, depth = 8, align = 1, max_length = 16384;
 static unsigned flush_percent = 2, fua_percent = 5, zero_percent = 8;
 static unsigned trim_percent = 4, read_percent = 45, reconnect_seconds;
 static bool trim_zeroes, keep_content;
+static uint64_t progress;       /* tell each time after so many; 0: never */
 
 static uint64_t
 now_us (void)
@@ -453,6 +454,10 @@ prepare_locked (struct client *c, struct request *req)
   in_flight++;
   budget--;
   counts[req->op]++;
+  if (progress && ++started % progress == 0) {
+    printf ("%" PRIu64 " requests\n", started);
+    fflush (stdout);
+  }
   return true;
 }
 
@@ -593,16 +598,28 @@ run_client (void *opaque)
   return NULL;
 }
 
+/* Where nothing can be lost but the connection: make another one. */
+static bool
+again (struct client *c)
+{
+  if (mode != STRICT || !reconnect_seconds)
+    return false;
+  nbd_close (c->nbd);
+  return open_connection (c);
+}
+
 /* A flush with nothing else in flight. */
 static void
-flush_last (struct nbd_handle *nbd)
+flush_last (struct client *c)
 {
-  int r = nbd_flush (nbd, 0);
+  int r = nbd_flush (c->nbd, 0);
 
   if (r == -1 && mode == FSYNC && nbd_get_errno () == EIO) {
     flushed_locked (EIO);
-    r = nbd_flush (nbd, 0);
+    r = nbd_flush (c->nbd, 0);
   }
+  while (r == -1 && again (c))
+    r = nbd_flush (c->nbd, 0);
   if (r == -1)
     complain_locked ("the last flush: %s", nbd_get_error ());
   else
@@ -627,23 +644,27 @@ check_all (bool flush)
     return;
   }
   if (flush)
-    flush_last (c->nbd);
+    flush_last (c);
   read.buf = buf;
   read.copy = copy;
   for (read.offset = 0; read.offset < size; read.offset += read.length) {
     read.length = size - read.offset;
     if (read.length > sizeof buf)
       read.length = sizeof buf;
-    if (nbd_pread (c->nbd, buf, read.length, read.offset, 0) == -1) {
-      complain_locked ("the last reads: %s", nbd_get_error ());
-      break;
-    }
+    while (nbd_pread (c->nbd, buf, read.length, read.offset, 0) == -1)
+      if (!again (c)) {
+        complain_locked ("the last reads: %s", nbd_get_error ());
+        goto out;
+      }
     for (size_t i = 0; i < read.length; ++i)
       copy_sets (&copy[i], &shadow[read.offset + i]);
     read_answered_locked (&read);
   }
-  nbd_shutdown (c->nbd, 0);
-  nbd_close (c->nbd);
+ out:
+  if (c->nbd) {
+    nbd_shutdown (c->nbd, 0);
+    nbd_close (c->nbd);
+  }
 }
 
 static void
@@ -714,6 +735,7 @@ usage (void)
          "  --dump=FILE                  write the shadow to a file at the"
          " end\n"
          "  --ready=FILE                 make this file once requests run\n"
+         "  --progress=N                 print a line after every N requests\n"
          "  --no-last-flush\n"
          "SIGTERM or SIGINT end the run early; the checks at the end are"
          " still made.\n", stderr);
@@ -738,7 +760,7 @@ main (int argc, char *argv[])
 {
   enum { MODE = 256, REQUESTS, SECONDS, CONNECTIONS, DEPTH, ALIGN, LENGTH,
          SEED, READS, ZEROES, TRIMS, FLUSHES, FUA, TRIM_ZEROES, RECONNECT,
-         KEEP, DUMP, READY, NO_LAST_FLUSH };
+         KEEP, DUMP, READY, PROGRESS, NO_LAST_FLUSH };
   static const struct option options[] = {
     { "mode", required_argument, NULL, MODE },
     { "requests", required_argument, NULL, REQUESTS },
@@ -758,6 +780,7 @@ main (int argc, char *argv[])
     { "keep-content", no_argument, NULL, KEEP },
     { "dump", required_argument, NULL, DUMP },
     { "ready", required_argument, NULL, READY },
+    { "progress", required_argument, NULL, PROGRESS },
     { "no-last-flush", no_argument, NULL, NO_LAST_FLUSH },
     { NULL, 0, NULL, 0 }
   };
@@ -795,6 +818,7 @@ main (int argc, char *argv[])
     case KEEP: keep_content = true; break;
     case DUMP: dump = optarg; break;
     case READY: ready = optarg; break;
+    case PROGRESS: progress = number (optarg); break;
     case NO_LAST_FLUSH: last_flush = false; break;
     default: usage ();
     }
@@ -854,7 +878,7 @@ main (int argc, char *argv[])
     /* A crash after the last reply is told to those who were there, not to
      * the connection that check_all makes. */
     if (mode == FSYNC && last_flush && !clients[i].broken)
-      flush_last (clients[i].nbd);
+      flush_last (&clients[i]);
     nbd_close (clients[i].nbd);
   }
   check_all (last_flush);
