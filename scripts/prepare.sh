@@ -31,6 +31,7 @@ test|fio|cmd:fio|load with verification
 test|fuse3|cmd:fusermount3|nbdfuse, for mounted file systems
 test|e2fsprogs|cmd:mke2fs|ext4
 test|xfsprogs|cmd:mkfs.xfs|xfs
+test|btrfs-progs|cmd:mkfs.btrfs|btrfs
 test|mount|cmd:losetup|loop mounts
 test|gnutls-bin|cmd:certtool|certificates, for tests with TLS
 test|nbd-server|cmd:nbd-server|one more server behind mnbd
@@ -45,6 +46,22 @@ test|zsh|cmd:zsh|completion for zsh
 test|fish|cmd:fish|completion for fish
 test|prometheus|cmd:promtool|scrapes the exporter, and checks the alerts
 test|libclang-rt-dev|cmd:clang|libFuzzer
+real|fio|cmd:fio|load with verification
+real|fuse3|cmd:fusermount3|disks as files
+real|mount|cmd:losetup|loop mounts
+real|e2fsprogs|cmd:mke2fs|ext4
+real|xfsprogs|cmd:mkfs.xfs|xfs
+real|btrfs-progs|cmd:mkfs.btrfs|btrfs
+real|postgresql|cmd:pg_lsclusters|a database
+real|libnbd-bin|cmd:nbdfuse|nbdfuse and nbdcopy
+real|python3-libnbd|py:nbd|nbdsh
+real|qemu-utils|cmd:qemu-nbd|serves images
+ceph|ceph-mon|cmd:ceph-mon|a cluster of one node
+ceph|ceph-mgr|cmd:ceph-mgr|its manager
+ceph|ceph-osd|cmd:ceph-osd|its storage
+ceph|ceph-common|cmd:rbd|images in it
+ceph|qemu-utils|cmd:qemu-nbd|serves them
+ceph|qemu-block-extra|cmd:qemu-nbd|RBD for qemu-nbd
 deb|dpkg-dev|cmd:dpkg-buildpackage|builds Debian packages
 deb|debhelper|cmd:dh|the rules of Debian packages
 deb|fakeroot|cmd:fakeroot|the owners of files in packages

@@ -19,6 +19,7 @@ export PYTHONPATH=$testdir PYTHONDONTWRITEBYTECODE=1
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/mblock-test-XXXXXX") || exit 99
 export tmp
 cd "$tmp" || exit 99
+folders=("$tmp")                # removed when the servers have ended
 servers=()                      # the names of those that run
 cleanups=()                     # commands, the last is run first
 
@@ -223,7 +224,7 @@ finish ()
       tail -n 50 "$id.log" >&2
     fi
   done
-  cd / && rm -rf "$tmp"
+  cd / && rm -rf "${folders[@]}"
   exit "$rc"
 }
 trap 'finish $?' EXIT
