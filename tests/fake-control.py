@@ -110,11 +110,12 @@ def disk_create(name, size=16 << 20, sector_size=1, readonly=False,
                "created", if_open, size=size)
 
 
-def disk_destroy(name, if_open="keep"):
+def disk_destroy(name, if_open="keep", dry_run=False):
     disk(name)
     check_in_use(name, if_open)
-    del disks[name]
-    event("destroyed", name=name)
+    if not dry_run:
+        del disks[name]
+        event("destroyed", name=name)
     return {"name": name}
 
 
@@ -136,17 +137,21 @@ def disk_clone(source, name, readonly=False, quota=None, if_exists="error",
     return put(d, if_exists, "cloned", if_open, source=source)
 
 
-def disk_set(name, readonly=None, quota="keep", if_exceeded="keep"):
+def disk_set(name, readonly=None, quota="keep", if_exceeded="keep",
+             dry_run=False):
     d = disk(name)
     if if_exceeded == "error" and quota not in ("keep", None) and \
             d["own"] > quota:
         raise Refused(-32010, 'quota: %d: the disk "%s" owns %d bytes already'
                       % (quota, name, d["own"]), "EDQUOT")
+    if dry_run:
+        d = dict(d)
     if readonly is not None:
         d["readonly"] = readonly
     if quota != "keep":
         d["quota"] = quota
-    event("set", name=name, readonly=d["readonly"], quota=d["quota"])
+    if not dry_run:
+        event("set", name=name, readonly=d["readonly"], quota=d["quota"])
     return {"name": name, "readonly": d["readonly"], "quota": d["quota"]}
 
 
@@ -162,14 +167,15 @@ def disk_rename(name, new_name):
     return {"name": new_name, "old_name": name}
 
 
-def disk_reset(name, if_open="keep"):
+def disk_reset(name, if_open="keep", dry_run=False):
     d = disk(name)
     if d["parent"] not in disks:
         raise Refused(-32011, 'name: the disk "%s" has no parent: it is not a '
                       'clone, or the disk it was cloned from is gone' % name,
                       "ECHILD")
     check_in_use(name, if_open)
-    d["own"] = 0
+    if not dry_run:
+        d["own"] = 0
     return {"name": name, "parent": d["parent"]}
 
 

@@ -101,10 +101,10 @@ batch_failures (struct batch *b, json_t *failures)
 }
 
 void
-batch_would (struct batch *b, const char *name)
+batch_would (struct batch *b, const char *name, json_t *result)
 {
-  json_array_append_new (b->results, json_pack ("{s:s, s:b}", "name", name,
-                                                "dry_run", true));
+  json_object_set_new (result, "dry_run", json_true ());
+  json_array_append_new (b->results, result);
   if (!settings.quiet && !settings.json) {
     char *shown = text_name (name);
 

@@ -38,8 +38,8 @@ void batch_result (struct batch *b, json_t *result);
 /* Add the elements for names that select_names did not find. */
 void batch_failures (struct batch *b, json_t *failures);
 
-/* Report what --dry-run would do. */
-void batch_would (struct batch *b, const char *name);
+/* With --dry-run the server would do it to this disk.  Takes over the result. */
+void batch_would (struct batch *b, const char *name, json_t *result);
 
 /* The server refused one disk. */
 void batch_refused (struct batch *b, const char *name);

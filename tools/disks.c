@@ -220,14 +220,12 @@ run_destroy (int argc, char **argv)
     const char *s = json_string_value (name);
     json_t *params, *result;
 
-    if (flag ("dry-run")) {
-      batch_would (&b, s);
-      continue;
-    }
-    params = json_pack ("{s:s}", "name", s);
+    params = json_pack ("{s:s, s:b}", "name", s, "dry_run", flag ("dry-run"));
     add_guard (params);
     result = rpc_try ("disk_destroy", params);
-    if (result)
+    if (result && flag ("dry-run"))
+      batch_would (&b, s, result);
+    else if (result)
       batch_done (&b, s, result, NULL, NULL);
     else if (flag ("ignore-missing") &&
              rpc_client ()->code == RPC_NO_SUCH_DISK)
@@ -241,7 +239,8 @@ run_destroy (int argc, char **argv)
 static const struct option_def destroy_options[] = {
   FORCE_OPTION,
   { 0, "ignore-missing", NULL, "ignore disks that do not exist" },
-  { 'n', "dry-run", NULL, "only print which disks would be destroyed" },
+  { 'n', "dry-run", NULL, "only print which disks would be destroyed or\n"
+    "refused" },
   LITERAL_OPTION,
   { 0 }
 };
@@ -449,6 +448,7 @@ settings_to_make (void)
     add_size_option (params, "quota", "quota");
   if (quota && !flag ("force"))
     json_object_set_new (params, "if_exceeded", json_string ("error"));
+  json_object_set_new (params, "dry_run", json_boolean (flag ("dry-run")));
   return params;
 }
 
@@ -462,6 +462,10 @@ set_one (struct batch *b, const char *name, json_t *params)
   result = rpc_try ("disk_set", json_copy (params));
   if (result == NULL) {
     batch_refused (b, name);
+    return;
+  }
+  if (flag ("dry-run")) {
+    batch_would (b, name, result);
     return;
   }
   size = json_is_integer (json_object_get (result, "quota"))
@@ -485,10 +489,7 @@ run_set (int argc, char **argv)
   batch_begin (&b, "set", "set", json_array_size (names));
   batch_failures (&b, failures);
   json_array_foreach (names, i, name)
-    if (flag ("dry-run"))
-      batch_would (&b, json_string_value (name));
-    else
-      set_one (&b, json_string_value (name), params);
+    set_one (&b, json_string_value (name), params);
   return batch_end (&b);
 }
 
@@ -497,7 +498,7 @@ static const struct option_def set_options[] = {
   { 'w', "writable", NULL, "make the disks writable again" },
   { 0, "quota", "SIZE|none", "limit the data that each disk may own" },
   { 'f', "force", NULL, "set a quota even if the disk owns more already" },
-  { 'n', "dry-run", NULL, "only print which disks would be changed" },
+  { 'n', "dry-run", NULL, "only print which disks would be changed or refused" },
   LITERAL_OPTION,
   { 0 }
 };

@@ -100,12 +100,17 @@ const struct command command_snapshot = {
 static void
 reset_one (struct batch *b, const char *name)
 {
-  json_t *result = rpc_try ("disk_reset", json_pack ("{s:s, s:s}",
-    "name", name, "if_open", flag ("force") ? "keep" : "error"));
+  json_t *result = rpc_try ("disk_reset", json_pack ("{s:s, s:s, s:b}",
+    "name", name, "if_open", flag ("force") ? "keep" : "error",
+    "dry_run", flag ("dry-run")));
   char *parent, *more;
 
   if (result == NULL) {
     batch_refused (b, name);
+    return;
+  }
+  if (flag ("dry-run")) {
+    batch_would (b, name, result);
     return;
   }
   parent = text_name (need_string (result, "parent"));
@@ -127,16 +132,13 @@ run_reset (int argc, char **argv)
   batch_begin (&b, "reset", "reset", json_array_size (names));
   batch_failures (&b, failures);
   json_array_foreach (names, i, name)
-    if (flag ("dry-run"))
-      batch_would (&b, json_string_value (name));
-    else
-      reset_one (&b, json_string_value (name));
+    reset_one (&b, json_string_value (name));
   return batch_end (&b);
 }
 
 static const struct option_def reset_options[] = {
   { 'f', "force", NULL, "do it even if clients have the disk open" },
-  { 'n', "dry-run", NULL, "only print which disks would be reset" },
+  { 'n', "dry-run", NULL, "only print which disks would be reset or refused" },
   LITERAL_OPTION,
   { 0 }
 };

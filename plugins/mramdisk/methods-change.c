@@ -142,15 +142,51 @@ method_create (struct jsonrpc_call *call)
     : json_made (call, made);
 }
 
+#define PARAM_DRY_RUN                                                   \
+  { .name = "dry_run", .type = JSONRPC_BOOLEAN, .fallback = "false",    \
+    .summary = "Whether to change nothing, and only succeed or fail as the " \
+    "call would now." }
+
+static bool
+is_dry_run (struct jsonrpc_call *call)
+{
+  return jsonrpc_boolean (call, "dry_run");
+}
+
+/* Would if_open let this disk be destroyed or replaced?  Gives up d. */
+static bool
+is_free_to_go (struct jsonrpc_call *call, struct named_disk *d)
+{
+  struct registry *r = service_of (call)->registry;
+  bool used = if_open (call) == IF_OPEN_ERROR &&
+    registry_connections (r, d) > 0;
+
+  registry_close (r, d);
+  return !used;
+}
+
 static const struct jsonrpc_param destroy_params[] = {
-  PARAM_NAME, PARAM_IF_OPEN, END
+  PARAM_NAME, PARAM_IF_OPEN, PARAM_DRY_RUN, END
 };
+
+static json_t *
+would_destroy (struct jsonrpc_call *call, const char *name)
+{
+  struct named_disk *d = registry_hold (service_of (call)->registry, name);
+
+  if (d == NULL)
+    return no_disk (call, "name");
+  return is_free_to_go (call, d) ? json_pack ("{s:s}", "name", name)
+    : in_use (call, name);
+}
 
 static json_t *
 method_destroy (struct jsonrpc_call *call)
 {
   const char *name = jsonrpc_string (call, "name");
 
+  if (is_dry_run (call))
+    return would_destroy (call, name);
   if (registry_destroy_if (service_of (call)->registry, name,
                            if_open (call)) == -1)
     return errno == EBUSY ? in_use (call, name) : no_disk (call, "name");
@@ -245,7 +281,7 @@ static const struct jsonrpc_param set_params[] = {
   { .name = "if_exceeded", .type = JSONRPC_STRING, .words = if_exceeded_words,
     .fallback = "\"keep\"",
     .summary = "What to do if the disk owns more than the quota already." },
-  END
+  PARAM_DRY_RUN, END
 };
 
 /* The disk owns more than a quota allows.  Returns 1 then, with how much in
@@ -284,6 +320,7 @@ method_set (struct jsonrpc_call *call)
   bool readonly = jsonrpc_boolean (call, "readonly");
   bool has_quota = jsonrpc_given (call, "quota") ||
     jsonrpc_is_null (call, "quota");
+  bool dry = is_dry_run (call);
   uint64_t bytes = has_quota ? quota (call) : 0, owned;
   struct disk_options now;
 
@@ -291,9 +328,13 @@ method_set (struct jsonrpc_call *call)
       && exceeds (service_of (call), name, bytes, &owned) == 1)
     return quota_exceeded (call, bytes, owned);
   if (registry_set (service_of (call)->registry, name,
-                    jsonrpc_given (call, "readonly") ? &readonly : NULL,
-                    has_quota ? &bytes : NULL, &now) == -1)
+                    jsonrpc_given (call, "readonly") && !dry ? &readonly : NULL,
+                    has_quota && !dry ? &bytes : NULL, &now) == -1)
     return no_disk (call, "name");
+  if (dry && jsonrpc_given (call, "readonly"))
+    now.readonly = readonly;
+  if (dry && has_quota)
+    now.quota = bytes;
   return json_pack ("{s:s, s:b, s:o}", "name", name,
                     "readonly", now.readonly, "quota", json_quota (now.quota));
 }
@@ -330,24 +371,54 @@ method_rename (struct jsonrpc_call *call)
 }
 
 static const struct jsonrpc_param reset_params[] = {
-  PARAM_NAME, PARAM_IF_OPEN, END
+  PARAM_NAME, PARAM_IF_OPEN, PARAM_DRY_RUN, END
 };
+
+static json_t *
+reset_to (const char *name, const char *parent)
+{
+  return json_pack ("{s:s, s:s}", "name", name, "parent", parent);
+}
+
+static json_t *
+no_parent (struct jsonrpc_call *call, const char *name)
+{
+  char shown[PRINTABLE_STRING];
+
+  return FAIL (call, ECHILD, "name: the disk \"%s\" has no parent: it is not "
+               "a clone, or the disk it was cloned from is gone",
+               printable_name (name, shown));
+}
+
+static json_t *
+would_reset (struct jsonrpc_call *call, const char *name)
+{
+  struct registry *r = service_of (call)->registry;
+  struct named_disk *d = registry_hold (r, name);
+  CLEANUP_FREE char *parent = NULL;
+  bool exists = false, is_free;
+
+  if (d == NULL)
+    return no_disk (call, "name");
+  parent = registry_parent (r, d, &exists);
+  is_free = is_free_to_go (call, d);
+  if (parent == NULL || !exists)
+    return no_parent (call, name);
+  return is_free ? reset_to (name, parent) : in_use (call, name);
+}
 
 static json_t *
 method_reset (struct jsonrpc_call *call)
 {
   const char *name = jsonrpc_string (call, "name");
   CLEANUP_FREE char *parent = NULL;
-  char shown[PRINTABLE_STRING];
 
+  if (is_dry_run (call))
+    return would_reset (call, name);
   if (registry_reset (service_of (call)->registry, name, if_open (call),
                       &parent) == 0)
-    return json_pack ("{s:s, s:s}", "name", name, "parent", parent);
-  if (errno == ECHILD)
-    return FAIL (call, ECHILD, "name: the disk \"%s\" has no parent: it is not "
-                 "a clone, or the disk it was cloned from is gone",
-                 printable_name (name, shown));
-  return failed (call, errno, 0, 1);
+    return reset_to (name, parent);
+  return errno == ECHILD ? no_parent (call, name) : failed (call, errno, 0, 1);
 }
 
 #define MADE_RESULT "{\"name\", \"created\", \"replaced\"}"

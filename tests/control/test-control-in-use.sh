@@ -29,6 +29,24 @@ in_use("disk_create", if_exists="replace")
 in_use("disk_clone", source="m", if_exists="replace")
 in_use("disk_reset")
 in_use("disk_resize", size=MiB - 1)
+# A dry run answers as the call would, and changes nothing.
+for method in "disk_destroy", "disk_reset":
+    in_use(method, dry_run=True)
+    answer = c.call(method, name="a", dry_run=True)
+    check("would " + method, answer["name"], "a")
+check("its parent", answer["parent"], "m")
+check("no disk", c.answer("disk_destroy", name="x",
+      dry_run=True)["error"]["code"], ERRORS["ENOENT"])
+check("no parent", c.answer("disk_reset", name="m",
+      dry_run=True)["error"]["code"], ERRORS["ECHILD"])
+r = c.answer("disk_set", name="a", quota=8191, if_exceeded="error",
+             dry_run=True)["error"]
+check("quota below use, dry", r["data"], {"errno": "EDQUOT", "owned": 8192})
+check("settings", c.call("disk_set", name="a", quota=9999, readonly=True,
+      dry_run=True), {"name": "a", "quota": 9999, "readonly": True})
+check("not set", c.call("disk_set", name="a"),
+      {"name": "a", "quota": None, "readonly": False})
+
 check("growing", c.call("disk_resize", name="a", size=2 * MiB,
       if_open="error")["size"], 2 * MiB)
 check("untouched", (c.names(), bytes(h[1].pread(4, 0))), (["a", "m"], b"xxxx"))
