@@ -239,7 +239,7 @@ def exit_code(status):
 
 def running(**more):
     t = Terminal("top", "-d", "0.2", **more)
-    t.shows("READS/s")
+    t.shows("ERR/s" if more.get("columns", 80) >= 60 else "NAME")
     assert t.alternate and not t.cursor
     assert not termios.tcgetattr(t.fd)[3] & (termios.ECHO | termios.ICANON)
     return t
@@ -266,14 +266,16 @@ def test_top_measures():
     t.ended()
 
 
-def test_top_fills_80_and_120_columns():
+def test_top_fills_60_to_120_columns():
     for columns in 60, 80, 120:
         t = running(columns=columns)
         t.fits()
         t.until(lambda: "1-" in t.text().split("\n")[-1])
-        titles = next(l for l in t.text().split("\n") if "READS/s" in l)
-        assert "WRITE B/s" in titles
-        assert ("p99" in titles) == (columns >= 80)
+        titles = next(l for l in t.text().split("\n") if "ERR/s" in l)
+        assert titles.split()[-1] == "ERR/s" and "p99" in titles
+        assert ("WRITE B/s" if columns >= 80 else "W B/s") in titles
+        assert ("OWNED" in titles) == (columns >= 80)
+        assert "? help" in t.text()
         assert table(t)[0].startswith("busy "), "names are readable"
         assert ("MAPPED" in titles) == (columns == 120)
         t.type("q")
@@ -356,12 +358,12 @@ def test_top_pauses_and_helps():
     t.type("q")                         # of the help
     t.until(lambda: "leaves this help" not in t.text())
     t.type("-")
-    t.shows("every 0.4 s")
+    t.shows("+/- 0.4 s")
     t.type("++++++++")
-    t.shows("every 0.1 s")
+    t.shows("+/- 0.1 s")
     t.type("zZ\x1b[99~\x1b[1;5A\t\x00")  # keys that mean nothing
     t.type("\x1b")                      # Escape alone
-    t.shows("every 0.1 s")
+    t.shows("+/- 0.1 s")
     t.type("q")
     assert exit_code(t.ended()) == 0
 

@@ -64,7 +64,7 @@ clients_print (const json_t *clients)
 {
   static const struct column columns[] = {
     { .title = "ID", .right = true },
-    { .title = "DISK", .elastic = true },
+    { .title = "DISK", .elastic = true, .name = true },
     { .title = "ADDRESS" },
     { .title = "PID", .right = true, .drop = 1 },
     { .title = "UID", .right = true, .drop = 2 },
@@ -105,56 +105,76 @@ clients_print (const json_t *clients)
   table_free (t);
 }
 
+/* Keep only the clients of the disks that the arguments mean.  A disk without
+ * clients is one of them, and so is a destroyed disk that has some.  Returns
+ * the arguments that mean none.
+ */
+static json_t *
+filter_clients (json_t *clients, int argc, char **argv)
+{
+  json_auto_t *names = json_object (), *chosen = NULL, *disks = NULL;
+  json_t *unmatched = json_array ();
+
+  if (argc == 0)
+    return unmatched;
+  disks = rpc_all_pages (&pages_list, NULL);
+  select_add_names (names, need_array (disks, "disks"), "name");
+  select_add_names (names, clients, "disk");
+  chosen = select_among (names, argc, argv, unmatched);
+  select_keep (clients, "disk", chosen);
+  return unmatched;
+}
+
 static int
 run_clients (int argc, char **argv)
 {
-  json_auto_t *all = NULL, *kept = json_array ();
-  json_t *clients;
-  const json_t *c;
-  size_t i;
-  bool none;
+  json_auto_t *all = NULL, *unmatched = NULL;
+  json_t *clients, *error;
+  size_t n;
 
   select_check (argc, argv);
   all = rpc_all_pages (&pages_clients, NULL);
   clients = need_array (all, "clients");
-  json_array_foreach (clients, i, c)
-    if (select_wants (need_string (c, "disk"), argc, argv))
-      json_array_append (kept, (json_t *) c);
-  /* A destroyed disk has clients, too. */
-  none = json_array_size (kept) == 0 && argc > 0 && !select_exists (argc, argv);
-  json_object_set (all, "clients", kept);
-  if (none)
-    json_object_set_new (all, "error", select_no_match (argc, argv));
+  unmatched = filter_clients (clients, argc, argv);
+  n = json_array_size (clients);
+  error = select_no_match (unmatched, "disk");
+  if (error)
+    json_object_set_new (all, "error", error);
   if (settings.json)
     print_json (all);
-  else if (none)
-    ;
-  else if (json_array_size (kept) > 0)
-    clients_print (kept);
-  else if (!settings.quiet)
-    puts (argc ? "No client has such a disk open."
-          : "No client has a disk open.");
-  return none ? REFUSED : DONE;
+  else if (n > 0)
+    clients_print (clients);
+  else if (!settings.quiet && argc == 0)
+    puts ("No client has a disk open.");
+  else if (!settings.quiet && !error)
+    puts ("No client has such a disk open.");
+  return error ? REFUSED : DONE;
 }
 
 /* ----------------------------------------------------------- disconnect */
 
-/* The clients to disconnect: from --id, or all of the disks. */
+/* The clients to disconnect: from --id, or all of the disks.  Complains about
+ * arguments that mean no disk, and adds them to results.
+ */
 static json_t *
-chosen_clients (int argc, char **argv)
+chosen_clients (int argc, char **argv, json_t *results)
 {
-  json_auto_t *all = rpc_all_pages (&pages_clients, NULL);
   uint64_t id = flag ("id")
     ? argument_number ("--id", option ("id"), 1, INT64_MAX) : 0;
-  json_t *chosen = json_array ();
-  const json_t *c;
+  json_auto_t *all = rpc_all_pages (&pages_clients, NULL), *unmatched = NULL;
+  json_t *clients = json_incref (need_array (all, "clients"));
+  const json_t *v;
   size_t i;
 
-  json_array_foreach (need_array (all, "clients"), i, c)
-    if (id ? need_size (c, "id") == id
-        : select_wants (need_string (c, "disk"), argc, argv))
-      json_array_append (chosen, (json_t *) c);
-  return chosen;
+  if (id)
+    for (i = json_array_size (clients); i-- > 0; ) {
+      if (need_size (json_array_get (clients, i), "id") != id)
+        json_array_remove (clients, i);
+    }
+  unmatched = filter_clients (clients, argc, argv);
+  json_array_foreach (unmatched, i, v)
+    select_add_failure (results, json_string_value (v));
+  return clients;
 }
 
 static char *
@@ -196,45 +216,57 @@ disconnect_one (const json_t *c, json_t *results, int *status)
   json_array_append_new (results, result);
 }
 
+/* No client is left to disconnect. */
+static void
+nobody (int argc, char **argv, json_t *results)
+{
+  char *name = text_name (flag ("id") ? option ("id") : argv[0]);
+  char *message = text_format (flag ("id") ? "there is no client %s"
+                               : argc == 1 ? "no client has %s open"
+                               : "no client has %s or the others open", name);
+
+  complain ("%s", message);
+  json_array_append_new (results, json_pack ("{s:{s:i, s:s}}", "error",
+                                             "exit_code", REFUSED, "message",
+                                             message));
+  free (message);
+  free (name);
+}
+
+static void
+would_disconnect (const json_t *c, json_t *results)
+{
+  char *text = client_text (c);
+
+  if (!settings.json)
+    printf ("would disconnect %s\n", text);
+  json_array_append (results, (json_t *) c);
+  free (text);
+}
+
 static int
 run_disconnect (int argc, char **argv)
 {
   json_auto_t *results = json_array (), *clients = NULL;
-  int status = DONE, n;
+  int status = DONE;
   const json_t *c;
   size_t i;
 
   if ((argc == 0) == !flag ("id"))
     fail (USAGE, "expected disks, or --id ID");
-  for (n = 0; n < argc; n++)
-    json_decref (argument_name ("NAME", argv[n]));
   select_check (argc, argv);
-  clients = chosen_clients (argc, argv);
+  clients = chosen_clients (argc, argv, results);
+  if (json_array_size (results) > 0)
+    status = REFUSED;
+  else if (json_array_size (clients) == 0) {
+    nobody (argc, argv, results);
+    status = REFUSED;
+  }
   json_array_foreach (clients, i, c)
-    if (flag ("dry-run")) {
-      char *text = client_text (c);
-
-      if (!settings.json)
-        printf ("would disconnect %s\n", text);
-      json_array_append (results, (json_t *) c);
-      free (text);
-    }
+    if (flag ("dry-run"))
+      would_disconnect (c, results);
     else
       disconnect_one (c, results, &status);
-  if (json_array_size (clients) == 0) {
-    char *name = text_name (flag ("id") ? option ("id") : argv[0]);
-    char *message = text_format (flag ("id") ? "there is no client %s"
-                                 : argc == 1 ? "no client has %s open"
-                                 : "no client has %s or the others open", name);
-
-    complain ("%s", message);
-    json_array_append_new (results, json_pack ("{s:{s:i, s:s}}", "error",
-                                               "exit_code", REFUSED, "message",
-                                               message));
-    status = REFUSED;
-    free (message);
-    free (name);
-  }
   if (settings.json)
     print_json (results);
   return status;
@@ -244,6 +276,7 @@ static const struct option_def disconnect_options[] = {
   { 0, "id", "ID", "disconnect this client; \"mblockctl clients\" shows ids" },
   { 'f', "force", NULL, "give up requests in flight" },
   { 'n', "dry-run", NULL, "only print which clients would be disconnected" },
+  LITERAL_OPTION,
   { 0 }
 };
 
@@ -259,9 +292,14 @@ const struct command command_disconnect = {
   disconnect_options, 0, -1, run_disconnect
 };
 
+static const struct option_def clients_options[] = {
+  LITERAL_OPTION,
+  { 0 }
+};
+
 const struct command command_clients = {
   "clients", "[NAME|PATTERN...]", "list who has disks open",
-  "If no disk matches, the exit code is 1.\n"
+  "If an argument matches no disk, the exit code is 1.\n"
   "ADDRESS is the client's, or \"unix\" with the process and the user at the\n"
   "other end of the socket.  IDLE is the time since the last request.  A disk\n"
   "that was destroyed or replaced is marked as deleted: it takes memory until\n"
@@ -271,5 +309,5 @@ const struct command command_clients = {
   "  mblockctl clients\n"
   "  mblockctl clients 'vm-*'\n"
   "  mblockctl clients vm-1 --json | jq '.clients[].pid'\n",
-  NULL, 0, -1, run_clients
+  clients_options, 0, -1, run_clients
 };

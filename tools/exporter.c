@@ -43,6 +43,7 @@
 #include "client.h"
 #include "mblockctl.h"
 #include "rpc.h"
+#include "select.h"
 #include "text.h"
 
 extern char **environ;
@@ -537,8 +538,11 @@ prepare_metrics (int argc, char **argv)
   metrics_argv[n++] = (char *) "--timeout";
   metrics_argv[n++] = timeout;
   metrics_argv[n++] = (char *) "metrics";
+  metrics_argv[n++] = (char *) "--ignore-missing";
   if (flag ("total"))
     metrics_argv[n++] = (char *) "--total";
+  if (flag ("literal"))
+    metrics_argv[n++] = (char *) "--literal";
   metrics_argv[n++] = (char *) "--";
   for (i = 0; i < argc; i++)
     metrics_argv[n++] = argv[i];
@@ -592,6 +596,8 @@ run_exporter (int argc, char **argv)
 
   if (settings.json)
     fail (USAGE, "--json: expected none here; Prometheus reads no JSON");
+  select_check_or_total (argc, argv);
+  select_check_patterns (argc, argv);   /* before there is a server */
   parse_listen (given, &a);
   prepare_metrics (argc, argv);
   /* The threads inherit the mask, so only sigtimedwait sees them. */
@@ -626,6 +632,7 @@ run_exporter (int argc, char **argv)
 static const struct option_def exporter_options[] = {
   { 0, "listen", "ADDR:PORT", "where to serve (default: " DEFAULT_LISTEN ")" },
   { 0, "total", NULL, "serve only the totals, not each disk" },
+  LITERAL_OPTION,
   { 0 }
 };
 

@@ -29,7 +29,7 @@ static const struct list_column {
   enum kind kind;
   struct column column;
 } all_columns[] = {
-  { "name", "name", NAME, { .title = "NAME", .elastic = true } },
+  { "name", "name", NAME, { .title = "NAME", .elastic = true, .name = true } },
   { "size", "size", SIZE, { .title = "SIZE", .right = true } },
   { "mapped", "mapped", SIZE, { .title = "MAPPED", .right = true } },
   { "owned", "owned", SIZE, { .title = "OWNED", .right = true, .drop = 3 } },
@@ -400,28 +400,13 @@ warn_nearly_full (const json_t *disks)
   }
 }
 
-/* Keep only the disks that match a pattern. */
-static void
-filter (json_t *disks, int argc, char **argv)
-{
-  json_auto_t *kept = json_array ();
-  size_t i;
-  json_t *d;
-
-  json_array_foreach (disks, i, d)
-    if (select_wants (need_string (d, "name"), argc, argv))
-      json_array_append (kept, d);
-  json_array_clear (disks);
-  json_array_extend (disks, kept);
-}
-
 static int
 run_list (int argc, char **argv)
 {
   const struct list_column *columns[COLUMNS];
-  json_auto_t *all = NULL;
-  json_t *disks;
-  bool none;
+  json_auto_t *all = NULL, *unmatched = NULL;
+  json_t *disks, *error;
+  int status = DONE;
 
   if (settings.json && (flag ("names") || flag ("null")))
     fail (USAGE, "expected only one of --json, --names and --null");
@@ -429,15 +414,17 @@ run_list (int argc, char **argv)
   choose_columns (columns, NULL);       /* complains, also with --json */
   all = rpc_all_pages (flag ("deleted") ? &pages_deleted : &pages_list, NULL);
   disks = need_array (all, "disks");
-  filter (disks, argc, argv);
+  unmatched = select_filter (disks, "name", argc, argv);
   sort (disks);
-  none = argc > 0 && json_array_size (disks) == 0;
-  if (none)
-    json_object_set_new (all, "error", select_no_match (argc, argv));
+  error = select_no_match (unmatched, "disk");
+  if (error) {
+    json_object_set_new (all, "error", error);
+    status = REFUSED;
+  }
   if (settings.json)
     print_json (all);
-  else if (none)
-    ;
+  else if (argc > 0 && json_array_size (disks) == 0)
+    ;                           /* nothing to add to the error */
   else if (flag ("names") || flag ("null"))
     print_names (disks, flag ("null"));
   else if (flag ("deleted"))
@@ -447,7 +434,7 @@ run_list (int argc, char **argv)
     if (!settings.quiet && !flag ("no-header"))
       warn_nearly_full (disks);
   }
-  return none ? REFUSED : DONE;
+  return status;
 }
 
 static const struct option_def list_options[] = {
@@ -460,13 +447,14 @@ static const struct option_def list_options[] = {
   { 0, "deleted", NULL, "list destroyed disks that clients still have open" },
   { 'n', "names", NULL, "print only names, one per line" },
   { '0', "null", NULL, "print only names, each terminated by a NUL byte" },
+  LITERAL_OPTION,
   { 0 }
 };
 
 const struct command command_list = {
   "list", "[NAME|PATTERN...]", "list disks",
-  "PATTERN is a shell pattern, such as 'vm-*'; put it in quotes.  If nothing\n"
-  "matches, the exit code is 1.\n"
+  "PATTERN is a shell pattern, such as 'vm-*'; put it in quotes.  If an\n"
+  "argument matches no disk, the exit code is 1.\n"
   "\n"
   "SIZE is the size that clients see, MAPPED the data that the disk holds\n"
   "(shared or not), OWNED the part of it that was written since the disk was\n"

@@ -86,20 +86,21 @@ bool option_like (const struct command *c, const char *arg);
 uint64_t argument_size (const char *what, const char *s);
 uint64_t argument_number (const char *what, const char *s, uint64_t least,
                           uint64_t most);
+int64_t argument_seconds (const char *what, const char *s);     /* in ms */
+json_t *argument_name (const char *what, const char *s);
+
+/* The same for the name of a disk to make.  The empty name is most likely a
+ * variable that was not set, and ends the program.
+ */
+json_t *argument_disk (const char *what, const char *s);
+
 /* A size as the user typed it; NULL if no argument had that value. */
 const char *typed_size (uint64_t n);
 
-int64_t argument_seconds (const char *what, const char *s);     /* Report an invalid argument, which may contain any bytes, with what was
+/* Report an invalid argument, which may contain any bytes, with what was
  * expected, and end the program.
  */
 void bad_argument (const char *what, const char *s, const char *expected)
   __attribute__ ((noreturn));
-
-/* in ms */
-json_t *argument_name (const char *what, const char *s);
-/* The same for the name of a disk to make.  The empty name is most
- * likely a variable that was not set, and ends the program.
- */
-json_t *argument_disk (const char *what, const char *s);
 
 #endif /* MBLOCKCTL_H */

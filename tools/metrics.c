@@ -478,19 +478,21 @@ print_away (const json_t *caches)
   }
 }
 
-/* Keep only the objects whose names, which stand under key, match one of the
- * arguments.
+/* Keep only the objects of an answer's array that the arguments mean, by the
+ * name under key.  what: what they are.  Returns the exit code.
  */
-static void
-filter (json_t *all, const char *key, int argc, char **argv)
+static int
+filter (json_t *answer, const char *array, const char *key, const char *what,
+        int argc, char **argv)
 {
-  size_t i = 0;
+  json_auto_t *unmatched = select_filter (need_array (answer, array), key, argc,
+                                          argv);
+  json_t *error = flag ("ignore-missing") ? NULL
+    : select_no_match (unmatched, what);
 
-  while (i < json_array_size (all))
-    if (select_wants (need_string (json_array_get (all, i), key), argc, argv))
-      i++;
-    else
-      json_array_remove (all, i);
+  if (error)
+    json_object_set_new (answer, "error", error);
+  return error ? REFUSED : DONE;
 }
 
 static int
@@ -500,17 +502,17 @@ run_filter_metrics (const json_t *version, int argc, char **argv)
   bool cache = strcmp (need_string (version, "mode"), "cache") == 0;
   json_auto_t *status = mirror ? rpc_call ("mirror_status", NULL)
     : cache ? rpc_call ("cache_status", NULL) : json_object ();
+  int r = mirror || cache
+    ? filter (status, mirror ? "mirrors" : "caches", "export", "export", argc,
+              argv) : DONE;
 
-  if (mirror || cache)
-    filter (need_array (status, mirror ? "mirrors" : "caches"), "export", argc,
-            argv);
   if (settings.json) {
     print_json (status);
-    return DONE;
+    return r;
   }
   print_version (version);
   if (flag ("total"))
-    return DONE;
+    return r;
   if (mirror) {
     const json_t *mirrors = need_array (status, "mirrors");
 
@@ -524,7 +526,7 @@ run_filter_metrics (const json_t *version, int argc, char **argv)
     print_exports (caches, cache_metrics);
     print_away (caches);
   }
-  return DONE;
+  return r;
 }
 
 static int
@@ -535,19 +537,18 @@ run_disk_metrics (const json_t *version, int argc, char **argv)
     : rpc_all_pages (&pages_stats, NULL);
   json_t *disks = need_array (stats, "disks");
   const json_t *total = json_object_get (stats, "total");
+  int r = filter (stats, "disks", "name", "disk", argc, argv);
 
-  if (argc > 0)
-    filter (disks, "name", argc, argv);
   if (settings.json) {
     print_json (stats);
-    return DONE;
+    return r;
   }
   print_version (version);
   print_arena (json_object_get (stats, "arena"));
   if (total)
     print_counters (total, true);
   if (flag ("total"))
-    return DONE;
+    return r;
 
   print_gauge (disks, "size", "mblock_disk_size_bytes", "Size of the disk.");
   print_gauge (disks, "mapped", "mblock_disk_mapped_bytes",
@@ -560,7 +561,7 @@ run_disk_metrics (const json_t *version, int argc, char **argv)
                "NBD connections to the disk.");
   print_origins (disks);
   print_counters (disks, false);
-  return DONE;
+  return r;
 }
 
 static int
@@ -568,23 +569,27 @@ run_metrics (int argc, char **argv)
 {
   json_auto_t *version = NULL;
 
-  select_check (argc, argv);
+  select_check_or_total (argc, argv);
   version = rpc_call ("version", NULL);
   return strcmp (need_string (version, "name"), "mnbd") == 0
-    ? run_filter_metrics (version, argc, argv) : run_disk_metrics (version, argc, argv);
+    ? run_filter_metrics (version, argc, argv)
+    : run_disk_metrics (version, argc, argv);
 }
 
 static const struct option_def metrics_options[] = {
   { 0, "total", NULL,
     "print only the totals, not each disk, mirror or cache" },
+  { 0, "ignore-missing", NULL, "ignore arguments that match nothing" },
+  LITERAL_OPTION,
   { 0 }
 };
 
 const struct command command_metrics = {
   "metrics", "[NAME|PATTERN...]", "print all statistics in Prometheus' text format",
   "With names or patterns, print only those disks, mirrors or caches besides the\n"
-  "totals.  Use this with the textfile collector of the node exporter; mblockctl\n"
-  "exporter serves the same over HTTP.  The manual lists the metrics.\n"
+  "totals; if one matches nothing, the exit code is 1.  Use this with the\n"
+  "textfile collector of the node exporter; mblockctl exporter serves the same\n"
+  "over HTTP.  The manual lists the metrics.\n"
   "\n"
   "Example:\n"
   "  mblockctl metrics > /var/lib/node_exporter/mblock.prom.new &&\n"

@@ -249,7 +249,7 @@ static void
 print_disks (const json_t *disks)
 {
   static const struct column columns[] = {
-    { .title = "NAME", .elastic = true },
+    { .title = "NAME", .elastic = true, .name = true },
     { .title = "SIZE", .right = true, .drop = 5 },
     { .title = "MAPPED", .right = true, .drop = 3 },
     { .title = "OWNED", .right = true },

@@ -27,6 +27,7 @@ struct table {
   size_t cells, size;
   size_t *width;                /* of each column; 0: dropped */
   bool limited;                 /* cells may not be wider than their columns */
+  bool brief;                   /* with the short titles */
 };
 
 static void *
@@ -106,9 +107,46 @@ total_cut (const struct table *t, size_t elastic)
   return n;
 }
 
-/* Returns false if no column can be dropped. */
+static const char *
+title (const struct table *t, size_t i)
+{
+  const struct column *c = &t->column[i];
+
+  return t->brief && c->brief ? c->brief : c->title;
+}
+
+/* As wide as its title and its cells, unless it was dropped. */
+static void
+set_width (struct table *t, size_t i)
+{
+  size_t least = text_width (title (t, i)), j;
+
+  if (least < t->column[i].least)
+    least = t->column[i].least;
+  t->width[i] = least;
+  for (j = i; j < t->cells; j += t->columns) {
+    size_t w = text_width (t->cell[j]);
+
+    if (w > t->width[i])
+      t->width[i] = w;
+  }
+}
+
+static void
+make_brief (struct table *t)
+{
+  size_t i;
+
+  t->brief = true;
+  for (i = 0; i < t->columns; i++)
+    if (t->width[i])
+      set_width (t, i);
+}
+
+/* Save some columns of the terminal.  Returns false if nothing is left to save.
+ */
 static bool
-drop_one (struct table *t)
+save_width (struct table *t)
 {
   size_t i, which = t->columns;
 
@@ -116,9 +154,12 @@ drop_one (struct table *t)
     if (t->width[i] && t->column[i].drop &&
         (which == t->columns || t->column[i].drop > t->column[which].drop))
       which = i;
-  if (which == t->columns)
+  if (!t->brief && (which == t->columns || t->column[which].drop <= TABLE_KEEP))
+    make_brief (t);
+  else if (which == t->columns)
     return false;
-  t->width[which] = 0;
+  else
+    t->width[which] = 0;
   return true;
 }
 
@@ -127,17 +168,8 @@ table_fit (struct table *t, size_t width)
 {
   size_t i;
 
-  for (i = 0; i < t->columns; i++) {
-    t->width[i] = text_width (t->column[i].title);
-    if (t->width[i] < t->column[i].least)
-      t->width[i] = t->column[i].least;
-  }
-  for (i = 0; i < t->cells; i++) {
-    size_t w = text_width (t->cell[i]);
-
-    if (w > t->width[i % t->columns])
-      t->width[i % t->columns] = w;
-  }
+  for (i = 0; i < t->columns; i++)
+    set_width (t, i);
   t->limited = width > 0;
   if (!t->limited) {
     for (i = 0; i < t->columns; i++)
@@ -146,7 +178,7 @@ table_fit (struct table *t, size_t width)
     return;
   }
 
-  while (total_cut (t, ELASTIC_LEAST) > width && drop_one (t))
+  while (total_cut (t, ELASTIC_LEAST) > width && save_width (t))
     ;
   for (i = 0; i < t->columns; i++)
     if (t->column[i].elastic && total (t) > width) {
@@ -173,7 +205,9 @@ print_line (const struct table *t, char *const cell[], FILE *fp,
 
   for (i = 0; i < t->columns; i++)
     if (t->width[i]) {
-      char *s = text_cut (cell[i], t->limited ? t->width[i] : SIZE_MAX);
+      size_t most = t->limited ? t->width[i] : SIZE_MAX;
+      char *s = t->column[i].name ? text_cut_middle (cell[i], most)
+        : text_cut (cell[i], most);
       size_t w = text_width (s), pad = t->width[i] > w ? t->width[i] - w : 0;
 
       put (fp, pending + (t->column[i].right ? pad : 0));
@@ -191,7 +225,7 @@ table_print_header (const struct table *t, FILE *fp, const char *end)
   size_t i;
 
   for (i = 0; i < t->columns; i++)
-    cell[i] = (char *) t->column[i].title;
+    cell[i] = (char *) title (t, i);
   print_line (t, cell, fp, end);
   free (cell);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Tables for people: each column is as wide as its content.  If the width is
- * limited, the columns that are least needed are dropped first; then the one
- * elastic column is cut.
+ * limited, the columns that are least needed are dropped first; then the titles
+ * get brief, the next columns are dropped, and the one elastic column is cut.
  */
 
 #ifndef MBLOCKCTL_TABLE_H
@@ -11,11 +11,17 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* Rather than drop these columns, shorten the titles. */
+#define TABLE_KEEP 4
+
 struct column {
   const char *title;
+  const char *brief;            /* a short title for a narrow table, or NULL */
   bool right;                   /* right-aligned, for numbers */
-  bool elastic;                 /* may be cut; one column at most */
-  unsigned drop;                /* 0: stays; the highest goes first */
+  bool elastic;                 /* may be cut; one column at most … */
+  bool name;                    /* … and this one in the middle */
+  unsigned drop;                /* 0: stays; the highest goes first, down to
+                                 * TABLE_KEEP with all titles at full length */
   size_t least;                 /* minimum width, so that a table that is drawn
                                  * again does not jump */
 };

@@ -145,6 +145,26 @@ text_cut (const char *s, size_t columns)
 }
 
 char *
+text_cut_middle (const char *s, size_t columns)
+{
+  size_t width = text_width (s), tail = columns / 2;
+  const char *next;
+  char *head, *r;
+
+  if (width <= columns || columns < 3)
+    return text_cut (s, columns);
+  head = text_cut (s, columns - tail);
+  while (width > tail)
+    width -= width_of (utf8_next (&s));
+  /* No marks that belong to the last character that is left out. */
+  for (next = s; *next && width_of (utf8_next (&next)) == 0; )
+    s = next;
+  r = text_format ("%s%s", head, s);
+  free (head);
+  return r;
+}
+
+char *
 text_size (uint64_t bytes)
 {
   char buf[SIZE_STRING];

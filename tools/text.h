@@ -44,6 +44,11 @@ size_t text_width (const char *s);
  */
 char *text_cut (const char *s, size_t columns);
 
+/* The same, but what is lost is in the middle, as names often differ at their
+ * ends.
+ */
+char *text_cut_middle (const char *s, size_t columns);
+
 /* The caller frees these.  Sizes depend on --bytes. */
 char *text_size (uint64_t bytes);
 char *text_exact_size (uint64_t bytes); /* "1073741824 bytes (1G)" */

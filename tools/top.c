@@ -30,7 +30,8 @@
 #define SHORTEST_MS 100         /* between two looks */
 #define LONGEST_MS 60000
 #define BAR 20                  /* columns of the memory bar */
-#define SHORT_BAR 8             /* the same in a terminal with less than 80 */
+#define SHORT_BAR 8             /* the same in a narrow terminal */
+#define NARROW 80               /* less columns than this */
 
 enum rate {
   READS, WRITES, OTHERS, READ_BYTES, WRITE_BYTES, ERRORS, RATES
@@ -61,6 +62,7 @@ static struct {
   int64_t delay;                /* ms */
   char **pattern;               /* of the disks to show */
   int patterns;
+  json_t *unmatched;            /* those that meant no disk at the start */
 } top;
 
 /* ------------------------------------------------------------- measuring */
@@ -202,12 +204,27 @@ sort_rows (void)
 
 /* -------------------------------------------------------------- samples */
 
+/* The names of the disks to show, as keys. */
+static json_t *
+choose_disks (const json_t *disks)
+{
+  json_auto_t *names = json_object (), *unmatched = json_array ();
+  json_t *chosen;
+
+  select_add_names (names, disks, "name");
+  chosen = select_among (names, top.patterns, top.pattern, unmatched);
+  if (top.unmatched == NULL)
+    top.unmatched = json_incref (unmatched);
+  return chosen;
+}
+
 /* A new sample has arrived: compute the rates. */
 static void
 digest (void)
 {
   double seconds = (top.now.when - top.last.when) / 1000.0;
   const json_t *disks = need_array (top.now.stats, "disks");
+  json_auto_t *chosen = choose_disks (disks);
   struct histogram all = { { 0 } };
   size_t i;
   json_t *d;
@@ -224,7 +241,7 @@ digest (void)
   json_array_foreach (disks, i, d) {
     const char *name = need_string (d, "name");
 
-    if (!select_wants (name, top.patterns, top.pattern))
+    if (!json_object_get (chosen, name))
       continue;
     json_object_set (top.now.by_name, name, d);
     measure (&top.row[top.rows++], d, top.last.stats ?
@@ -250,20 +267,20 @@ take_sample (void)
 
 /* The last column is there only if a disk has an origin. */
 static const struct column columns[] = {
-  { .title = "NAME", .elastic = true, .least = 16 },
+  { .title = "NAME", .elastic = true, .name = true, .least = 16 },
   { .title = "CLIENTS", .right = true, .drop = 5 },
   { .title = "SIZE", .right = true, .drop = 8, .least = 5 },
   { .title = "MAPPED", .right = true, .drop = 9, .least = 6 },
   { .title = "OWNED", .right = true, .drop = 2, .least = 6 },
-  { .title = "READS/s", .right = true, .least = 7 },
-  { .title = "WRITES/s", .right = true, .least = 8 },
-  { .title = "OTHER/s", .right = true, .drop = 7, .least = 7 },
-  { .title = "READ B/s", .right = true, .least = 8 },
-  { .title = "WRITE B/s", .right = true, .least = 9 },
+  { .title = "READS/s", .brief = "R/s", .right = true, .least = 5 },
+  { .title = "WRITES/s", .brief = "W/s", .right = true, .least = 5 },
+  { .title = "OTHER/s", .right = true, .drop = 7, .least = 5 },
+  { .title = "READ B/s", .brief = "R B/s", .right = true, .least = 5 },
+  { .title = "WRITE B/s", .brief = "W B/s", .right = true, .least = 5 },
   { .title = "p50", .right = true, .drop = 6, .least = 6 },
   { .title = "p99", .right = true, .drop = 1, .least = 6 },
-  { .title = "ERR/s", .right = true, .drop = 3, .least = 5 },
-  { .title = "ORIGIN", .right = true, .drop = 4, .least = 8 },
+  { .title = "ERR/s", .right = true, .least = 5 },
+  { .title = "ORIGIN", .right = true, .drop = 3, .least = 8 },
 };
 
 static char *
@@ -324,42 +341,54 @@ title_line (void)
 
   localtime_r (&now, &tm);
   strftime (clock, sizeof clock, "%H:%M:%S", &tm);
-  r = text_format ("%s  %s, up %s  %s%s", clock, top.server, up, socket,
-                   top.paused ? "  PAUSED" : "");
+  r = text_format ("%s  %s, up %s  %s%s", clock, top.server, up,
+                   top.paused ? "PAUSED  " : "", socket);
   free (up);
   free (socket);
   return r;
 }
 
 /* width: of the terminal, or 0. */
+static bool
+is_narrow (size_t width)
+{
+  return width > 0 && width < NARROW;
+}
+
 static char *
 memory_line (size_t width)
 {
   const json_t *arena = json_object_get (top.now.stats, "arena");
   uint64_t limit = get_size (arena, "limit"), used = get_size (arena, "used");
   char *u = text_size (used), *l = text_size (limit);
-  char *percent = text_percent (used, limit), *r;
+  char *percent = text_percent (used, limit), *r, *line;
   char bar[BAR + 1];
-  size_t wide = width > 0 && width < 80 ? SHORT_BAR : BAR;
+  size_t wide = is_narrow (width) ? SHORT_BAR : BAR;
   size_t full = limit ? wide * ((double) used / limit) + 0.5 : 0;
+  const char *gap = is_narrow (width) ? "  " : "   ";
+  bool warn = stats_nearly_full (used, limit);
 
   if (full > wide)
     full = wide;
   memset (bar, '.', wide);
   memset (bar, '#', full);
   bar[wide] = '\0';
-  r = text_format ("Memory [%s] %s of %s (%s)%s   Disks %zu   "
-                   "Clients %" PRIu64, bar, u, l, percent,
-                   stats_nearly_full (used, limit) ? " NEARLY FULL" : "",
-                   top.rows, get_size (arena, "connections"));
+  if (warn && is_narrow (width))
+    r = text_format ("Memory %s of %s (%s)", u, l, percent);
+  else
+    r = text_format ("Memory [%s] %s of %s (%s)", bar, u, l, percent);
+  line = text_format ("%s%s%sDisks %zu%sClients %" PRIu64, r,
+                      warn ? " NEARLY FULL" : "", gap, top.rows, gap,
+                      get_size (arena, "connections"));
+  free (r);
   free (u);
   free (l);
   free (percent);
-  return r;
+  return line;
 }
 
 static char *
-total_line (void)
+total_line (size_t width)
 {
   const struct row *t = &top.total;
   char *reads = text_count (t->rate[READS]);
@@ -368,8 +397,11 @@ total_line (void)
   char *rb = text_rate (t->rate[READ_BYTES]);
   char *wb = text_rate (t->rate[WRITE_BYTES]);
   char *most = latency_or_dash (t->most);
-  char *r = text_format ("Reads %s/s %sB/s   Writes %s/s %sB/s   Other %s/s   "
-                         "p99 %s", reads, rb, writes, wb, others, most);
+  char *r = is_narrow (width)
+    ? text_format ("Reads %s/s %sB/s  Writes %s/s %sB/s  p99 %s", reads, rb,
+                   writes, wb, most)
+    : text_format ("Reads %s/s %sB/s   Writes %s/s %sB/s   Other %s/s   "
+                   "p99 %s", reads, rb, writes, wb, others, most);
 
   free (reads);
   free (writes);
@@ -381,18 +413,23 @@ total_line (void)
 }
 
 static char *
-key_line (size_t shown)
+key_line (size_t shown, size_t width)
 {
-  char *delay, *r;
+  char *start, *delay, *r;
 
   if (top.help)
     return text_format ("q or ? leaves this help");
+  start = text_format ("%zu-%zu of %zu  q quit  s sort: %s%s",
+                       top.rows ? top.scroll + 1 : 0, top.scroll + shown,
+                       top.rows, sorts[top.sort].name,
+                       top.reverse ? " (reversed)" : "");
   delay = text_format ("%g s", top.delay / 1000.0);
-  r = text_format ("%zu-%zu of %zu  q quit  s sort: %s%s  r reverse  p pause  "
-                   "+/- every %s  ? help",
-                   top.rows ? top.scroll + 1 : 0, top.scroll + shown, top.rows,
-                   sorts[top.sort].name, top.reverse ? " (reversed)" : "",
-                   delay);
+  r = text_format ("%s  r reverse  p pause  +/- %s  ? help", start, delay);
+  if (text_width (r) > width) {
+    free (r);
+    r = text_format ("%s  ? help", start);
+  }
+  free (start);
   free (delay);
   return r;
 }
@@ -507,7 +544,7 @@ draw (void)
   fputs ("\033[H", f.fp);
   put_line (&f, "1", title_line ());
   put_line (&f, NULL, memory_line (f.width));
-  put_line (&f, NULL, total_line ());
+  put_line (&f, NULL, total_line (f.width));
   put_line (&f, NULL, text_format ("%s", ""));
   if (top.help)
     draw_help (&f);
@@ -515,7 +552,7 @@ draw (void)
     shown = draw_rows (&f, n);
   while (f.lines + 1 < f.height)
     put_line (&f, NULL, text_format ("%s", ""));
-  put_line (&f, "2", key_line (shown));
+  put_line (&f, "2", key_line (shown, f.width));
   if (fclose (f.fp) != 0)
     abort ();
   terminal_write (s, len);
@@ -531,6 +568,15 @@ set_delay (int64_t ms)
     ms > LONGEST_MS ? LONGEST_MS : ms;
 }
 
+/* Complain about arguments that meant no disk.  Returns the exit code. */
+static int
+end (void)
+{
+  json_auto_t *error = select_no_match (top.unmatched, "disk");
+
+  return finish_output (error ? REFUSED : DONE);
+}
+
 /* Returns true if it is time for a new sample. */
 static bool
 handle_key (int key)
@@ -544,7 +590,7 @@ handle_key (int key)
       break;
     }
     terminal_leave ();
-    exit (DONE);
+    exit (end ());
   case 's': case KEY_RIGHT:
     top.sort = (top.sort + 1) % SORTS;
     break;
@@ -603,15 +649,25 @@ wait_for (int fd, int64_t deadline)
   return serve (fd, deadline, false);
 }
 
+/* Take the first sample.  Ends the program if the arguments mean no disk. */
+static void
+begin (void)
+{
+  take_sample ();
+  if (top.rows == 0 && json_array_size (top.unmatched) > 0)
+    exit (end ());
+}
+
 static void __attribute__ ((noreturn))
 run_live (void)
 {
   terminal_enter ();
   rpc_client ()->wait = wait_for;
+  begin ();
   for (;;) {
-    take_sample ();
     draw ();
     serve (-1, top.paused ? CLIENT_NEVER : top.now.when + top.delay, true);
+    take_sample ();
   }
 }
 
@@ -619,7 +675,8 @@ static void
 print_batch (void)
 {
   size_t width = isatty (STDOUT_FILENO) ? terminal_width () : 0, i;
-  char *line[] = { title_line (), memory_line (width), total_line () };
+  char *line[] = { title_line (), memory_line (width),
+                   total_line (width) };
   struct table *t = make_table (0, top.rows, width);
 
   for (i = 0; i < sizeof line / sizeof *line; i++) {
@@ -643,7 +700,7 @@ run_batch (uint64_t n)
 {
   uint64_t i;
 
-  take_sample ();
+  begin ();
   for (i = 0; i < n; i++) {
     struct timespec ts = { top.delay / 1000, top.delay % 1000 * 1000000 };
 
@@ -655,7 +712,7 @@ run_batch (uint64_t n)
     if (finish_output (DONE) != DONE)
       return REFUSED;
   }
-  return DONE;
+  return end ();
 }
 
 static void
@@ -723,6 +780,7 @@ static const struct option_def top_options[] = {
   { 0, "sort", "KEY",
     "requests, bytes, latency, memory, clients or name\n"
     "(default: requests)" },
+  LITERAL_OPTION,
   { 0 }
 };
 
@@ -731,7 +789,8 @@ const struct command command_top = {
   "Shows requests, bytes and latencies of each disk, busiest first.  Keys: q\n"
   "quits, s sorts by another key, r reverses, arrows scroll, + and - change\n"
   "the delay, p pauses, ? shows help.  Without a terminal, or with -n, tables\n"
-  "are printed one after the other.\n"
+  "are printed one after the other.  Arguments that match no disk at the start\n"
+  "are reported at the end, with the exit code 1.\n"
   "\n"
   "Examples:\n"
   "  mblockctl top 'vm-*'\n"

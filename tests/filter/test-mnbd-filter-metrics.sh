@@ -99,9 +99,13 @@ nbdsh -u "$(uri b)" -c 'h.pread(1, 0)'
 metrics
 has 'mblock_cache_misses_total{export="a"} 1'
 has 'mblock_cache_misses_total{export="b"} 1'
-metrics '[b-c]' d
+metrics '[b-c]'
 has_not 'export="a"'
 has 'mblock_cache_misses_total{export="b"} 1'
+refused "$ctl" metrics b d
+grep -q 'mblockctl: metrics: no export matches d' refused
+grep -q 'mblock_cache_misses_total{export="b"} 1' refused
+metrics --ignore-missing d
 check "as JSON" "$("$ctl" metrics a --json)" "$("$ctl" cache status a --json)"
 stop_server s
 

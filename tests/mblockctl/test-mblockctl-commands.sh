@@ -152,6 +152,24 @@ out_is NAME golden '  t-1' '    t-2'
 status 0 list t-2 --tree --columns name
 out_is NAME t-2
 ok $'would destroy t-1\nwould destroy t-2' rm 't-*' --dry-run
+# --dry-run says of each disk whether it would be refused, and why.
+status 1 destroy t-1 busy --dry-run
+out_is 'would destroy t-1'
+error_has 'destroy: the disk "busy" is in use by 2 clients'
+status 1 destroy nope t-1 --dry-run --json
+json '[d["name"] for d in r] == ["nope", "t-1"] and
+      r[0]["error"]["data"]["errno"] == "ENOENT" and r[1]["dry_run"]'
+ok 'would destroy busy' destroy busy --dry-run --force
+status 1 set busy b --quota 4M --dry-run
+error_has 'set: --quota 4M: the disk "busy" owns 5242880 bytes already'
+out_is 'would set b'
+status 0 info b --json
+json 'r[0]["quota"] == 512 << 10'
+status 1 reset t-1 golden --dry-run
+error_has 'the disk "golden" has no parent'
+out_is 'would reset t-1'
+ok $'busy\nt-1' list -n t-1 busy
+ok '-' list golden -H --columns quota
 ok $'reset t-1 to golden\nreset t-2 to t-1' reset 't-*'
 ok $'set t-1: read-only, quota none\nset t-2: read-only, quota none' \
   set 't-*' --readonly
@@ -176,8 +194,47 @@ status 0 clone golden m-{1..30} --verbose
 status 0 destroy 'm-*' -q
 status 0 create 'star*' 1M
 status 0 create 'starling' 1M
-ok 'destroyed star*' destroy 'star*'     # a name goes before a pattern
+ok 'star*' list -n 'star*'              # a name goes before a pattern
+ok 'destroyed star*' destroy 'star*'
+ok 'starling' list -n 'star*'
+status 1 list --literal 'star*'
+error_has 'list: no disk matches star*'
 ok 'destroyed starling' destroy 'star*'
+
+# The others are shown if an argument means no disk.
+status 1 list idle nope busy -n
+error_has 'list: no disk matches nope'
+out_is busy idle
+status 1 list nope idle 'none-*' --json
+error_has 'list: no disk matches nope or 1 more'
+json '[d["name"] for d in r["disks"]] == ["idle"] and
+      r["error"]["message"] == "no disk matches nope or 1 more"'
+status 1 list golden nope --tree --columns name
+out_is NAME golden
+status 1 clients busy nope
+error_has 'clients: no disk matches nope'
+grep -q ' busy ' "$tmp/out" || wrong "expected the clients of busy"
+status 1 clients gone nope --json
+json 'len(r["clients"]) == 1 and r["error"]["exit_code"] == 1'
+status 1 disconnect busy nope --dry-run
+error_has 'disconnect: no disk matches nope'
+out_has 'would disconnect client 2 of busy'
+status 1 metrics idle nope
+error_has 'metrics: no disk matches nope'
+out_has 'mblock_disk_size_bytes{disk="idle"}'
+status 1 metrics idle nope --json
+json 'len(r["disks"]) == 1 and r["error"]["exit_code"] == 1'
+status 0 metrics idle nope --ignore-missing
+out_has 'mblock_disk_size_bytes{disk="idle"}'
+no_error
+status 2 metrics --total idle
+error_has '--total: expected no names or patterns with it'
+status 1 top --once --delay 0.1 idle nope
+error_has 'top: no disk matches nope'
+grep -q '^idle ' "$tmp/out" || wrong "expected the other disk"
+status 1 top --once nope
+error_has 'top: no disk matches nope'
+out_empty
 
 # Who is there.
 status 0 clients
@@ -193,6 +250,7 @@ status 0 clients busy
 ! grep -q CERTIFICATE "$tmp/out" || wrong "expected no certificates"
 status 1 clients nobody
 error_has "clients: no disk matches nobody"
+out_empty
 status 0 clients golden
 out_is "No client has such a disk open."
 ok $'would disconnect client 2 of busy (unix, pid 4712)\nwould disconnect client 1 of busy (unix, pid 4711)' \
@@ -201,7 +259,9 @@ ok $'disconnected client 2 of busy (unix, pid 4712)\ndisconnected client 1 of bu
   disconnect 'b*'
 ok 'disconnected client 3 of gone (unix, pid 4713)' disconnect --id 3
 status 1 disconnect nobody
-error_has 'disconnect: no client has nobody open'
+error_has 'disconnect: no disk matches nobody'
+status 1 disconnect idle golden
+error_has 'disconnect: no client has idle or the others open'
 status 1 disconnect --id 99
 error_has 'disconnect: there is no client 99'
 status 0 list --deleted

@@ -52,7 +52,7 @@ status 1 destroy 'nope-*' busy --json
 json '[d["name"] for d in r] == ["nope-*", "busy"] and
       r[1]["error"]["data"]["errno"] == "EBUSY"'
 status 1 destroy 'nope-*'
-error_has 'no disk matches the pattern nope-*'
+error_has 'no disk matches nope-*'
 status 0 destroy 'nope-*' --ignore-missing
 out_empty
 status 1 list nope

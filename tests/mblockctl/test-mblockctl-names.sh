@@ -97,7 +97,7 @@ done
 status 2 list '[a'
 error_has 'list: pattern [a: expected a ] after the ['
 status 2 list a $'\xff'
-error_has 'list: pattern "\xff": expected a pattern in UTF-8'
+error_has 'list: NAME "\xff": expected valid UTF-8'
 
 # In a locale without UTF-8, only ASCII.
 LC_ALL=C status 0 list

@@ -70,7 +70,7 @@ bad 'expected disks, or --id ID' disconnect
 bad 'expected disks, or --id ID' disconnect a --id 1
 bad '--sort x: expected name, size' -s "$tmp/good" list --sort x
 bad '--columns x: expected name, size' -s "$tmp/good" list --columns x
-bad 'pattern [: expected a ]' list '['
+bad 'pattern [: expected a ]' -s "$tmp/good" list '['
 bad 'expected: mblockctl resize' resize a
 bad 'SIZE 1Q' resize a 1Q
 bad '+SIZE 1Q' resize a +1Q
