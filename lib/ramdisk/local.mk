@@ -54,6 +54,7 @@ libmblock_ramdisk_la_SOURCES = \
 	lib/ramdisk/registry-parts.h \
 	lib/ramdisk/registry-start.c \
 	lib/ramdisk/registry-stats.c \
+	lib/ramdisk/registry-tree.c \
 	lib/ramdisk/registry-uuids.c \
 	lib/ramdisk/registry.c \
 	lib/ramdisk/registry.h

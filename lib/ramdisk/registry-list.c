@@ -1,52 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The registry: finding and listing names.  registry.h has the design. */
+/* The registry: listing names, and what is done to all.  registry.h has the design. */
 
 #include <config.h>
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/mutex.h"
 #include "ramdisk/registry-parts.h"
 #include "ramdisk/registry.h"
 
-size_t
-registry_find_locked (struct registry *r, const char *name, bool *found)
-{
-  size_t low = 0, high = r->n;
-
-  *found = false;
-  while (low < high) {
-    size_t mid = low + (high - low) / 2;
-    int c = strcmp (name, r->entry[mid]->d.name);
-
-    if (c == 0) {
-      *found = true;
-      return mid;
-    }
-    if (c < 0)
-      high = mid;
-    else
-      low = mid + 1;
-  }
-  return low;
-}
-
 struct named_disk *
 registry_hold (struct registry *r, const char *name)
 {
-  struct entry *e = NULL;
-  bool found;
-  size_t i;
+  struct entry *e;
 
   mutex_lock (&r->lock);
-  i = registry_find_locked (r, name, &found);
-  if (found) {
-    e = r->entry[i];
+  e = registry_find_locked (r, name);
+  if (e)
     e->handles++;
-  }
   mutex_unlock (&r->lock);
-  if (!found)
+  if (e == NULL)
     errno = ENOENT;
   return e ? &e->d : NULL;
 }
@@ -55,17 +28,16 @@ size_t
 registry_hold_page (struct registry *r, const char *after, size_t n,
                     struct named_disk **d, bool *more)
 {
-  bool found = false;
-  size_t i = 0, held;
+  struct entry *e;
+  size_t held;
 
   mutex_lock (&r->lock);
-  if (after)
-    i = registry_find_locked (r, after, &found) + found;
-  for (held = 0; held < n && i < r->n; held++, i++) {
-    r->entry[i]->handles++;
-    d[held] = &r->entry[i]->d;
+  e = registry_next_locked (r, after);
+  for (held = 0; held < n && e; held++, e = e->after) {
+    e->handles++;
+    d[held] = &e->d;
   }
-  *more = i < r->n;
+  *more = e != NULL;
   mutex_unlock (&r->lock);
   return held;
 }
@@ -75,15 +47,12 @@ registry_each (struct registry *r, const char *after,
                int (*fn) (void *opaque, const struct named_disk *d),
                void *opaque)
 {
-  bool found = false;
-  size_t i = 0;
+  struct entry *e;
   int ret = 0;
 
   mutex_lock (&r->lock);
-  if (after)
-    i = registry_find_locked (r, after, &found) + found;
-  for (; i < r->n && ret == 0; i++)
-    ret = fn (opaque, &r->entry[i]->d);
+  for (e = registry_next_locked (r, after); e && ret == 0; e = e->after)
+    ret = fn (opaque, &e->d);
   mutex_unlock (&r->lock);
   return ret;
 }
@@ -92,18 +61,21 @@ void
 registry_check_quotas (struct registry *r, unsigned low, unsigned over,
                        bool again)
 {
-  size_t i;
+  struct entry *e;
 
   mutex_lock (&r->lock);
-  for (i = 0; i < r->n; i++) {
-    struct entry *e = r->entry[i];
-    uint64_t quota = disk_quota (e->d.disk), owned = disk_owned (e->d.disk);
+  for (e = r->least; e; e = e->after) {
+    uint64_t quota = disk_quota (e->d.disk), owned;
 
-    if (again || quota == TREE_NO_QUOTA || quota == 0 ||
-        owned < (double) quota / 100 * over)
+    if (quota == TREE_NO_QUOTA || quota == 0) {
       e->quota_low = false;
-    if (quota == TREE_NO_QUOTA || quota == 0 || e->quota_low ||
-        owned < (double) quota / 100 * low)
+      continue;
+    }
+    /* This looks at eight cache lines. */
+    owned = disk_owned (e->d.disk);
+    if (again || owned < (double) quota / 100 * over)
+      e->quota_low = false;
+    if (e->quota_low || owned < (double) quota / 100 * low)
       continue;
     e->quota_low = true;
     registry_report_locked (r, CHANGE_QUOTA_LOW, e, NULL, 0);

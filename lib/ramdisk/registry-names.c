@@ -95,13 +95,10 @@ static int
 look (struct registry *r, const char *name, struct reset *reset)
 {
   const struct entry *e;
-  bool found;
-  size_t i;
   int err = 0;
 
   mutex_lock (&r->lock);
-  i = registry_find_locked (r, name, &found);
-  e = found ? r->entry[i] : NULL;
+  e = registry_find_locked (r, name);
   if (e == NULL)
     err = ENOENT;
   else if (e->parent == NULL || e->parent->entry == NULL)
@@ -189,24 +186,6 @@ move_record_locked (struct registry *r, struct tree *t,
   *rec = old;
 }
 
-/* Move the entry to where its new name belongs. */
-static void
-move_entry_locked (struct registry *r, size_t from, size_t to)
-  REQUIRES (r->lock)
-{
-  struct entry *e = r->entry[from];
-
-  if (to > from) {
-    to--;                       /* all behind it come one nearer */
-    memmove (&r->entry[from], &r->entry[from + 1],
-             (to - from) * sizeof r->entry[0]);
-  }
-  else
-    memmove (&r->entry[to + 1], &r->entry[to],
-             (from - to) * sizeof r->entry[0]);
-  r->entry[to] = e;
-}
-
 /* What a rename needs memory for, made before anything changes. */
 struct new_name {
   char *name, *lineage;
@@ -241,20 +220,20 @@ discard (struct registry *r, struct new_name *n)
 }
 
 static void
-rename_locked (struct registry *r, size_t from, size_t to, struct new_name *n)
+rename_locked (struct registry *r, struct entry *e, struct new_name *n)
   REQUIRES (r->lock)
 {
-  struct entry *e = r->entry[from];
   char *lineage = e->self->name;
 
   registry_keep_for_ever_locked (e);
   move_record_locked (r, &e->d.disk->tree, &n->record);         /* G6 */
+  registry_remove_locked (r, e);
   n->former->name = e->d.name;
   n->former->next = e->former;
   e->former = n->former;
   e->d.name = n->name;
   e->self->name = n->lineage;
-  move_entry_locked (r, from, to);
+  registry_insert_locked (r, e);
   registry_report_locked (r, CHANGE_RENAMED, e, n->former->name, 0);
   n->former = NULL;
   n->name = NULL;
@@ -265,8 +244,7 @@ int
 registry_rename (struct registry *r, const char *name, const char *new_name)
 {
   struct new_name n;
-  bool found, taken;
-  size_t from, to;
+  struct entry *e;
   int err = 0;
 
   if (registry_check_name (new_name) != NULL)
@@ -275,14 +253,13 @@ registry_rename (struct registry *r, const char *name, const char *new_name)
     err = errno;
   if (err == 0) {
     mutex_lock (&r->lock);
-    from = registry_find_locked (r, name, &found);
-    to = registry_find_locked (r, new_name, &taken);
-    if (!found)
+    e = registry_find_locked (r, name);
+    if (e == NULL)
       err = ENOENT;
-    else if (taken)
+    else if (registry_find_locked (r, new_name))
       err = EEXIST;
     else
-      rename_locked (r, from, to, &n);
+      rename_locked (r, e, &n);
     mutex_unlock (&r->lock);
   }
   discard (r, &n);

@@ -43,7 +43,11 @@ struct entry {
   struct former_name *former;
   struct mutex resizing;        /* held from a resize to its report (G5) */
   size_t handles;               /* open */
-  bool listed;                  /* in registry.entry */
+  bool listed;                  /* in registry.root */
+  bool replaced;                /* registry_unique_uuids_locked is to skip it */
+  uint32_t priority;            /* of the tree's node; see registry-tree.c */
+  struct entry *left, *right;
+  struct entry *before, *after; /* in the order of names */
   bool ephemeral;               /* made by opening, and not kept (G3) */
   bool auto_destroy;            /* goes with its last client (G7) … */
   bool opened;                  /* … of which there was one */
@@ -59,9 +63,10 @@ struct registry {
   struct arena *arena;
   struct registry_options o;
   struct mutex lock;
-  struct entry **entry GUARDED_BY (lock);       /* sorted by name */
+  struct entry *root GUARDED_BY (lock);         /* sorted by name … */
+  struct entry *least GUARDED_BY (lock);        /* … of which this is the first */
   size_t n GUARDED_BY (lock);
-  size_t alloc GUARDED_BY (lock);
+  uint64_t random GUARDED_BY (lock);            /* for priorities */
   struct entry *deleted GUARDED_BY (lock);      /* open, but without a name */
   size_t ndeleted GUARDED_BY (lock);
   struct registry_client *first GUARDED_BY (lock);
@@ -75,8 +80,18 @@ struct registry {
 /* A number for a new disk (named_disk.id). */
 uint64_t registry_new_id (void);
 
-/* Where a name is, or would be.  *found: whether it is there. */
-size_t registry_find_locked (struct registry *r, const char *name, bool *found)
+/* The disk with that name, or NULL; the first whose name follows it (NULL: the
+ * first of all), or NULL.
+ */
+struct entry *registry_find_locked (struct registry *r, const char *name)
+  REQUIRES (r->lock);
+struct entry *registry_next_locked (struct registry *r, const char *name)
+  REQUIRES (r->lock);
+
+/* Add a disk, whose name is not there; take one out, before its name changes. */
+void registry_insert_locked (struct registry *r, struct entry *e)
+  REQUIRES (r->lock);
+void registry_remove_locked (struct registry *r, struct entry *e)
   REQUIRES (r->lock);
 
 /* Tell the listener.  from: what was cloned, or what the name was; or NULL.
@@ -104,7 +119,8 @@ int registry_clone_held (struct registry *r, struct named_disk *src,
 void registry_set_uuid (struct entry *e, const struct uuid *uuid);
 
 /* Of n disks that are about to get their names, give those a new UUID whose own
- * is taken by a disk that keeps its name (G8).  Returns 0 or an errno.
+ * is taken by a disk that keeps its name (G8).  Looks at all disks that there
+ * are.  Returns 0 or an errno.
  */
 int registry_unique_uuids_locked (struct registry *r, struct entry **e,
                                   size_t n, enum if_exists if_exists)

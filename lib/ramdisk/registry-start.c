@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/mutex.h"
 #include "base/utf8.h"
 #include "ramdisk/disk-origin.h"
@@ -78,6 +79,7 @@ registry_new (struct arena *arena, const struct registry_options *options)
     return NULL;
   r->arena = arena;
   r->o = *options;
+  r->random = 1;
   mutex_init (&r->lock);
   return r;
 }
@@ -109,23 +111,20 @@ recovered_entry (struct registry *r, struct recovered_disk *d)
   return e;
 }
 
-/* They are sorted by name. */
 static int
 take_disks_locked (struct registry *r, const struct recovered *rec)
   REQUIRES (r->lock)
 {
   size_t n = rec->ndisks, i;
-  struct entry **entry = reallocarray (r->entry, n + 1, sizeof *entry);
+  CLEANUP_FREE struct entry **entry = calloc (n + 1, sizeof *entry);
 
   if (entry == NULL)
     return -1;
-  r->entry = entry;
-  r->alloc = n + 1;
   for (i = 0; i < n; i++) {
     entry[i] = recovered_entry (r, &rec->disk[i]);
     if (entry[i] == NULL)
       return -1;
-    r->n++;
+    registry_insert_locked (r, entry[i]);
   }
   for (i = 0; i < n; i++)
     if (rec->disk[i].parent != RECOVERED_NONE) {

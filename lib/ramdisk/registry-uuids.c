@@ -23,46 +23,66 @@ registry_set_uuid (struct entry *e, const struct uuid *uuid)
 }
 
 struct bearer {
-  struct uuid uuid;
-  struct entry *e;              /* without a name yet; NULL: it has one */
+  struct entry *e;
+  bool taken;
 };
 
-/* By UUID; of those that have the same, first the one that keeps it. */
 static int
 by_uuid (const void *a, const void *b)
 {
   const struct bearer *x = a, *y = b;
-  int c = memcmp (x->uuid.byte, y->uuid.byte, UUID_BYTES);
 
-  return c ? c : (x->e > y->e) - (x->e < y->e);
+  return memcmp (x->e->d.uuid.byte, y->e->d.uuid.byte, UUID_BYTES);
+}
+
+static bool
+same_uuid (const struct bearer *a, const struct bearer *b)
+{
+  return uuid_equal (&a->e->d.uuid, &b->e->d.uuid);
+}
+
+/* Mark those whose UUID this disk has. */
+static void
+mark_taken (struct bearer *bearer, size_t n, struct entry *e)
+{
+  const struct bearer key = { .e = e };
+  struct bearer *b = bsearch (&key, bearer, n, sizeof *bearer, by_uuid);
+
+  if (b == NULL)
+    return;
+  while (b > bearer && same_uuid (b - 1, &key))
+    b--;
+  for (; b < bearer + n && same_uuid (b, &key); b++)
+    b->taken = true;
 }
 
 int
 registry_unique_uuids_locked (struct registry *r, struct entry **e, size_t n,
                               enum if_exists if_exists)
 {
-  CLEANUP_FREE struct bearer *bearer = calloc (r->n + n + 1, sizeof *bearer);
-  CLEANUP_FREE bool *replaced = calloc (r->n + 1, sizeof *replaced);
-  size_t i, m = 0;
-  bool found;
+  CLEANUP_FREE struct bearer *bearer = calloc (n + 1, sizeof *bearer);
+  struct entry *old;
+  struct uuid uuid;
+  size_t i;
 
-  if (bearer == NULL || replaced == NULL)
+  if (bearer == NULL)
     return ENOMEM;
   for (i = 0; i < n; i++) {
-    size_t at = registry_find_locked (r, e[i]->d.name, &found);
-
-    if (found && if_exists == IF_EXISTS_REPLACE)
-      replaced[at] = true;
-    bearer[m++] = (struct bearer) { .uuid = e[i]->d.uuid, .e = e[i] };
+    bearer[i].e = e[i];
+    old = registry_find_locked (r, e[i]->d.name);
+    if (old && if_exists == IF_EXISTS_REPLACE)
+      old->replaced = true;
   }
-  for (i = 0; i < r->n; i++)
-    if (!replaced[i])
-      bearer[m++] = (struct bearer) { .uuid = r->entry[i]->d.uuid };
-  qsort (bearer, m, sizeof *bearer, by_uuid);
-  for (i = 1; i < m; i++)
-    if (bearer[i].e && uuid_equal (&bearer[i].uuid, &bearer[i - 1].uuid)) {
-      struct uuid uuid;
-
+  qsort (bearer, n, sizeof *bearer, by_uuid);
+  for (i = 1; i < n; i++)
+    bearer[i].taken = same_uuid (&bearer[i], &bearer[i - 1]);
+  for (old = r->least; old; old = old->after) {
+    if (!old->replaced)
+      mark_taken (bearer, n, old);
+    old->replaced = false;
+  }
+  for (i = 0; i < n; i++)
+    if (bearer[i].taken) {
       if (uuid_new (&uuid) == -1)
         return errno;
       registry_set_uuid (bearer[i].e, &uuid);

@@ -116,17 +116,17 @@ entry_free (struct registry *r, struct entry *e)
 void
 registry_free (struct registry *r)
 {
-  size_t i;
+  struct entry *e, *after;
 
   if (r == NULL)
     return;
-  for (i = 0; i < r->n; i++) {
-    r->entry[i]->listed = false;
-    if (r->entry[i]->handles == 0)
-      entry_free (r, r->entry[i]);
+  for (e = r->least; e; e = after) {
+    after = e->after;
+    e->listed = false;
+    if (e->handles == 0)
+      entry_free (r, e);
   }
   mutex_destroy (&r->lock);
-  free (r->entry);
   free (r);
 }
 
@@ -177,14 +177,10 @@ unbury_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
 
 /* Returns whether somebody has the disk open. */
 static bool
-remove_locked (struct registry *r, size_t i) REQUIRES (r->lock)
+remove_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
 {
-  struct entry *e = r->entry[i];
-
   record_unlink (e->d.disk->tree.record);
-  memmove (&r->entry[i], &r->entry[i + 1],
-           (r->n - i - 1) * sizeof r->entry[0]);
-  r->n--;
+  registry_remove_locked (r, e);
   return bury_locked (r, e);
 }
 
@@ -198,34 +194,21 @@ is_in_use_locked (const struct entry *e, enum if_open if_open)
   return true;
 }
 
-/* Make room for one more entry, if the limits allow that. */
+/* Is there room for one more disk? */
 static int
 room_locked (struct registry *r) REQUIRES (r->lock)
 {
-  if (r->n >= r->o.max_disks) {
-    errno = ENFILE;
-    return -1;
-  }
-  if (r->n == r->alloc) {
-    size_t alloc = r->alloc ? r->alloc * 2 : 16;
-    struct entry **entry = reallocarray (r->entry, alloc, sizeof *entry);
-
-    if (entry == NULL)
-      return -1;
-    r->entry = entry;
-    r->alloc = alloc;
-  }
-  return 0;
+  if (r->n < r->o.max_disks)
+    return 0;
+  errno = ENFILE;
+  return -1;
 }
 
-/* Insert where registry_find_locked said.  There must be room. */
+/* Insert a disk, whose name is not there. */
 static void
-insert_locked (struct registry *r, size_t i, struct entry *e)
-  REQUIRES (r->lock)
+insert_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
 {
-  memmove (&r->entry[i + 1], &r->entry[i], (r->n - i) * sizeof r->entry[0]);
-  r->entry[i] = e;
-  r->n++;
+  registry_insert_locked (r, e);
   e->listed = true;
   e->self->entry = e;
 }
@@ -252,17 +235,16 @@ make (struct registry *r, const char *name, uint64_t size,
 static bool
 is_taken (struct registry *r, const char *name, enum if_exists if_exists)
 {
-  bool found;
-  size_t i;
+  struct entry *e;
 
   if (if_exists == IF_EXISTS_REPLACE)
     return false;
   mutex_lock (&r->lock);
-  i = registry_find_locked (r, name, &found);
-  if (found && if_exists == IF_EXISTS_IGNORE)
-    registry_keep_for_ever_locked (r->entry[i]);
+  e = registry_find_locked (r, name);
+  if (e && if_exists == IF_EXISTS_IGNORE)
+    registry_keep_for_ever_locked (e);
   mutex_unlock (&r->lock);
-  return found;
+  return e != NULL;
 }
 
 /* What was made, for a caller who wants to know. */
@@ -292,44 +274,39 @@ publish_locked (struct registry *r, struct entry *e, const char *from,
                 const struct disk_options *options, enum if_exists if_exists,
                 enum made *made, struct entry **unused) REQUIRES (r->lock)
 {
-  bool found;
-  size_t i = registry_find_locked (r, e->d.name, &found);
+  struct entry *old = registry_find_locked (r, e->d.name);
   int err = 0;
 
   say_made (made, MADE_NEW);
   *unused = e;
-  if (found && if_exists != IF_EXISTS_REPLACE) {
+  if (old && if_exists != IF_EXISTS_REPLACE) {
     if (taken (if_exists, made) == -1)
       err = errno;
     else
-      registry_keep_for_ever_locked (r->entry[i]);
+      registry_keep_for_ever_locked (old);
     return err;
   }
-  if (options->replaces && (!found ||
-                            r->entry[i]->d.id != options->replaces))
+  if (options->replaces && (old == NULL || old->d.id != options->replaces))
     return ESTALE;
-  if (found && is_in_use_locked (r->entry[i], options->if_open))
+  if (old && is_in_use_locked (old, options->if_open))
     return errno;
-  if (!found && room_locked (r) == -1)
+  if (old == NULL && room_locked (r) == -1)
     return errno;
   *unused = NULL;
-  if (found) {
-    struct entry *old = r->entry[i];
-
+  if (old) {
     say_made (made, MADE_REPLACEMENT);
     if (options->replaces)      /* a reset: nobody meant it to stay (G7) */
       e->auto_destroy = old->auto_destroy;
     link_locked (r, e, old);
-    r->entry[i] = e;
-    e->listed = true;
-    e->self->entry = e;
+    registry_remove_locked (r, old);
+    insert_locked (r, e);
     if (!bury_locked (r, old))  /* else its last handle frees it */
       *unused = old;
     registry_report_locked (r, CHANGE_REPLACED, e, from, old->d.id);
   }
   else {
     link_locked (r, e, NULL);
-    insert_locked (r, i, e);
+    insert_locked (r, e);
     registry_report_locked (r, from ? CHANGE_CLONED : CHANGE_CREATED, e, from,
                             0);
   }
@@ -353,36 +330,27 @@ publish (struct registry *r, struct entry *e, const char *from,
   return err ? -1 : 0;
 }
 
-/* Would all of them get their names?  Makes room for them.  *bad: the one that
- * would not.  Returns 0 or an errno.
+/* Would all of them get their names?  *bad: the one that would not.  Returns 0 or an errno.
  */
 static int
 check_all_locked (struct registry *r, struct entry **e, size_t n,
                   enum if_exists if_exists, enum if_open if_open, size_t *bad)
   REQUIRES (r->lock)
 {
-  size_t i, at, new = 0;
-  struct entry **entry;
-  bool found;
+  size_t i, new = 0;
+  struct entry *old;
 
   for (i = 0; i < n; i++) {
     *bad = i;
-    at = registry_find_locked (r, e[i]->d.name, &found);
-    if (found && if_exists == IF_EXISTS_ERROR)
+    old = registry_find_locked (r, e[i]->d.name);
+    if (old && if_exists == IF_EXISTS_ERROR)
       return EEXIST;
-    if (found && if_exists == IF_EXISTS_REPLACE &&
-        is_in_use_locked (r->entry[at], if_open))
+    if (old && if_exists == IF_EXISTS_REPLACE &&
+        is_in_use_locked (old, if_open))
       return errno;
-    new += !found;
+    new += old == NULL;
     if (new > r->o.max_disks || r->n + new > r->o.max_disks)
       return ENFILE;
-  }
-  if (r->n + new > r->alloc) {
-    entry = reallocarray (r->entry, r->n + new, sizeof *entry);
-    if (entry == NULL)
-      return ENOMEM;
-    r->entry = entry;
-    r->alloc = r->n + new;
   }
   return 0;
 }
@@ -411,6 +379,7 @@ registry_add_all (struct registry *r, const struct registry_new *new, size_t n,
   const struct disk_options options = { .if_open = if_open };
   struct entry **e = calloc (2 * n + 1, sizeof *e), **unused = e + n;
   size_t i, m = 0;
+  bool brought = false;         /* a UUID: a new one is no other disk's */
   int err = e ? 0 : ENOMEM;
 
   for (i = 0; i < n; i++) {
@@ -429,8 +398,10 @@ registry_add_all (struct registry *r, const struct registry_new *new, size_t n,
       if (new[i].source)
         descend (r, e[m], new[i].source);
       disk_set (new[i].disk, new[i].readonly, new[i].quota);
-      if (uuid_is_set (&new[i].uuid))
+      if (uuid_is_set (&new[i].uuid)) {
         registry_set_uuid (e[m], &new[i].uuid);
+        brought = true;
+      }
       m++;
     }
   }
@@ -440,7 +411,7 @@ registry_add_all (struct registry *r, const struct registry_new *new, size_t n,
   mutex_lock (&r->lock);
   if (err == 0)
     err = check_all_locked (r, e, n, if_exists, if_open, bad);
-  if (err == 0)
+  if (err == 0 && brought)
     err = registry_unique_uuids_locked (r, e, n, if_exists);
   for (i = 0; i < m; i++) {
     unused[i] = e[i];
@@ -532,17 +503,15 @@ registry_add (struct registry *r, const char *name, struct disk *disk,
   return publish (r, e, NULL, options, if_exists, made);
 }
 
-/* A disk that is made by opening its name gets it, where
- * registry_find_locked said.  There must be room.
- */
+/* A disk that is made by opening its name gets it.  There must be room. */
 static void
-add_opened_locked (struct registry *r, size_t i, struct entry *e,
-                   const char *from) REQUIRES (r->lock)
+add_opened_locked (struct registry *r, struct entry *e, const char *from)
+  REQUIRES (r->lock)
 {
   e->ephemeral = true;
   e->auto_destroy = r->o.auto_destroy;
   link_locked (r, e, NULL);
-  insert_locked (r, i, e);
+  insert_locked (r, e);
   registry_report_locked (r, from ? CHANGE_CLONED : CHANGE_CREATED, e, from, 0);
 }
 
@@ -589,23 +558,19 @@ clone_template (struct registry *r, const char *name)
 static struct named_disk *
 open_clone (struct registry *r, const char *name)
 {
-  struct entry *made = clone_template (r, name), *e = made;
-  bool found;
-  size_t i;
+  struct entry *made = clone_template (r, name), *e;
   int err = 0;
 
   if (made == NULL)
     return NULL;
   mutex_lock (&r->lock);
-  i = registry_find_locked (r, name, &found);
-  if (found)
-    e = r->entry[i];
-  else if (room_locked (r) == -1) {
+  e = registry_find_locked (r, name);
+  if (e == NULL && room_locked (r) == -1)
     err = errno;
-    e = NULL;
+  else if (e == NULL) {
+    e = made;
+    add_opened_locked (r, e, r->o.template_name);
   }
-  else
-    add_opened_locked (r, i, e, r->o.template_name);
   if (e)
     open_locked (e);
   mutex_unlock (&r->lock);
@@ -618,14 +583,12 @@ open_clone (struct registry *r, const char *name)
 struct named_disk *
 registry_open (struct registry *r, const char *name)
 {
-  struct entry *e = NULL;
-  bool found;
-  size_t i;
+  struct entry *e;
 
   mutex_lock (&r->lock);
-  i = registry_find_locked (r, name, &found);
-  if (found)
-    e = r->entry[i];
+  e = registry_find_locked (r, name);
+  if (e)
+    ;
   else if (!r->o.auto_create)
     errno = ENOENT;
   else if (r->o.template_name) {
@@ -635,7 +598,7 @@ registry_open (struct registry *r, const char *name)
   else if (room_locked (r) == 0) {
     e = make (r, name, r->o.default_size, r->o.sector_size, NULL);
     if (e)
-      add_opened_locked (r, i, e, NULL);
+      add_opened_locked (r, e, NULL);
   }
   if (e)
     open_locked (e);
@@ -667,13 +630,13 @@ void
 registry_close (struct registry *r, struct named_disk *d)
 {
   struct entry *e = registry_entry (d);
-  bool found, last;
+  bool last;
 
   mutex_lock (&r->lock);
   assert (e->handles > 0);
   last = --e->handles == 0;
   if (last && e->listed && is_finished_locked (r, e)) {
-    remove_locked (r, registry_find_locked (r, e->d.name, &found));
+    remove_locked (r, e);
     registry_report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
   }
   else if (last && !e->listed)
@@ -688,22 +651,20 @@ int
 registry_destroy_if (struct registry *r, const char *name,
                      enum if_open if_open)
 {
-  struct entry *e = NULL;
-  bool found;
-  size_t i;
+  struct entry *e;
   int err = 0;
 
   mutex_lock (&r->lock);
-  i = registry_find_locked (r, name, &found);
-  if (!found)
+  e = registry_find_locked (r, name);
+  if (e == NULL)
     err = ENOENT;
-  else if (is_in_use_locked (r->entry[i], if_open))
+  else if (is_in_use_locked (e, if_open)) {
     err = errno;
+    e = NULL;
+  }
   else {
-    bool open;
+    bool open = remove_locked (r, e);
 
-    e = r->entry[i];
-    open = remove_locked (r, i);
     registry_report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
     if (open)
       e = NULL;                 /* its last handle frees it */
@@ -797,13 +758,10 @@ registry_set (struct registry *r, const char *name, const bool *readonly,
               const uint64_t *quota, struct disk_options *now)
 {
   struct entry *e;
-  bool found;
-  size_t i;
 
   mutex_lock (&r->lock);
-  i = registry_find_locked (r, name, &found);
-  if (found) {
-    e = r->entry[i];
+  e = registry_find_locked (r, name);
+  if (e) {
     if (readonly || quota)
       disk_set (e->d.disk, readonly ? *readonly : disk_is_readonly (e->d.disk),
                 quota ? *quota : disk_quota (e->d.disk));
@@ -817,7 +775,7 @@ registry_set (struct registry *r, const char *name, const bool *readonly,
     }
   }
   mutex_unlock (&r->lock);
-  if (!found) {
+  if (e == NULL) {
     errno = ENOENT;
     return -1;
   }

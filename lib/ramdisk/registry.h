@@ -3,10 +3,10 @@
  *
  * Design
  *
- * An array of entries, sorted by name.  It is used only when a connection opens
- * or closes, and by control operations, so one lock guards all of it.  Looking
- * up one of 10,000 names takes less than a microsecond, and a list can be read
- * page by page in the order of names.
+ * A tree of entries, sorted by name (registry-tree.c).  It is used only when a
+ * connection opens or closes, and by control operations, so one lock guards all
+ * of it.  A name is found, added and taken out in logarithmic time, and a list
+ * can be read page by page in the order of names.
  *
  * A named disk is held by its name and by each open handle.  As with unlink(2),
  * if the name is removed, open handles keep the disk, and it is freed with the

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ramdisk/registry.h"
+#include "tests/random.h"
 #include "tests/unit/engine-check.h"
 
 struct fixture {
@@ -606,6 +607,151 @@ test_reset_while_names_change (void **state)
   pthread_join (thread, NULL);
 }
 
+/* ------------------------------------------------- many names, in any order */
+
+#define MANY 300
+
+static int
+setup_many (void **state)
+{
+  struct registry_options o = options;
+
+  o.max_disks = MANY;
+  return setup_with (state, &o);
+}
+
+static const char *
+many_name (char name[8], unsigned i)
+{
+  snprintf (name, 8, "n%03u", i);
+  return name;
+}
+
+/* The names are those that there should be, in their order, whole and from any
+ * name on, whether it is there or not.
+ */
+static void
+assert_names (struct fixture *f, const bool *there, unsigned from)
+{
+  struct named_disk *d[MANY];
+  bool more;
+  char name[8];
+  size_t n = registry_hold_page (f->r, from ? many_name (name, from - 1) : NULL,
+                                 MANY, d, &more), i = 0;
+  unsigned k;
+
+  assert_false (more);
+  for (k = from; k < MANY; k++)
+    if (there[k]) {
+      assert_true (i < n);
+      assert_string_equal (many_name (name, k), d[i]->name);
+      registry_close (f->r, d[i++]);
+    }
+  assert_int_equal (n, i);
+}
+
+static void
+test_many_names (void **state)
+{
+  struct fixture *f = *state;
+  bool there[MANY] = { false };
+  uint64_t random = 1;
+  unsigned op, i, k;
+  char a[8], b[8];
+  int r;
+
+  for (op = 0; op < 20000; op++) {
+    i = xorshift_below (&random, MANY);
+    k = xorshift_below (&random, MANY);
+    many_name (a, i);
+    many_name (b, k);
+    switch (xorshift_below (&random, 4)) {
+    case 0:
+      r = create (f->r, a, 0, 1, false);
+      assert_int_equal (there[i] ? -1 : 0, r);
+      there[i] = true;
+      break;
+    case 1:
+      r = registry_destroy (f->r, a);
+      assert_int_equal (there[i] ? 0 : -1, r);
+      there[i] = false;
+      break;
+    case 2:
+      r = registry_rename (f->r, a, b);
+      assert_int_equal (there[i] && !there[k] ? 0 : -1, r);
+      if (r == 0) {
+        there[i] = false;
+        there[k] = true;
+      }
+      break;
+    default:
+      r = make_clone (f->r, a, b, false, IF_EXISTS_REPLACE);
+      assert_int_equal (there[i] ? 0 : -1, r);
+      there[k] = there[k] || r == 0;
+    }
+    if (op % 100 == 0) {
+      assert_names (f, there, 0);
+      assert_names (f, there, i + 1);
+    }
+  }
+}
+
+/* ------------------------------------------------------------------- UUIDs */
+
+static void
+add_with_uuid (struct fixture *f, const char *const *names, size_t n,
+               const struct uuid *uuid, enum if_exists if_exists)
+{
+  struct registry_new new[4];
+  size_t i, bad;
+
+  for (i = 0; i < n; i++)
+    new[i] = (struct registry_new) {
+      .name = names[i], .disk = disk_new (f->a, 4096, 1),
+      .parent_index = SIZE_MAX, .quota = TREE_NO_QUOTA, .uuid = *uuid
+    };
+  assert_int_equal (0, registry_add_all (f->r, new, n, if_exists, IF_OPEN_KEEP,
+                                         &bad));
+}
+
+static unsigned
+bearers (struct fixture *f, const struct uuid *uuid)
+{
+  struct named_disk *d[MANY];
+  size_t n, i;
+  unsigned found = 0;
+  bool more;
+
+  n = registry_hold_page (f->r, NULL, MANY, d, &more);
+  for (i = 0; i < n; i++) {
+    found += uuid_equal (&d[i]->uuid, uuid);
+    assert_true (uuid_is_set (&d[i]->uuid));
+    registry_close (f->r, d[i]);
+  }
+  return found;
+}
+
+/* G8: of disks that bring a UUID, one has it at most. */
+static void
+test_uuids_are_unique (void **state)
+{
+  const char *const first[] = { "b", "a", "c" };
+  const char *const again[] = { "d", "e" };
+  const char *const replaced[] = { "a", "b", "c" };
+  struct fixture *f = *state;
+  struct uuid uuid;
+
+  assert_int_equal (0, uuid_new (&uuid));
+  add_with_uuid (f, first, 3, &uuid, IF_EXISTS_ERROR);
+  assert_int_equal (1, bearers (f, &uuid));
+  add_with_uuid (f, again, 2, &uuid, IF_EXISTS_ERROR);
+  assert_int_equal (1, bearers (f, &uuid));
+  /* Whichever has it is replaced, so it is free again. */
+  add_with_uuid (f, replaced, 3, &uuid, IF_EXISTS_REPLACE);
+  assert_int_equal (1, bearers (f, &uuid));
+  assert_int_equal (5, registry_count (f->r));
+}
+
 /* ----------------------------------------------------- an arena in a file */
 
 static void
@@ -718,6 +864,9 @@ main (void)
     TEST (test_trimmed_empty_goes),
     cmocka_unit_test_setup_teardown (test_reset_keeps_auto_destroy,
                                      setup_auto_destroy, teardown),
+    cmocka_unit_test_setup_teardown (test_many_names, setup_many, teardown),
+    cmocka_unit_test_setup_teardown (test_uuids_are_unique, setup_many,
+                                     teardown),
     cmocka_unit_test (test_rename_without_memory),
   };
 
