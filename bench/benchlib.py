@@ -248,12 +248,14 @@ def cpu_seconds(pid):
 
 
 class Run:
-    """What one run of fio has measured.  rate: requests a second; latency:
-    µs, or 0; cpu: µs of CPU time for a request, by role."""
+    """What one run of fio has measured.  rate: requests a second;
+    percentiles: of the latency, in µs, if fio took it; latency: its median, or
+    0; cpu: µs of CPU time for a request, by role."""
 
-    def __init__(self, rate, latency, cpu):
+    def __init__(self, rate, percentiles, cpu):
         self.rate = rate
-        self.latency = latency
+        self.percentiles = percentiles
+        self.latency = percentiles.get(50, 0)
         self.cpu = cpu
 
 
@@ -283,8 +285,9 @@ def fio(uri, layout, seconds, servers, *arguments):
            for role, p in servers.items()}
     cpu["client"] = (job["usr_cpu"] + job["sys_cpu"]) / 100 * \
         job["job_runtime"] * 1e3 / requests
-    percentiles = side["clat_ns"].get("percentile", {})
-    return Run(side["iops"], percentiles.get("50.000000", 0) / 1000, cpu)
+    percentiles = {float(p): ns / 1000 for p, ns in
+                   side["clat_ns"].get("percentile", {}).items()}
+    return Run(side["iops"], percentiles, cpu)
 
 
 # ------------------------------------------------------------------- rounds
@@ -369,17 +372,32 @@ class Control:
 
 # ------------------------------------------------------------------- report
 
+def add_json(parser):
+    parser.add_argument("--json", metavar="FILE", help="where the figures go, "
+                        "for programs: an object for each line of a table")
+
+
+def for_writing(path):
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    return open(path, "w", encoding="utf-8")
+
+
 class Report:
-    """Prints to standard output and to a file."""
+    """Prints to standard output and to a file; and, for programs, to another
+    one."""
 
     LINE = "  %-50s %12s %12s  %-28s %-10s %s"
 
-    def __init__(self, path):
-        self.file = None
-        if path:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-            self.file = open(path, "w", encoding="utf-8")
+    def __init__(self, path, json_path=None):
+        self.file = for_writing(path) if path else None
+        self.json = for_writing(json_path) if json_path else None
         self.targets = self.missed = 0
+
+    def record(self, **what):
+        """A head has a title; a row of a table, and a point of a curve, the
+        values of all rounds.  README.md has the fields."""
+        if self.json:
+            print(json.dumps(what), file=self.json, flush=True)
 
     def say(self, line=""):
         line = line.rstrip()
@@ -391,9 +409,19 @@ class Report:
         self.say()
         self.say(title)
         self.say(self.LINE % ("", mine, peer, "ratio (min..max)", "target", ""))
+        self.record(head=title, mine=mine, peer=peer)
 
-    def row(self, what, values, unit, mine="", peer="", least=None, most=None):
+    def point(self, curve, x, values, unit, x_unit=""):
+        """One of a curve.  values: of each round."""
+        self.row("%s, %s%s" % (curve, "{:,}".format(x), x_unit), values, unit,
+                 record=dict(curve=curve, x=x))
+
+    def row(self, what, values, unit, mine="", peer="", least=None, most=None,
+            record=None):
         """values: of each round, what the target is about."""
+        self.record(**record or dict(row=what, mine=mine, peer=peer,
+                                     least=least, most=most),
+                    values=values, unit=unit)
         m = statistics.median(values)
         ratio = "%.3g%s" % (m, unit)
         wide = spread(values)

@@ -6,6 +6,7 @@ noinst_PROGRAMS += \
 	bench/clone-bench \
 	bench/engine-bench \
 	bench/rcu-bench \
+	bench/scale-bench \
 	bench/touch-bench
 
 # Options, a process of its own for each measurement, and the report.
@@ -47,6 +48,11 @@ bench_arena_bench_CPPFLAGS = $(bench_cppflags)
 bench_arena_bench_CFLAGS = $(bench_cflags)
 bench_arena_bench_LDADD = libmblock-ramdisk.la libmblock-base.la
 
+bench_scale_bench_SOURCES = $(bench_common) bench/scale-bench.c
+bench_scale_bench_CPPFLAGS = $(bench_cppflags)
+bench_scale_bench_CFLAGS = $(bench_cflags)
+bench_scale_bench_LDADD = libmblock-ramdisk.la libmblock-base.la
+
 # Both flavours, whichever the engine has.
 bench_rcu_bench_SOURCES = $(bench_common) bench/rcu-bench.c
 bench_rcu_bench_CPPFLAGS = $(bench_cppflags)
@@ -71,7 +77,9 @@ TESTS += \
 	bench/test-origin-bench.sh \
 	bench/test-push-bench.sh \
 	bench/test-restart-bench.sh \
-	bench/test-server-bench.sh
+	bench/test-scale-bench.sh \
+	bench/test-server-bench.sh \
+	bench/test-size-bench.sh
 endif
 
 EXTRA_DIST += \
@@ -84,6 +92,7 @@ EXTRA_DIST += \
 	bench/push-bench \
 	bench/restart-bench \
 	bench/server-bench \
+	bench/size-bench \
 	bench/test-arena-bench.sh \
 	bench/test-clone-bench.sh \
 	bench/test-control-bench.sh \
@@ -94,7 +103,9 @@ EXTRA_DIST += \
 	bench/test-origin-bench.sh \
 	bench/test-push-bench.sh \
 	bench/test-restart-bench.sh \
-	bench/test-server-bench.sh
+	bench/test-scale-bench.sh \
+	bench/test-server-bench.sh \
+	bench/test-size-bench.sh
 
 # Reports of runs.
 EXTRA_DIST += \

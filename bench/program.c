@@ -20,7 +20,7 @@
  * all programs have.
  */
 #define HELP_COLUMN 19
-enum { OUTPUT = MOST_OPTIONS, HELP };
+enum { OUTPUT = MOST_OPTIONS, JSON, HELP };
 
 void
 fail (const char *what)
@@ -148,6 +148,8 @@ print_help (const struct program *p)
     else
       puts (o->help);
   }
+  print_option ("json", "FILE");
+  puts ("where the figures go, for programs: an object for each line");
   print_option ("output", "FILE");
   puts ("where the report goes besides standard output");
   if (p->report)
@@ -177,7 +179,7 @@ void
 program_options (const struct program *p, int argc, char *argv[])
 {
   /* The last stays zeros, which is its end. */
-  struct option list[MOST_OPTIONS + 3] = { 0 };
+  struct option list[MOST_OPTIONS + 4] = { 0 };
   const char *output = NULL;
   unsigned n;
   int c;
@@ -188,12 +190,16 @@ program_options (const struct program *p, int argc, char *argv[])
       p->options[n].argument ? required_argument : no_argument, NULL, n
     };
   list[n++] = (struct option) { "output", required_argument, NULL, OUTPUT };
+  list[n++] = (struct option) { "json", required_argument, NULL, JSON };
   list[n++] = (struct option) { "help", no_argument, NULL, HELP };
 
   while ((c = getopt_long (argc, argv, "", list, NULL)) != -1)
     switch (c) {
     case OUTPUT:
       output = optarg;
+      break;
+    case JSON:
+      report_open_json (optarg);
       break;
     case HELP:
       print_help (p);

@@ -74,8 +74,8 @@ struct program {
   const char *notes;            /* end of --help, or NULL */
 };
 
-/* Store the values of the options, handle --help and --output, which every
- * program has, and open the file of the report.  Ends the program with a
+/* Store the values of the options, handle --help, --output and --json, which
+ * every program has, and open the file of the report.  Ends the program with a
  * message if the command line is wrong.
  */
 void program_options (const struct program *p, int argc, char *argv[]);

@@ -14,7 +14,7 @@
 
 #include "report.h"
 
-static FILE *file;
+static FILE *file, *json;
 static unsigned targets, missed;
 
 /* ----------------------------------------------------------- statistics */
@@ -77,22 +77,36 @@ divide (double *r, const double *a, const double *b, size_t n)
 
 /* --------------------------------------------------------------- output */
 
-void
-report_open (const char *path)
+static FILE *
+for_writing (const char *path)
 {
   char *dir = strdup (path), *slash = dir ? strrchr (dir, '/') : NULL;
+  FILE *f;
 
   if (slash && slash > dir) {
     *slash = '\0';
     (void) mkdir (dir, 0777);   /* if it cannot be created, fopen reports it */
   }
   free (dir);
-  file = fopen (path, "w");
-  if (file == NULL) {
+  f = fopen (path, "w");
+  if (f == NULL) {
     fprintf (stderr, "%s: cannot write the report: %s\n", path,
              strerror (errno));
     exit (EXIT_FAILURE);
   }
+  return f;
+}
+
+void
+report_open (const char *path)
+{
+  file = for_writing (path);
+}
+
+void
+report_open_json (const char *path)
+{
+  json = for_writing (path);
 }
 
 void
@@ -175,17 +189,60 @@ report_machine (int argc, char *const argv[])
 
 #define COLUMNS "  %-42s %12s %12s  %-22s %-10s %s\n"
 
+static void
+json_string (const char *key, const char *s)
+{
+  fprintf (json, "\"%s\": \"", key);
+  for (; *s; s++)
+    fprintf (json, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+  fputs ("\", ", json);
+}
+
+/* The end of an object. */
+static void
+json_values (const double *values, size_t n, const char *unit)
+{
+  size_t i;
+
+  json_string ("unit", unit);
+  fputs ("\"values\": [", json);
+  for (i = 0; i < n; i++)
+    fprintf (json, "%s%.9g", i ? ", " : "", values[i]);
+  fputs ("]}\n", json);
+  fflush (json);
+}
+
+static void
+json_row (const char *what, const char *mine, const char *peer,
+          enum sense sense, double target)
+{
+  fputc ('{', json);
+  json_string ("row", what);
+  json_string ("mine", mine);
+  json_string ("peer", peer);
+  if (sense != INFO)
+    fprintf (json, "\"%s\": %g, ", sense == AT_LEAST ? "least" : "most",
+             target);
+}
+
 void
 report_head (const char *title, const char *mine, const char *peer)
 {
+  if (json) {
+    fputc ('{', json);
+    json_string ("head", title);
+    json_string ("mine", mine);
+    json_string ("peer", peer);
+    json_values (NULL, 0, "");
+  }
   say ("\n%s\n", title);
   say (COLUMNS, "", mine, peer, "ratio (min..max)", "target", "");
 }
 
-void
-report_row (const char *what, const char *mine, const char *peer,
-            const double *ratios, size_t n, const char *unit,
-            enum sense sense, double target)
+static void
+print_row (const char *what, const char *mine, const char *peer,
+           const double *ratios, size_t n, const char *unit,
+           enum sense sense, double target)
 {
   double m = median (ratios, n), *v = malloc (n * sizeof *v);
   const char *ratio, *wanted = "", *verdict = "";
@@ -210,14 +267,39 @@ report_row (const char *what, const char *mine, const char *peer,
   say (COLUMNS, what, mine, peer, ratio, wanted, verdict);
 }
 
+void
+report_row (const char *what, const char *mine, const char *peer,
+            const double *ratios, size_t n, const char *unit,
+            enum sense sense, double target)
+{
+  if (json) {
+    json_row (what, mine, peer, sense, target);
+    json_values (ratios, n, unit);
+  }
+  print_row (what, mine, peer, ratios, n, unit, sense, target);
+}
+
+void
+report_point (const char *curve, double x, const double *values, size_t n,
+              const char *unit)
+{
+  if (json) {
+    fputc ('{', json);
+    json_string ("curve", curve);
+    fprintf (json, "\"x\": %.9g, ", x);
+    json_values (values, n, unit);
+  }
+  print_row (text ("%s, %.0f", curve, x), "", "", values, n, unit, INFO, 0);
+}
+
 unsigned
 report_end (void)
 {
   say ("\n%u of %u targets reached\n", targets - missed, targets);
-  if (file && fclose (file) == EOF) {
+  if ((file && fclose (file) == EOF) || (json && fclose (json) == EOF)) {
     perror ("writing the report");
     exit (EXIT_FAILURE);
   }
-  file = NULL;
+  file = json = NULL;
   return missed;
 }

@@ -40,6 +40,11 @@ void divide (double *r, const double *a, const double *b, size_t n);
  */
 void report_open (const char *path);
 
+/* The same for a file with the figures for programs: an object in each line, for
+ * a head, a row or a point.
+ */
+void report_open_json (const char *path);
+
 /* Print to standard output and to the file. */
 void say (const char *fmt, ...) __attribute__ ((format (printf, 1, 2)));
 
@@ -57,6 +62,10 @@ void report_head (const char *title, const char *mine, const char *peer);
 void report_row (const char *what, const char *mine, const char *peer,
                  const double *ratios, size_t n, const char *unit,
                  enum sense sense, double target);
+
+/* The same for a point of a curve: x is a whole number, of disks or bytes. */
+void report_point (const char *curve, double x, const double *values, size_t n,
+                   const char *unit);
 
 /* Print the summary.  Returns the number of missed targets. */
 unsigned report_end (void);

@@ -5,7 +5,7 @@ PODS = \
 	docs/nbdkit-mnbd-filter.pod \
 	docs/nbdkit-mnbd-plugin.pod \
 	docs/nbdkit-mramdisk-plugin.pod
-EXTRA_DIST += docs/ARCHITECTURE.md $(PODS)
+EXTRA_DIST += docs/ARCHITECTURE.md docs/SCALE.md $(PODS)
 
 if HAVE_POD2MAN
 man_MANS += docs/nbdkit-mnbd-filter.1 docs/nbdkit-mnbd-plugin.1 \
