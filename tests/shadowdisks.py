@@ -301,11 +301,12 @@ class Shadow:
         return self.judge(self.mine(), content)
 
 
-def read_all(h, base, size):
-    """The bytes of a disk of that size from base on, by a connection."""
-    check("size", h.get_size(), size)
-    return b"".join(bytes(h.pread(min(256 * KiB, size - at), at))
-                    for at in range(base, size, 256 * KiB))
+def read_all(h, base, end, size=None):
+    """The bytes of a disk from base to end, by a connection.  size: what it
+    must be, if it does not end there."""
+    check("size", h.get_size(), size or end)
+    return b"".join(bytes(h.pread(min(256 * KiB, end - at), at))
+                    for at in range(base, end, 256 * KiB))
 
 
 def mixed(now, old, new, begin, end):

@@ -932,6 +932,7 @@ epoch (unsigned number)
     printf ("epoch %u%s: %zu writes and zeroings, %zu values read, "
             "%zu snapshots, %u lives; %" PRIu64 " operations so far\n", number,
             tight ? ", tight" : "", events, reads, snaps, nlives, operations);
+  fflush (stdout);
   for (i = 0; i < n; i++)
     history_clear (&h[i]);
 }

@@ -91,6 +91,7 @@ class Actor:
         self.pipe = pipe
         go_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             self.run()
             pipe.send(("done", self.counts))
@@ -345,14 +346,31 @@ class Disks(Actor, Shadow):
         return "nbd+unix:///%s?socket=%s" % (name, self.plan.other.sock)
 
     def choose_push(self):
+        """All of a disk; or its parent, and then what differs from that."""
         name, to = self.pick(), self.prefix + "pushed"
+        uids = {d.uid: n for n, d in self.disks.items()}
+        parent = uids.get(self.disks[name].parent)
+        if self.random.random() < 0.3:
+            parent = None
 
         def run():
             d, other = self.disks[name], Calls(self.plan.other.control)
-            other.call("disk_create", name=to, size=d.size(),
+            p = self.disks[parent] if parent else d
+            other.call("disk_create", name=to, size=max(d.size(), p.size()),
                        if_exists="replace")
-            self.control.job("disk_push", name=name, uri=self.uri(to))
-            now = read_all(connect(to, server="d"), d.base, d.size())
+            self.control.job("disk_push", name=parent or name,
+                             uri=self.uri(to))
+            if parent:
+                try:
+                    self.control.job("disk_push", name=name, since=parent,
+                                     uri=self.uri(to))
+                    self.counts["push of differences"] += 1
+                except Refused as e:
+                    if "shares no data" not in str(e):
+                        raise
+                    d = p
+            now = read_all(connect(to, server="d"), d.base, d.size(),
+                           max(d.size(), p.size()))
             if now != d.data:
                 raise SystemExit("FAIL: push of %s: %s" % (
                     name, first_difference(now, d.data, d.base)))
