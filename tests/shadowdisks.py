@@ -248,7 +248,9 @@ class Shadow:
     def difference(self, disks, listed, content):
         """None, or what differs."""
         if sorted(disks) != sorted(listed):
-            return "disks: %r, expected %r" % (sorted(listed), sorted(disks))
+            return "there is %r, there is no %r" % (
+                sorted(set(listed) - set(disks)),
+                sorted(set(disks) - set(listed)))
         for name, d in disks.items():
             is_now = listed[name]["size"], listed[name]["readonly"]
             if is_now != (d.size(), d.readonly):
