@@ -28,6 +28,7 @@
 #include <nbdkit-plugin.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "client-sockets.h"
@@ -295,12 +296,19 @@ struct asking {
   _Atomic bool answered;
 };
 
-/* How often to look, the pause between two looks, and the sleep's length:
- * usually the first look finds the socket.
+/* How often to look, the pause between two looks, and the first sleep's length:
+ * usually the first look finds the socket.  On a busy machine the thread is
+ * seldom seen asleep, because it waits for a processor for much longer than it
+ * sleeps.  So a look counts only if it was asleep, and each sleep is twice as
+ * long as the one before, up to the longest.
  */
 #define MOST_LOOKS 100
 #define LOOK_PAUSE_NS 200000
 #define SLEEP_NS 100000
+#define LONGEST_SLEEP_NS (256 * SLEEP_NS)
+
+/* Then the thread is not looked for any longer. */
+#define LOOK_TIME (10 * NS_PER_S)
 
 /* More descriptors than nbdkit polls at once, and the largest distance of its
  * stack frame from ours.
@@ -328,8 +336,10 @@ read_syscall (const struct asking *a, char line[SYSCALL_LINE])
   return r > 0;
 }
 
-/* Read what the thread polls.  Returns the number of descriptors, or 0. */
-static size_t
+/* Read what the thread polls.  Returns the number of descriptors; 0 if it waits
+ * for something else; or -1 if it was not asleep all the time.
+ */
+static int
 read_polled (const struct asking *a, struct pollfd fds[MOST_POLLED])
 {
   char before[SYSCALL_LINE], after[SYSCALL_LINE];
@@ -337,27 +347,31 @@ read_polled (const struct asking *a, struct pollfd fds[MOST_POLLED])
   struct iovec to, from;
   ssize_t r;
 
+  if (!read_syscall (a, before))
+    return 0;
+  if (strncmp (before, "running", 7) == 0)
+    return -1;
   /* Other system calls have no small number after a stack address, or are
    * detected below.
    */
-  if (!read_syscall (a, before) ||
-      sscanf (before, "%*d %lx %lx", &at, &n) != 2 ||
+  if (sscanf (before, "%*d %lx %lx", &at, &n) != 2 ||
       n == 0 || n > MOST_POLLED || at >= a->stack || a->stack - at > NEAR_STACK)
     return 0;
   to = (struct iovec) { fds, n * sizeof *fds };
   from = (struct iovec) { (void *) at, n * sizeof *fds };
   r = process_vm_readv (getpid (), &to, 1, &from, 1, 0);
+  if (r != (ssize_t) (n * sizeof *fds) || !read_syscall (a, after))
+    return 0;
   /* The descriptors are valid only if the thread is still in the same call. */
-  return r == (ssize_t) (n * sizeof *fds) && read_syscall (a, after) &&
-    strcmp (before, after) == 0 ? n : 0;
+  return strcmp (before, after) == 0 ? (int) n : -1;
 }
 
 /* Exactly one descriptor must be a client's socket. */
 static client_socket
-only_client (const struct pollfd *fds, size_t n)
+only_client (const struct pollfd *fds, int n)
 {
   client_socket number, found = 0;
-  size_t i, clients = 0;
+  int i, clients = 0;
 
   mutex_lock (&lock);
   for (i = 0; i < n; i++) {
@@ -378,11 +392,15 @@ look (void *opaque)
 {
   const struct timespec pause = { .tv_nsec = LOOK_PAUSE_NS };
   struct asking *a = opaque;
+  int64_t until = clock_now () + LOOK_TIME;
   struct pollfd fds[MOST_POLLED];
-  size_t i, n;
+  unsigned looks = 0;
+  int n;
 
-  for (i = 0; i < MOST_LOOKS && a->number == 0; i++) {
+  while (looks < MOST_LOOKS && a->number == 0 && clock_now () < until) {
     n = read_polled (a, fds);
+    if (n >= 0)
+      looks++;
     if (n > 0)
       a->number = only_client (fds, n);
     if (a->number == 0)
@@ -399,13 +417,17 @@ client_socket_own (void)
     .thread = syscall (SYS_gettid),
     .stack = (uintptr_t) __builtin_frame_address (0),
   };
+  unsigned sleep = SLEEP_NS;
   pthread_t thread;
 
   if (nlisteners == 0 || thread_start (&thread, "mblock-client", look, &a))
     return 0;
-  while (!atomic_load (&a.answered))
-    if (nbdkit_nanosleep (0, SLEEP_NS) == -1)
+  while (!atomic_load (&a.answered)) {
+    if (nbdkit_nanosleep (0, sleep) == -1)
       break;                    /* the client has gone, or nbdkit ends */
+    if (sleep < LONGEST_SLEEP_NS)
+      sleep *= 2;
+  }
   pthread_join (thread, NULL);
   return a.number;
 }

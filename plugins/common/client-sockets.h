@@ -61,7 +61,8 @@ typedef uint64_t client_socket;
 
 /* The socket of the connection that the calling thread works for.  Call this in
  * .open or in a request, but not in a context that a filter has opened without
- * a client (export_name_announced).  Takes about 0.2 ms.
+ * a client (export_name_announced).  Takes about 0.2 ms, and longer on a busy
+ * machine.
  *
  * Clients of a Unix socket have no names, and a process may have several
  * connections.  So this function finds out from nbdkit, by watching which
