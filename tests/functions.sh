@@ -141,6 +141,29 @@ serve ()
 }
 export sock=$tmp/s.sock
 
+# free_port: set $port to a TCP port of 127.0.0.1 that nobody else gets until the
+# end of the test.  A process holds it and does not listen, so that a server that
+# sets SO_REUSEADDR, as nbdkit does, can still have it.
+free_port ()
+{
+  local holder i
+  rm -f free-port
+  /usr/bin/python3 -c 'import signal, socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+signal.pause()' >free-port &
+  holder=$!
+  at_exit kill "$holder"
+  for ((i = 0; i < 1200; i++)); do
+    [ ! -s free-port ] || break
+    sleep 0.05
+  done
+  port=$(cat free-port)
+  [ -n "$port" ] || fail "there is no free port"
+}
+
 # uri [EXPORT [ID]]: print the URI of an export, whose name is not escaped.
 uri ()
 {

@@ -6,9 +6,7 @@
 both_plugins
 make_certificates good bad
 
-# A free port: the kernel's choice, given back just before it is used.
-port=$(/usr/bin/python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port
 nbdkit -f -i 127.0.0.1 -p "$port" --tls=require --tls-verify-peer \
   --tls-certificates="$tmp/good" -P "$tmp/u.pid" memory 16M 2>u.err &
 child u $!

@@ -24,8 +24,7 @@ if [ $rc -ne 0 ]; then
 fi
 
 make_certificates good
-port=$(/usr/bin/python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port
 options=(--tls=require --tls-verify-peer --tls-certificates="$tmp/good")
 nbdkit -f -i 127.0.0.1 -p "$port" "${options[@]}" -P "$tmp/tcp.pid" \
   memory 16M 2>tcp.err &

@@ -76,12 +76,8 @@ END
   stop_server s
 
   step "TCP, $parameter"
-  python >port <<'END'
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])
-END
-  nbdkit -f -i 127.0.0.1 -p "$(cat port)" -P "$tmp/tcp.pid" "$plugin" \
+  free_port
+  nbdkit -f -i 127.0.0.1 -p "$port" -P "$tmp/tcp.pid" "$plugin" \
     $parameter >tcp.log 2>&1 &
   pid=$!
   at_exit eval "kill -KILL $pid 2>/dev/null || :"
@@ -93,7 +89,7 @@ END
 import sys
 def new():
     h = nbd.NBD()
-    h.connect_tcp("127.0.0.1", "$(cat port)")
+    h.connect_tcp("127.0.0.1", "$port")
     return h
 unix = False
 exec(open("check.py").read())

@@ -97,18 +97,19 @@ else
 fi
 
 step "TCP, and a server in the background"
-python >port <<'END'
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])
-END
-nbdkit -i 127.0.0.1 -p "$(cat port)" -P "$tmp/tcp.pid" "$mramdisk" 1M
+free_port
+nbdkit -i 127.0.0.1 -p "$port" -P "$tmp/tcp.pid" "$mramdisk" 1M
+# The server may write its number after the command has ended.
+for ((i = 0; i < 1200; i++)); do
+  [ ! -s tcp.pid ] || break
+  sleep 0.05
+done
 pid=$(cat tcp.pid)
 at_exit eval "kill -KILL $pid 2>/dev/null || :"
 python <<END
 import signal
 h = nbd.NBD()
-h.connect_tcp("127.0.0.1", "$(cat port)")
+h.connect_tcp("127.0.0.1", "$port")
 os.kill($pid, signal.SIGTERM)
 for i in range(3000):
     try:

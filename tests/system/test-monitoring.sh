@@ -30,10 +30,8 @@ for ((i = 0; i < 3000; i++)); do
   sleep 0.02
 done
 target=$(sed 's|^serving http://||; s|/metrics$||' serving)
-web=$(echo 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])' | python)
+free_port
+web=$port
 sed -i "s/127.0.0.1:9842/$target/; s/15s/1s/" prometheus.yml
 prometheus --config.file=prometheus.yml --storage.tsdb.path=tsdb \
   --web.listen-address="127.0.0.1:$web" >prometheus.log 2>&1 &
@@ -48,7 +46,7 @@ def query(q):
     with urllib.request.urlopen(base + urllib.parse.urlencode({"query": q})) as r:
         return json.load(r)["data"]["result"]
 
-end = time.monotonic() + 60
+end = time.monotonic() + 300
 while True:
     try:
         if query("mblock_up == 1") and query("count_over_time(mblock_up[1m]) > 2"):
