@@ -76,6 +76,19 @@ set_mapped (struct memory_bdev *m, uint32_t count, uint64_t offset)
     m->mapped[i] = true;
 }
 
+/* With the lock held, but not while this waits. */
+static void
+hold (struct memory_bdev *m)
+{
+  m->hold_next = false;
+  m->held = true;
+  while (m->held) {
+    pthread_mutex_unlock (&m->lock);
+    nanosleep (&(struct timespec) { .tv_nsec = 1000000 }, NULL);
+    pthread_mutex_lock (&m->lock);
+  }
+}
+
 static int
 memory_write (struct bdev *b, const void *buf, uint32_t count,
               uint64_t offset, uint32_t flags)
@@ -94,6 +107,8 @@ memory_write (struct bdev *b, const void *buf, uint32_t count,
     nanosleep (&ts, NULL);
     pthread_mutex_lock (&m->lock);
   }
+  if (m->hold_next)
+    hold (m);
   if (m->lost || m->fail_writes) {
     /* It may have been carried out in part nevertheless. */
     if (!m->lost && rand_r (&m->seed) % 2) {

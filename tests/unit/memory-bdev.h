@@ -28,6 +28,8 @@ struct memory_bdev {
   int fail_with;
   int slow;                     /* ns that a write takes */
   int slow_seconds;             /* s that the next write takes besides */
+  bool hold_next;               /* the next write waits … */
+  bool held;                    /* … while this is true, as it then is */
 
   uint64_t bytes_written, bytes_zeroed, bytes_read;
   unsigned writes, started, flushes, connects;

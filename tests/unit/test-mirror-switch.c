@@ -378,7 +378,7 @@ test_slow_primary (void **state)
   (void) state;
   prepare_switch (&f);
   start_synchronised (&f);
-  f.primary->slow_seconds = 6;
+  f.primary->hold_next = true;
   pthread_create (&thread, NULL, slow_write, f.client);
   for (;;) {
     struct mirror_status s;
@@ -389,6 +389,7 @@ test_slow_primary (void **state)
     nap ();
   }
   not_switched (&f, "1 requests did not end within 5 seconds");
+  memory_set (f.primary, held, false);
   pthread_join (thread, NULL);
   wait_state (&f, MIRROR_SYNCHRONISED);
   switch_over (&f);

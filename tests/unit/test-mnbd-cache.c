@@ -124,6 +124,19 @@ flush (void)
   return cache_flush (cache, &client, &local.bdev);
 }
 
+/* The bdevs are well again.  A worker may have met an error just before, of which
+ * a flush may still hear.
+ */
+static void
+flush_after_errors (void)
+{
+  unsigned i;
+
+  for (i = 0; i < 100 && flush () == -1; i++)
+    assert_int_equal (EIO, errno);
+  assert_true (i < 100);
+}
+
 static void
 writeback (void)
 {
@@ -344,7 +357,7 @@ test_local_read_error_dirty (void **state)
   assert_errno (EIO, flush ());
   local.fail_reads = 0;
   expect (0, BLOCK);
-  assert_int_equal (0, flush ());
+  flush_after_errors ();
   expect_origin (0, BLOCK);
 }
 
@@ -449,7 +462,7 @@ test_writeback_error (void **state)
   expect (0, 10 * BLOCK);
   cache_check (cache);
   origin.fail_writes = 0;
-  assert_int_equal (0, flush ());
+  flush_after_errors ();
   expect_origin (0, SIZE);
 }
 
@@ -472,7 +485,7 @@ test_bad_block (void **state)
   assert_int_equal (BLOCK, stats ().dirty_bytes);
   expect (0, 50 * BLOCK);
   origin.bad = UINT64_MAX;
-  assert_int_equal (0, flush ());
+  flush_after_errors ();
   expect_origin (0, SIZE);
 }
 
@@ -571,7 +584,7 @@ test_dirty_full_and_origin_fails (void **state)
   origin.fail_writes = 0;
   memory_peek (&origin, shadow + 1000 * BLOCK, BLOCK, 1000 * BLOCK);
   expect (0, SIZE);
-  assert_int_equal (0, flush ());
+  flush_after_errors ();
   expect_origin (0, SIZE);
 }
 
