@@ -47,7 +47,7 @@
 #define EPOCH (300 * NS_PER_MS)
 #define STALL_MS 100            /* the rude are closed for not reading, too */
 #define MOST_CLIENTS 24         /* sometimes there are more */
-#define POLITE_TIME 20000       /* ms without an answer: the server hangs */
+#define POLITE_TIME 60000       /* ms without an answer: the server hangs */
 
 /* How much longer than requested the test may run, so that polite clients make
  * progress.
@@ -448,6 +448,7 @@ run_epoch (uint64_t n)
     .tick_ms = 10, .tick_kinds = 4,
   };
   static struct actor publisher, rude[RUDE], polite, subscribed;
+  uint64_t number = (seed + n) * 100;
   char *error;
   unsigned i;
 
@@ -457,12 +458,11 @@ run_epoch (uint64_t n)
     fail ("%s", error ? error : "no memory");
   if (control_start (control) == -1)
     fail ("control_start: %s", strerror (errno));
-  n = (seed + n) * 100;
-  start_actor (&publisher, n++, publish_events);
-  start_actor (&polite, n++, be_polite);
-  start_actor (&subscribed, n++, be_subscribed);
+  start_actor (&publisher, number++, publish_events);
+  start_actor (&polite, number++, be_polite);
+  start_actor (&subscribed, number++, be_subscribed);
   for (i = 0; i < RUDE; i++)
-    start_actor (&rude[i], n++, be_rude);
+    start_actor (&rude[i], number++, be_rude);
   nanosleep (&epoch, NULL);
   /* In half of the epochs, the server ends while clients are connected. */
   if (n & 1)
