@@ -55,11 +55,11 @@ class Terminal:
         self.frames = 0
         self.beyond = self.last_beyond = False
         self.status = None
+        self.before = termios.tcgetattr(self.fd)
         os.write(self.fd, b"go\n")
         self.until(lambda: b"child " in self.raw and
                    b"\n" in self.raw.split(b"child ")[1])
         self.child = int(self.raw.split(b"child ")[1].split()[0])
-        self.before = termios.tcgetattr(self.fd)
 
     @staticmethod
     def be_shell(args, environ):
@@ -74,7 +74,6 @@ class Terminal:
                         signal.SIGQUIT, signal.SIGHUP):
                 signal.signal(sig, signal.SIG_DFL)
             print("child", os.getpid(), flush=True)
-            time.sleep(0.1)
             os.execvpe(TOOL, (TOOL,) + args, environ)
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

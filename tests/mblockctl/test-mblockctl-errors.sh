@@ -104,7 +104,7 @@ status 3 -s "$tmp/none" watch
 try () {
   local mode=$1 expected=$2 text=$3
   start_fake "$mode" "$mode"
-  status "$expected" -s "$tmp/$mode" --timeout 2 list
+  status "$expected" -s "$tmp/$mode" --timeout 60 list
   error_has "$text"
   out_empty
 }

@@ -15,6 +15,12 @@ shown='progress'
 python3 - "$ctl" "$tmp/many" "${pids[-1]}" <<'END' || wrong "see above"
 import fcntl, os, pty, re, signal, struct, sys, termios, time
 ctl, path, server = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def waits(pid):
+    """It runs mblockctl, which sleeps until the server answers."""
+    return (os.readlink("/proc/%d/exe" % pid).endswith("mblockctl") and
+            open("/proc/%d/stat" % pid).read().rpartition(") ")[2][0] == "S")
+
 for width in 20, 60, 80, 200:
     os.kill(server, signal.SIGSTOP)
     pid, fd = pty.fork()
@@ -23,6 +29,8 @@ for width in 20, 60, 80, 200:
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
         os.execv(ctl, [ctl, "-s", path, "destroy", "--ignore-missing"] +
                  ["disk-%d" % i for i in range(300)])
+    while not waits(pid):
+        time.sleep(0.01)
     time.sleep(1.2)             # for the bar, and for the time to go
     os.kill(server, signal.SIGCONT)
     text = b""
