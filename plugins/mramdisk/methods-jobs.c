@@ -413,8 +413,8 @@ method_pull (struct jsonrpc_call *call)
 #define PARAM_PATTERNS \
   { .name = "patterns", .type = JSONRPC_STRINGS, .min = 1,              \
     .max = MOST_PATTERNS,                                               \
-    .summary = "Patterns of names, as in a shell, such as vm-*.  The "       \
-    "default is all disks." }
+    .summary = "Patterns of names, as in a shell, such as vm-*, each of "    \
+    "which must match a disk.  The default is all disks." }
 
 /* Are they what they have to be? */
 static bool
@@ -454,14 +454,17 @@ static json_t *
 method_save (struct jsonrpc_call *call)
 {
   const json_t *patterns = json_object_get (call->params, "patterns");
+  char shown[PRINTABLE_STRING];
+  const char *missing = NULL;
   uint64_t job;
 
   if (!check_folder (call))
     return NULL;
   job = save_job_start (service_of (call), jsonrpc_string (call, "path"),
-                        patterns, jsonrpc_boolean (call, "forget"));
+                        patterns, jsonrpc_boolean (call, "forget"), &missing);
   if (job == 0 && errno == ENOENT)
-    return FAIL (call, ENOENT, "patterns: no disk has such a name");
+    return FAIL (call, ENOENT, "patterns: no disk matches \"%s\"",
+                 printable_name (missing, shown));
   return started (call, job);
 }
 

@@ -41,6 +41,25 @@ is_wanted (const json_t *patterns, const char *name)
   return patterns == NULL;
 }
 
+/* The first pattern that none of n names matches, or NULL. */
+static const char *
+unmatched (const json_t *patterns, const char *(*name) (void *opaque, size_t i),
+           void *opaque, size_t n)
+{
+  const json_t *v;
+  size_t i, j;
+
+  json_array_foreach (patterns, i, v) {
+    const char *pattern = json_string_value (v);
+
+    for (j = 0; j < n && !pattern_matches (pattern, name (opaque, j)); j++)
+      ;
+    if (j == n)
+      return pattern;
+  }
+  return NULL;
+}
+
 /* ----------------------------------------------------------------- save */
 
 struct save_job {
@@ -84,11 +103,19 @@ free_save (void *opaque)
   free (p);
 }
 
+static const char *
+held_name (void *opaque, size_t i)
+{
+  struct named_disk **held = opaque;
+
+  return held[i]->name;
+}
+
 /* Hold all disks that are wanted.  They are taken in one step: page by page, a
  * disk that is renamed meanwhile would be there twice, or not at all.
  */
 static int
-hold (struct save_job *p, const json_t *patterns)
+hold (struct save_job *p, const json_t *patterns, const char **missing)
 {
   size_t room = FIRST_ROOM, n = 0, i;
   bool more = true;
@@ -104,13 +131,14 @@ hold (struct save_job *p, const json_t *patterns)
       registry_close (p->s->registry, p->held[i]);
     room *= 2;
   }
+  *missing = unmatched (patterns, held_name, p->held, n);
   for (i = 0; i < n; i++)
     if (is_wanted (patterns, p->held[i]->name))
       p->held[p->n++] = p->held[i];
     else
       registry_close (p->s->registry, p->held[i]);
   errno = ENOENT;
-  return p->n || patterns == NULL ? 0 : -1;
+  return *missing ? -1 : 0;
 }
 
 static int
@@ -210,12 +238,12 @@ find_parents (struct save_job *p)
 
 /* Freeze the disks that are wanted. */
 static int
-take (struct save_job *p, const json_t *patterns)
+take (struct save_job *p, const json_t *patterns, const char **missing)
 {
   unsigned i;
 
   for (i = 0; i < MOST_ATTEMPTS; i++) {
-    if (hold (p, patterns) == -1 || freeze (p) == -1)
+    if (hold (p, patterns, missing) == -1 || freeze (p) == -1)
       return -1;
     if (sort (p))
       return find_parents (p);
@@ -242,7 +270,7 @@ run_save (struct job *job, void *opaque)
 
 uint64_t
 save_job_start (struct service *s, const char *path, const json_t *patterns,
-                bool forget)
+                bool forget, const char **missing)
 {
   struct save_job *p = calloc (1, sizeof *p);
   struct job_options o = {
@@ -256,7 +284,7 @@ save_job_start (struct service *s, const char *path, const json_t *patterns,
   p->s = s;
   p->forget = forget;
   p->path = strdup (path);
-  if (p->path && take (p, patterns) == 0)
+  if (p->path && take (p, patterns, missing) == 0)
     return jobs_start (s->jobs, &o);
   err = errno;
   free_save (p);
@@ -335,6 +363,14 @@ add_all (struct load_job *p, struct loaded *l, char why[SAVED_WHY])
   return r;
 }
 
+static const char *
+loaded_name (void *opaque, size_t i)
+{
+  const struct loaded_disk *disk = opaque;
+
+  return disk[i].name;
+}
+
 static int
 load (struct load_job *p, struct job *job, char why[SAVED_WHY])
 {
@@ -344,11 +380,15 @@ load (struct load_job *p, struct job *job, char why[SAVED_WHY])
     .check_name = registry_check_name, .wanted = wanted,
     .open_origin = origin_of_load, .opaque = p, .job = job,
   };
+  char shown[PRINTABLE_STRING];
+  const char *missing;
   struct loaded l;
   int r = load_run (&o, &l, why);
 
-  if (r == 0 && l.n == 0 && p->patterns) {
-    snprintf (why, SAVED_WHY, "no disk in the folder has such a name");
+  missing = r == 0 ? unmatched (p->patterns, loaded_name, l.disk, l.n) : NULL;
+  if (missing) {
+    snprintf (why, SAVED_WHY, "no disk in the folder matches \"%s\"",
+              printable_name (missing, shown));
     r = -1;
   }
   if (r == 0)

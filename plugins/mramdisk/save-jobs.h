@@ -23,12 +23,14 @@
 #include "service.h"
 
 /* Save the disks whose names match one of the patterns, an array of strings, as
- * they are now; all if that is NULL.  forget: see save/save.h.  Returns the job's id, or 0 with errno as
- * jobs_start and disk_freeze, ENOENT (no disk matches), or EBUSY (names change
- * hands too fast).
+ * they are now; all if that is NULL.  forget: see save/save.h.  Returns the
+ * job's id, or 0 with errno as jobs_start and disk_freeze, ENOENT (no disk
+ * matches *missing, one of the patterns), or EBUSY (names change hands too
+ * fast).
  */
 uint64_t save_job_start (struct service *s, const char *path,
-                         const json_t *patterns, bool forget);
+                         const json_t *patterns, bool forget,
+                         const char **missing);
 
 /* Load those.  Returns as jobs_start. */
 uint64_t load_job_start (struct service *s, const char *path,
