@@ -132,7 +132,7 @@ class Server:
         message: Dict[str, Any] = json.loads(line)
         return message
 
-    def call(self, method: str, **params: Any) -> Dict[str, Any]:
+    def call(self, method: str, /, **params: Any) -> Dict[str, Any]:
         """Call any method; params that are None are left out, so pass null with
         a value of mblock.NULL.
         """

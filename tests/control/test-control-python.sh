@@ -32,6 +32,8 @@ def raises(kind, fn, *args, **kwargs):
 
 s = mblock.Server()
 check("version", s.call("version")["name"], "mramdisk")
+check("a parameter named method",
+      s.call("help", method="stats")["methods"][0]["name"], "stats")
 s.destroy("golden")
 seen = s.watch()
 check("created", s.create("a", 1 << 20, quota=8192, sector_size=512), True)
