@@ -75,6 +75,9 @@ vm|binutils|cmd:as|assembles a tiny guest
 vm|qemu-utils|cmd:qemu-nbd|serves its image
 vm|debootstrap|cmd:debootstrap|makes a fresh Debian
 vm|git|cmd:git|clones the tree for a fresh Debian
+nspawn|systemd-container|cmd:systemd-nspawn|boots a container
+nspawn|debootstrap|cmd:debootstrap|makes a fresh Debian
+nspawn|git|cmd:git|clones the tree for a fresh Debian
 ci|clang|cmd:clang|checks the locking at compile time
 ci|spin|cmd:spin|searches the states of models
 ci|xz-utils|cmd:xz|packs the release
