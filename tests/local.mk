@@ -78,6 +78,7 @@ mramdisk_tests = \
 	tests/mramdisk/test-mramdisk-max-size.sh \
 	tests/mramdisk/test-mramdisk-memory-returns.sh \
 	tests/mramdisk/test-mramdisk-multi-conn.sh \
+	tests/mramdisk/test-mramdisk-munlock.sh \
 	tests/mramdisk/test-mramdisk-name-limits.sh \
 	tests/mramdisk/test-mramdisk-nbdcopy.sh \
 	tests/mramdisk/test-mramdisk-nbdfuse-ext4.sh \

@@ -394,11 +394,13 @@ static int
 show (struct arena *a)
 {
   size_t len = range_len (a->priv);
+  bool locked = memory_is_locked ();
 
-  if (munlock (a->base, len) == -1 ||
+  /* Some containers allow no munlock. */
+  if ((locked && munlock (a->base, len) == -1) ||
       mprotect (a->base, len, PROT_READ | PROT_WRITE) == -1)
     return -1;
-  return memory_is_locked () ? mlock2 (a->base, len, MLOCK_ONFAULT) : 0;
+  return locked ? mlock2 (a->base, len, MLOCK_ONFAULT) : 0;
 }
 
 int
