@@ -414,7 +414,7 @@ class Report:
     def point(self, curve, x, values, unit, x_unit=""):
         """One of a curve.  values: of each round."""
         self.row("%s, %s%s" % (curve, "{:,}".format(x), x_unit), values, unit,
-                 record=dict(curve=curve, x=x))
+                 record=dict(curve=curve, x=x, x_unit=x_unit))
 
     def row(self, what, values, unit, mine="", peer="", least=None, most=None,
             record=None):

@@ -77,6 +77,7 @@ TESTS += \
 	bench/test-origin-bench.sh \
 	bench/test-push-bench.sh \
 	bench/test-restart-bench.sh \
+	bench/test-run.sh \
 	bench/test-scale-bench.sh \
 	bench/test-server-bench.sh \
 	bench/test-size-bench.sh
@@ -89,8 +90,10 @@ EXTRA_DIST += \
 	bench/filter-bench \
 	bench/mnbd-bench \
 	bench/origin-bench \
+	bench/plots.py \
 	bench/push-bench \
 	bench/restart-bench \
+	bench/run \
 	bench/server-bench \
 	bench/size-bench \
 	bench/test-arena-bench.sh \
@@ -103,12 +106,15 @@ EXTRA_DIST += \
 	bench/test-origin-bench.sh \
 	bench/test-push-bench.sh \
 	bench/test-restart-bench.sh \
+	bench/test-run.sh \
 	bench/test-scale-bench.sh \
 	bench/test-server-bench.sh \
 	bench/test-size-bench.sh
 
-# Reports of runs.
+# Reports of runs; REPORT.md and plots/ are bench/run's.
 EXTRA_DIST += \
+	bench/REPORT.md \
+	bench/plots \
 	bench/results/2026-11-22-clone.txt \
 	bench/results/2026-11-22-control.txt \
 	bench/results/2026-11-22-engine.txt \

@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,8 +207,13 @@ json_values (const double *values, size_t n, const char *unit)
 
   json_string ("unit", unit);
   fputs ("\"values\": [", json);
-  for (i = 0; i < n; i++)
-    fprintf (json, "%s%.9g", i ? ", " : "", values[i]);
+  for (i = 0; i < n; i++) {
+    fputs (i ? ", " : "", json);
+    if (isfinite (values[i]))
+      fprintf (json, "%.9g", values[i]);
+    else
+      fputs ("null", json);
+  }
   fputs ("]}\n", json);
   fflush (json);
 }

@@ -46,6 +46,15 @@ test|zsh|cmd:zsh|completion for zsh
 test|fish|cmd:fish|completion for fish
 test|prometheus|cmd:promtool|scrapes the exporter, and checks the alerts
 test|libclang-rt-dev|cmd:clang|libFuzzer
+test|gnuplot-nox|cmd:gnuplot|plots of a benchmark's report
+bench|fio|cmd:fio|load
+bench|gnuplot-nox|cmd:gnuplot|plots
+bench|libnbd-bin|cmd:nbdcopy|nbdcopy, a peer
+bench|mount|cmd:losetup|loop mounts
+bench|nbd-server|cmd:nbd-server|a peer
+bench|python3-libnbd|py:nbd|runs the benchmarks
+bench|qemu-utils|cmd:qemu-img|qemu-nbd and qemu-img, peers
+bench|xfsprogs|cmd:mkfs.xfs|xfs, for reflinks
 real|fio|cmd:fio|load with verification
 real|fuse3|cmd:fusermount3|disks as files
 real|mount|cmd:losetup|loop mounts
