@@ -29,7 +29,9 @@ done
 
 step "slow, but within the time: no request is sent twice"
 tell u clear
-tell u fault on=any,do=slow,ms=300
+stop_server s
+start_forwarder socket="$tmp/u.sock" request-timeout=15 reconnect=30
+tell u fault on=any,do=slow,ms=2000
 before=$(requests u read write | wc -l)
 python <<'END'
 h = connect()

@@ -9,13 +9,12 @@ only_mnbd
 fault_server u
 start_forwarder socket="$tmp/u.sock" reconnect=2
 python <<'END'
-import threading
 import time
 
 h = connect()
 h.pwrite(pattern(10000), 0)
-tell("down")
 start = time.monotonic()
+tell("down")
 refused("a read", errno.ESHUTDOWN, h.pread, 100, 0)
 if time.monotonic() - start < 1.5:
     raise SystemExit("FAIL: it failed after %.1f s, expected 2" %
@@ -26,8 +25,16 @@ tell("up")
 check("content", until_back(lambda: h.pread(10000, 0)), pattern(10000))
 h.pwrite(b"x", 0)
 h.flush()
+END
+stop_server s
 
-# Several wait at once, and all go on.
+step "several wait at once, and all go on"
+start_forwarder socket="$tmp/u.sock" reconnect=60
+python <<'END'
+import threading
+import time
+
+h = connect()
 others = [connect() for i in range(6)]
 tell("down")
 threads = [threading.Thread(target=o.pwrite, args=(b"%d" % i, 20000 + i))
@@ -37,7 +44,7 @@ for t in threads:
 time.sleep(0.5)
 tell("up")
 for t in threads:
-    t.join(30)
+    t.join(60)
     check("a thread that still waits", t.is_alive(), False)
 check("content", h.pread(6, 20000), b"012345")
 END

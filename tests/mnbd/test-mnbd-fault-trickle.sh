@@ -56,7 +56,8 @@ in_time ()
   python <<'END'
 check("content", connect().pread(65536, 0), bytes(65536))
 END
-  check "reads" "$(requests u read | wc -l)" 2
+  # A busy machine may let the limit pass once more.
+  [ "$(requests u read | wc -l)" -ge 2 ] || fail "it was not sent again"
   stop_server s
   end_fault_server u
 }

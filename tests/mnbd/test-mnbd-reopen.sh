@@ -48,7 +48,7 @@ under_retry ()
   rm -f u.img written lost
   upstream
   start_forwarder --filter=retry socket="$tmp/u.sock" reconnect=500ms \
-    retries=10 retry-delay=1 retry-exponential=no "$@"
+    retries=60 retry-delay=1 retry-exponential=no "$@"
   nbdsh -c 'import time' -c 'from nbdtest import *' \
     -c 'exec(open("client.py").read())' >client.out 2>&1 &
   child client $!

@@ -39,5 +39,6 @@ check "requests as they were" "$(requests u write | awk '$3 > 65536' | wc -l)" 3
 step "a client after the last one is promised what there is"
 tell u "set max=128K"
 python <<'END'
-check("maximum", connect().get_block_size(nbd.SIZE_MAXIMUM), 128 * 1024)
+become("maximum", lambda: connect().get_block_size(nbd.SIZE_MAXIMUM),
+       128 * 1024)
 END
