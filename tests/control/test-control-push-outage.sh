@@ -67,9 +67,9 @@ job = c.call("disk_push", name="a", uri="nbd+unix:///?socket=%s/v.sock" %
              os.environ["tmp"], rate=8 << 20, verify=True)["job"]
 c.wait("it is flushed",
        lambda: c.call("job_wait", job=job)["phase"] == "verifying")
+os.kill(int(open("v.pid").read()), 9)   # before it has verified all
 open("job", "w").write(str(job))
 END
-kill -KILL "$pid"
 rm v.sock v.pid
 start_server v "$mramdisk" size=24M
 wait_for "the refusal" \

@@ -31,7 +31,7 @@ wrong ()
 {
   local status=$1 expected=$2 rc=0
   shift 2
-  timeout 20 "$builddir/mblockctl" -s "$@" >out 2>err </dev/null || rc=$?
+  timeout 60 "$builddir/mblockctl" -s "$@" >out 2>err </dev/null || rc=$?
   check "status of $*: $(cat err)" $rc "$status"
   grep -qF -e "$expected" err || fail "$*: got '$(cat err)'"
   check "lines about $*" "$(wc -l <err)" 1

@@ -7,10 +7,11 @@
 # refused_loop WHAT COMMAND…
 refused_loop ()
 {
-  local what=$1 before=$SECONDS
+  local what=$1 rc=0
   shift
-  refused timeout 60 "$@"
-  [ $((SECONDS - before)) -lt 8 ] || fail "$what: it took too long"
+  timeout 60 "$@" >refused 2>&1 || rc=$?
+  [ $rc -ne 0 ] && [ $rc -ne 124 ] ||
+    fail "$what: status $rc: $(cat refused)"
   grep -q 'nbdkit: .*it is this server itself: a loop' s.log ||
     fail "$what: the log does not say it: $(cat s.log)"
 }
@@ -29,12 +30,11 @@ for plugin_or_filter in plugin filter; do
   stop_server s
 
   step "$plugin_or_filter: at the start"
-  rc=0 before=$SECONDS
+  rc=0
   rm -f x.sock
   timeout 60 nbdkit -f -U "$tmp/x.sock" "${loop[@]}" \
     "${prefix}socket=$tmp/x.sock" "${prefix}shared=true" >out 2>&1 || rc=$?
   [ $rc -ne 0 ] && [ $rc -ne 124 ] || fail "status $rc: $(cat out)"
-  [ $((SECONDS - before)) -lt 8 ] || fail "it took too long"
   check "lines" "$(grep -c . out)" 1
   grep -q 'it is this server itself: a loop' out || fail "$(cat out)"
 
@@ -49,7 +49,7 @@ for plugin_or_filter in plugin filter; do
         "${loop[@]}" "${prefix}hostname=127.0.0.1" "${prefix}port=$port" \
         >s.log 2>&1 &
       pid=$!
-      for ((i = 0; i < 200; i++)); do
+      for ((i = 0; i < 1200; i++)); do
         [ -s s.pid ] && break
         running $pid || break
         sleep 0.05

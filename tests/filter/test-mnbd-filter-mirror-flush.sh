@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../mirror-functions.sh"
 
 fault_server u --set size=4194304
-start_mirror "$mramdisk" size=4M mnbd-request-timeout=1 mnbd-connect-timeout=1
+start_mirror "$mramdisk" size=4M mnbd-request-timeout=4 mnbd-connect-timeout=4
 mirror <<'END'
 from mnbdtest import tell
 
@@ -16,6 +16,7 @@ h = connect()
 def after(fault, fn, *args):
     """The client notices nothing, and soon all is well again."""
     h.pwrite(os.urandom(100000), 123456)
+    synchronised()
     outages = status()["outages"]
     tell("fault " + fault)
     fn(*args)

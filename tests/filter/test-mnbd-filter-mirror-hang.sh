@@ -7,12 +7,13 @@
 . "$(dirname "$0")/../mirror-functions.sh"
 
 hangs='mnbd-request-timeout=100000'
+stall=3                         # s: more than a busy machine adds to a request
 
 step "one that is in use: it is given up after mnbd-max-stall"
 for on in write flush; do
   for connections in 1 4; do
     fault_server u --set size=2M,multi_conn=1
-    start_mirror "$mramdisk" size=2M $hangs mnbd-max-stall=200ms \
+    start_mirror "$mramdisk" size=2M $hangs mnbd-max-stall=$stall \
       mnbd-connections=$connections
     wait_mirror synchronised
     on=$on mirror <<'END'
@@ -41,7 +42,7 @@ done
 
 step "one whose window is being copied, or compared"
 fault_server u --set size=2M
-start_mirror "$mramdisk" size=2M $hangs mnbd-max-stall=200ms
+start_mirror "$mramdisk" size=2M $hangs mnbd-max-stall=$stall
 wait_mirror synchronised
 mirror <<'END'
 from mnbdtest import tell

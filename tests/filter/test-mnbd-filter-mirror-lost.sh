@@ -63,9 +63,9 @@ volatile_server u --size=67108864
 stop_server s
 start_server d "$mramdisk" size=64M
 fill d f 48 4
-start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-rate=24M
+start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-rate=1M
 mirror <<'END'
-while status()["bytes_sent"] < 4 * MiB:
+while status()["bytes_sent"] < 2 * MiB:
     time.sleep(0.01)
 check("state", status()["state"], "copying")
 END
@@ -78,6 +78,7 @@ h.flush()
 s = status()
 # What it had not flushed is to be copied again.
 check("out of sync", s["bytes_out_of_sync"], 64 * MiB)
+control.call("mirror_rate", rate=None)
 END
 volatile_server u --size=67108864
 synchronised_and_same

@@ -92,6 +92,7 @@ from mnbdtest import tell
 h = connect()
 h.pwrite(b"a" * 4096, 0)
 tell("fault on=flush,do=close,times=1")
+tell("fault on=greeting,do=close")      # it does not come back yet
 control.refused("EBUSY", "the secondary was lost before the switch; clients use "
                 "the primary", "mirror_switch")
 h.pwrite(b"b" * 4096, 4096)
@@ -99,6 +100,7 @@ check("on the primary", bytes(connect(server="d").pread(4096, 4096)),
       b"b" * 4096)
 check("serving", status()["serving"], "primary")
 control.refused("EBUSY", "the mirror is", "mirror_switch")
+tell("clear")
 synchronised()
 control.call("mirror_switch")
 h.pwrite(b"c" * 4096, 4096)
