@@ -104,7 +104,7 @@ class Control:
 
     def wait(self, what, fn):
         """Until fn() is true."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not fn():
             if time.monotonic() > end:
                 raise SystemExit("FAIL: %s: it did not happen" % what)

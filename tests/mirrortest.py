@@ -19,7 +19,7 @@ def status():
     return mirrors[0]
 
 
-def wait_state(state, seconds=60):
+def wait_state(state, seconds=120):
     """Wait until the mirror says that; returns its status."""
     end = time.monotonic() + seconds
     while True:
@@ -31,7 +31,7 @@ def wait_state(state, seconds=60):
         time.sleep(0.02)
 
 
-def synchronised(seconds=60):
+def synchronised(seconds=120):
     s = wait_state("synchronised", seconds)
     check("bytes out of sync", s["bytes_out_of_sync"], 0)
     check("bytes done", s["bytes_done"], s["bytes_total"])

@@ -10,7 +10,7 @@
 # A test that hangs must fail. timeout ends all its processes, too.
 if [ -z "$MBLOCK_TIMED" ]; then
   export MBLOCK_TIMED=1
-  exec timeout -k 20 "$((240 + 2 * ${MBLOCK_TEST_SECONDS:-0} +
+  exec timeout -k 20 "$((900 + 2 * ${MBLOCK_TEST_SECONDS:-0} +
                          ${MBLOCK_TEST_OUTAGES:-0}))" "$BASH" "$0" "$@"
 fi
 
@@ -129,16 +129,16 @@ END
   stop_server s
 }
 
-# wait_for WHAT COMMAND…: until it succeeds, which must be within 30 seconds.
+# wait_for WHAT COMMAND…: until it succeeds, which must be within two minutes.
 wait_for ()
 {
   local what=$1 i
   shift
-  for ((i = 0; i < 1500; i++)); do
+  for ((i = 0; i < 6000; i++)); do
     "$@" && return
     sleep 0.02
   done
-  fail "$what: not within 30 seconds"
+  fail "$what: not within two minutes"
 }
 
 # The processes that this test has started besides nbdkit: name and pid.  A pid
@@ -378,9 +378,14 @@ fio_at_work_or_failed ()
 # restarted.
 run_fio_restarting ()
 {
-  run_fio restart_upstream
-  echo "$fio_rounds restarts"
-  [ $fio_rounds -ge 2 ] || fail "fio ended too early: $(cat out)"
+  local i rounds=0
+  # On a busy machine one run of fio may see a single restart.
+  for ((i = 0; i < 5 && rounds < 2; i++)); do
+    run_fio restart_upstream
+    rounds=$((rounds + fio_rounds))
+  done
+  echo "$rounds restarts"
+  [ $rounds -ge 2 ] || fail "fio ended too early: $(cat out)"
 }
 
 # python: as in functions.sh, with what mnbdtest.py has, too.

@@ -67,7 +67,7 @@ for block in block-*.sh; do
     fi
   fi
   rm -f ./*.pid
-  timeout 120 bash -euo pipefail "$block" </dev/null >out 2>&1 ||
+  timeout 600 bash -euo pipefail "$block" </dev/null >out 2>&1 ||
     fail "$block: $(cat "$block" out)"
   for p in *.pid; do
     [ -e "$p" ] || continue
