@@ -18,7 +18,9 @@ from shadowdisks import first_difference
 from servers import go_with_parent
 
 LAST = 12                       # operations that a divergence shows
-NO_ROOM_SECONDS = 120
+NO_ROOM_SECONDS = 300
+TELL_SECONDS = 5
+FIRST_KILL = 200                # operations, at most
 IMAGES = 3                      # on the other server
 IMAGE_SIZES = [256 * KiB, MiB, MiB + 512]
 ENDING = -32603                 # the server is shutting down
@@ -85,6 +87,7 @@ class Actor:
         self.counts = collections.Counter()
         self.last = collections.deque(maxlen=LAST)
         self.generations = {"s": 1, "d": 1}
+        self.told = 0
 
     def main(self, pipe):
         """In a process of its own, until the end."""
@@ -110,8 +113,14 @@ class Actor:
         self.last.append("%d: %s" % (self.count, what[:200]))
         with self.plan.total.get_lock():
             self.plan.total.value += 1
-        if self.count % 20 == 0:
-            self.pipe.send(("at", self.last[-1]))
+        self.here()
+
+    def here(self):
+        """It does not hang."""
+        now = time.monotonic()
+        if now > self.told + TELL_SECONDS:
+            self.told = now
+            self.pipe.send(("at", self.last[-1] if self.last else "its start"))
 
     def kill(self, server, how):
         self.pipe.send(("kill", server, how))
@@ -133,7 +142,7 @@ class Kills:
                                                      actor.name))
         self.actor = actor
         self.every = every
-        self.next = self.random.randrange(every)
+        self.next = self.random.randrange(min(every, FIRST_KILL))
         self.begun = False
 
     def look(self):
@@ -506,6 +515,7 @@ class Ballast(Actor):
             while n < 4096 and not self.plan.stop.is_set():
                 self.h.pwrite(bytes([n % 255 + 1]) * self.size, n * self.size)
                 n += 1
+                self.here()
         except nbd.Error as e:
             if e.errno != "ENOSPC":
                 raise
@@ -558,7 +568,7 @@ class Clients(Actor):
                 out = p.communicate(timeout=0.5)[0]
                 break
             except subprocess.TimeoutExpired:
-                self.pipe.send(("at", self.last[-1]))
+                self.here()
                 if self.plan.stop.is_set():
                     p.terminate()
         if "at the start" in out:       # it has not connected yet

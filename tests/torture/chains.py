@@ -102,7 +102,7 @@ class Chains(Actor):
                     while plan and plan[0] <= int(words[0]):
                         plan.pop(0)
                         outage()
-                    self.pipe.send(("at", self.last[-1]))
+                    self.here()
         if p.returncode != 0:
             with open(self.folder + "/shadow.err") as err:
                 raise SystemExit("FAIL: %s: nbd-shadow: %s; %s" % (
@@ -156,7 +156,7 @@ class Chains(Actor):
         control = Calls(self.folder + "/control")
 
         def status():
-            self.pipe.send(("at", self.last[-1]))
+            self.here()
             return control.call("mirror_status")["mirrors"][0]
         wait_until("the mirror is synchronised; " + self.logs(),
                    lambda: status()["state"] == "synchronised")

@@ -13,8 +13,8 @@ import time
 from nbdtest import KiB, MiB, Raw
 
 READ_64K = struct.pack(">IHHQQI", 0x25609513, 0, 0, 1, 0, 64 * KiB)
-START_SECONDS = 120
-END_SECONDS = 120
+START_SECONDS = 300
+END_SECONDS = 300
 
 
 class Died(Exception):
