@@ -12,7 +12,7 @@ mkdir fuse mnt files
 give_up ()
 {
   umount mnt 2>/dev/null
-  fusermount3 -u fuse 2>/dev/null
+  fusermount3 -u -z fuse 2>/dev/null
 }
 at_exit give_up
 
@@ -31,9 +31,20 @@ attach ()
   fail "nbdfuse did not start: $(cat nbdfuse.log)"
 }
 
+# unmount_fuse: a loop device may need its file for a moment after umount.
+unmount_fuse ()
+{
+  local i
+  for ((i = 0; i < 600; i++)); do
+    fusermount3 -u fuse 2>err && return
+    sleep 0.05
+  done
+  fail "fusermount3: $(cat err)"
+}
+
 detach ()
 {
-  fusermount3 -u fuse
+  unmount_fuse
   wait $fuse_pid || fail "nbdfuse ended with an error: $(cat nbdfuse.log)"
   rm -f nbdfuse.pid
 }

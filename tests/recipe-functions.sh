@@ -70,8 +70,12 @@ block_devices ()
 if [ "$1" = -d ]; then
   losetup -d "$(readlink "$2")"
   rm "$2"
-  fusermount3 -u "$2.fuse"
-  exit
+  # The loop device may need its file for a moment.
+  for ((i = 0; i < 600; i++)); do
+    fusermount3 -u "$2.fuse" 2>/dev/null && exit
+    sleep 0.05
+  done
+  exit 1
 fi
 [ "$1" = -unix ] && [ "$4" = -name ] && [ $# -le 6 ]
 [ $# = 5 ] || [ "$6" = -persist ]

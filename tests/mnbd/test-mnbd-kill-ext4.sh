@@ -69,5 +69,5 @@ for ((i = n > 5 ? n - 4 : 1; i <= n; i++)); do
   diff -r files mnt/copy.$i || fail "copy $i differs"
 done
 umount mnt
-fusermount3 -u fuse
+unmount_fuse
 wait $fuse_pid || :

@@ -6,8 +6,6 @@
 
 serve size=1M
 python <<'END'
-import time
-
 def cut_off(name, sent):
     """Begin a write of 64 KiB, send only part of it, and go."""
     raw = Raw()
