@@ -365,8 +365,8 @@ class Disks(Actor, Shadow):
         def run():
             d, other = self.disks[name], Calls(self.plan.other.control)
             p = self.disks[parent] if parent else d
-            other.call("disk_create", name=to, size=max(d.size(), p.size()),
-                       if_exists="replace")
+            size = max(d.size(), p.size())
+            other.call("disk_create", name=to, size=size, if_exists="replace")
             self.control.job("disk_push", name=parent or name,
                              uri=self.uri(to))
             if parent:
@@ -379,7 +379,7 @@ class Disks(Actor, Shadow):
                         raise
                     d = p
             now = read_all(connect(to, server="d"), d.base, d.size(),
-                           max(d.size(), p.size()))
+                           size)
             if now != d.data:
                 raise SystemExit("FAIL: push of %s: %s" % (
                     name, first_difference(now, d.data, d.base)))
