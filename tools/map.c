@@ -204,7 +204,7 @@ print_map (const struct map *m, const char *name, size_t width, bool utf8)
   draw (m, width, utf8);
   legend (m, utf8);
   if (partly)
-    printf ("%*sThe right sign of a pair: less than half of the cell.\n",
+    printf ("%*sRight sign of a pair: less than half of the cell.\n",
             GUTTER, "");
   free (shown);
   free (size);

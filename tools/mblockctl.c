@@ -486,7 +486,9 @@ closest_to (const char *name)
   EACH_COMMAND (g, c) {
     unsigned d = distance (name, (*c)->name);
 
-    if (d < best) {
+    /* Of those that are as close, rather one with the same first letter. */
+    if (d < best || (closest && d == best && *closest != *name &&
+                     (*c)->name[0] == *name)) {
       best = d;
       closest = (*c)->name;
     }

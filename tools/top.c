@@ -496,10 +496,11 @@ draw_help (struct frame *f)
     "Space      update now",
     "?          this help",
     "",
-    "OWNED is the data that was written to a disk since it was created or last",
-    "cloned, which is what its quota counts; with a \"!\", little of the quota is",
-    "left.  OTHER are zeroes, trims, flushes, cache requests, block status.  p50,",
-    "p99: 50% or 99% of requests took no longer.",
+    "OWNED is what was written to a disk since it was created",
+    "or last cloned, which is what its quota counts; with a",
+    "\"!\", little of the quota is left.  OTHER are zeroes,",
+    "trims, flushes, cache requests, block status.  p50, p99:",
+    "50% or 99% of requests took no longer.",
   };
   size_t i;
 

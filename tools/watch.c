@@ -125,13 +125,31 @@ subscribe (int argc, char **argv)
   json_decref (events);
 }
 
+static bool
+is_event (const char *word)
+{
+  const char *event;
+  size_t i;
+
+  for (i = 0; (event = watch_event_word (i)) != NULL; i++)
+    if (strcmp (event, word) == 0)
+      return true;
+  return false;
+}
+
 static int
 run_watch (int argc, char **argv)
 {
+  int i;
   uint64_t most = flag ("count")
     ? argument_number ("--count", option ("count"), 1, UINT64_MAX)
     : UINT64_MAX, n = 0;
 
+  for (i = 0; i < argc; i++)
+    if (!is_event (argv[i]))
+      bad_argument ("EVENT", argv[i], "created, destroyed, resized, cloned, "
+                    "replaced, set, renamed, quota, quota_low, memory_low or "
+                    "origin");
   /* If the reader of our output ends, we end, too; that is not an error. */
   signal (SIGPIPE, SIG_IGN);
   subscribe (argc, argv);

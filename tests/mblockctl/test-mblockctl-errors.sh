@@ -70,8 +70,6 @@ error_has 'over 2^63-1 bytes'
 status 1 call nope
 error_has 'unknown method nope'
 status 1 methods nope
-status 1 watch nope
-error_has 'unknown event nope'
 
 # 1: the output cannot be written.
 if [ -w /dev/full ]; then

@@ -28,7 +28,9 @@ grep -q '^Inspect disks:$' "$tmp/err" || wrong "expected groups of commands"
 bad 'expected a command' --json
 start_fake good
 bad 'unknown command lst; did you mean "list"?' lst
+bad 'unknown command lsit; did you mean "list"?' lsit
 bad 'unknown command frobnicate; see' frobnicate
+bad 'EVENT creation: expected created, destroyed' watch created creation
 bad 'unknown command "a\x1b[31m"' $'a\e[31m'
 bad 'unknown option --nope' --nope
 bad 'unknown option --nope; see "mblockctl list --help"' list --nope
