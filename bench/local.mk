@@ -128,4 +128,5 @@ EXTRA_DIST += \
 	bench/results/2026-11-29-before-after.txt \
 	bench/results/2026-11-29-filter-switch.txt \
 	bench/results/2026-11-29-kill.txt \
+	bench/results/2026-11-30-mnbd.txt \
 	bench/results/2026-11-30-systemd.txt
