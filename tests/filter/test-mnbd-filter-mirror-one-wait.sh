@@ -6,10 +6,10 @@
 
 . "$(dirname "$0")/../mirror-functions.sh"
 
-# Each answer takes 0.4 s, and a write that waited for all of them would return
+# Each answer takes 0.9 s, and a write that waited for all of them would return
 # after many seconds, from a mirror that never lost its secondary.
-waits='mnbd-max-stall=1 mnbd-request-timeout=100000'
-slow='do=slow,ms=400'
+waits='mnbd-max-stall=2 mnbd-request-timeout=100000'
+slow='do=slow,ms=900'
 
 # gives_up: the client's write, standard input, returns only because the
 # secondary was lost.
@@ -52,16 +52,16 @@ stop_server s
 end_fault_server u
 
 step "a window that is compared in many pieces"
-fault_server u --set 'size=4M,extents=[[4194304,0]]'
-start_mirror "$mramdisk" size=4M $waits
+fault_server u --set 'size=16M,extents=[[16777216,0]]'
+start_mirror "$mramdisk" size=16M $waits
 wait_mirror synchronised
 gives_up <<END
 tell("fault on=read,$slow")
 log = Log()
 control.call("mirror_verify")
-while not log.new("read"):
-    time.sleep(0.02)
-h.pwrite(b"c" * 4096, 3 * MiB)
+while not any(n > 4096 for _, _, n in log.new("read")):
+    time.sleep(0.02)            # the job's test reads are small
+h.pwrite(b"c" * 4096, 15 * MiB)
 END
 stop_server s
 end_fault_server u
@@ -101,14 +101,14 @@ end_fault_server u
 step "what the primary takes does not count"
 fault_server u --set size=4M
 fault_server d --set size=4M
-start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-max-stall=3
+start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-max-stall=10
 wait_mirror synchronised
 mirror <<'END'
 from mnbdtest import all_end, tell
 h = connect()
-tell("fault on=write,do=slow,ms=800", "d")
+tell("fault on=write,do=slow,ms=3500", "d")
 buf = nbd.Buffer.from_bytearray(bytearray(b"g" * 4096))
-cookies = [h.aio_pwrite(buf, 4096) for i in range(8)]
+cookies = [h.aio_pwrite(buf, 4096) for i in range(4)]
 all_end(h, cookies)
 check("lost", status()["outages"], 0)
 tell("clear", "d")
