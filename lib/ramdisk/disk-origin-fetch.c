@@ -381,28 +381,36 @@ claim_locked (struct origin *o, uint64_t page, uint64_t low, uint64_t high)
 
 /* ---------------------------------------------------------- one request */
 
-/* Store a part of a run in the cache, where its pages are missing.  zeros: all
- * of them are zeros.
+/* The most nodes that storing up to DISK_SECTION_PAGES adjacent pages, or any
+ * range of zeros, takes: the paths to its two ends.
+ */
+#define STORE_NODES (2 * TREE_MAX_HEIGHT)
+
+/* Store a part of a run in the cache, all of whose pages are missing.  buf NULL:
+ * they are zeros.  O7: all that can fail comes before the first change.
  */
 static void
-store_part (struct origin *o, const char *buf, uint64_t first, uint64_t n,
-            bool zeros)
+store_part (struct origin *o, const char *buf, uint64_t first, uint64_t n)
 {
-  struct origins *set = o->set;
-  if (zeros) {
-    if (disk_zero (o->cache, n << PAGE_SHIFT, first << PAGE_SHIFT, true) == 0)
-      atomic_fetch_add_explicit (&o->known, n, memory_order_relaxed);
+  uint64_t count = n << PAGE_SHIFT, offset = first << PAGE_SHIFT;
+  struct tree_op op;
+  int r = -1;
+
+  if (buf && !origin_take_room (o->set, n))
     return;
-  }
-  if (!origin_take_room (set, n))
-    return;
-  /* Count them before another thread evicts them again. */
+  /* Before another thread evicts them. */
   atomic_fetch_add_explicit (&o->known, n, memory_order_relaxed);
-  atomic_fetch_add_explicit (&o->data, n, memory_order_relaxed);
-  if (disk_write (o->cache, buf, n << PAGE_SHIFT, first << PAGE_SHIFT) == -1) {
+  if (change_begin (o->cache, &op, count, offset, buf == NULL) == 1) {
+    r = tree_op_reserve (&op, (buf ? n : 0) + STORE_NODES);
+    if (r == 0)
+      r = buf ? disk_write_bytes (&op, o->cache, buf, count, offset)
+        : disk_zero_bytes (&op, o->cache, count, offset, PAGE_ZERO);
+    change_end (o->cache, &op, r);
+  }
+  if (r == -1) {
     atomic_fetch_sub_explicit (&o->known, n, memory_order_relaxed);
-    atomic_fetch_sub_explicit (&o->data, n, memory_order_relaxed);
-    origin_give_room (set, n);
+    if (buf)
+      origin_give_room (o->set, n);
   }
 }
 
@@ -423,7 +431,7 @@ store (struct origin *o, const struct fetch *f)
         if (zeros != (memcmp (p + (n << PAGE_SHIFT), disk_zero_page,
                               PAGE_BYTES) == 0))
           break;
-      store_part (o, p, i, n, zeros);
+      store_part (o, zeros ? NULL : p, i, n);
     }
   }
 }
@@ -666,12 +674,12 @@ origin_fetch_run (struct origin *o, uint64_t first, uint64_t end,
   return err ? -1 : 0;
 }
 
-/* --------------------------------------------------------- block status */
+/* ---------------------------------------------------------------- zeros */
 
 void
 origin_mark_zeros (struct origin *o, uint64_t count, uint64_t offset)
 {
-  uint64_t first = size_in_pages (offset), i, from, to, n = 0;
+  uint64_t first = size_in_pages (offset), i, from, to;
   uint64_t end = offset + count >= o->size
     ? o->pages : (offset + count) >> PAGE_SHIFT;
   struct fetch *f = NULL;
@@ -685,115 +693,7 @@ origin_mark_zeros (struct origin *o, uint64_t count, uint64_t offset)
   if (f == NULL)
     return;
   for (i = first; origin_missing (o, i, end, &from, &to); i = to)
-    n += to - from;
-  if (n > 0 && disk_zero (o->cache, (end - first) << PAGE_SHIFT,
-                          first << PAGE_SHIFT, true) == 0)
-    atomic_fetch_add_explicit (&o->known, n, memory_order_relaxed);
+    store_part (o, NULL, from, to - from);
   finish (o, f, 0);
   put_fetch (o, f);
-}
-
-struct map {
-  struct origin *o;
-  uint64_t offset, end;         /* of the request; offset advances */
-  extent_fn fn;
-  void *opaque;
-  int r;                        /* what fn returned */
-  uint64_t extents;             /* how many the last reply had */
-};
-
-static int
-map_extent (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
-{
-  struct map *m = opaque;
-  bool zero = type & BDEV_ZERO;
-
-  m->extents++;
-  length = bdev_extent_cut (offset, length, m->o->size);
-  if (zero)
-    origin_mark_zeros (m->o, length, offset);
-  if (offset + length <= m->offset || offset >= m->end)
-    return 0;
-  length = min (offset + length, m->end) - m->offset;
-  m->r = m->fn (m->opaque, m->offset, length, zero ? EXTENT_HOLE
-                : EXTENT_DATA);
-  m->offset += length;
-  errno = ECANCELED;
-  return m->r ? -1 : 0;
-}
-
-/* Ask the source about a range that is not in the cache. */
-static int
-map_source (struct map *m)
-{
-  struct origin *o = m->o;
-  uint64_t unit = o->block << PAGE_SHIFT, most = BDEV_MAP_LEAST;
-
-  while (m->offset < m->end && m->r == 0) {
-    uint64_t before = m->offset, from = m->offset & ~(unit - 1);
-    uint64_t count = min (m->end - from, most);
-    int r = -1;
-
-    m->extents = 0;
-
-    count = min ((count + unit - 1) & ~(unit - 1), o->size - from);
-    origin_source_connect (o, false);
-    if (origin_source_begin (o)) {
-      if (o->source.bdev->info.can_extents)
-        r = bdev_extents (o->source.bdev, count, from, 0, map_extent, m);
-      origin_source_end (o);
-    }
-    most = bdev_map_next (most, m->extents);
-    if (m->r == 0 && (r == -1 || m->offset == before)) {
-      /* Nobody can tell: "data" is never wrong. */
-      m->r = m->fn (m->opaque, m->offset, m->end - m->offset, EXTENT_DATA);
-      m->offset = m->end;
-    }
-  }
-  return m->r;
-}
-
-int
-origin_extents (struct origin *o, uint64_t count, uint64_t offset,
-                extent_fn fn, void *opaque)
-{
-  uint64_t stop = offset + count;
-  int r = 0;
-
-  while (offset < stop && r == 0) {
-    uint64_t index = offset >> PAGE_SHIFT, span, end;
-    struct origin_leaf leaf = { .known = false };
-    page_t page, first;
-
-    if (offset >= o->size)
-      return fn (opaque, offset, stop - offset, EXTENT_HOLE);
-    rcu_enter ();
-    first = tree_find (&o->cache->tree, index, &span);
-    end = index + min (span, o->pages - index);
-    if (first >= PAGE_FIRST) {
-      uint64_t i = index;
-
-      first = origin_find (o, index, &leaf);
-      for (i = index + 1; i < end; i++) {
-        page = origin_find (o, i, &leaf);
-        if (page < PAGE_FIRST ? page != first : first < PAGE_FIRST)
-          break;
-      }
-      end = i;
-    }
-    rcu_exit ();
-    end = min (min (end << PAGE_SHIFT, stop), end >= o->pages ? o->size : stop);
-    if (first == PAGE_HOLE) {
-      struct map m = {
-        .o = o, .offset = offset, .end = end, .fn = fn, .opaque = opaque
-      };
-
-      r = map_source (&m);
-    }
-    else
-      r = fn (opaque, offset, end - offset,
-              first == PAGE_ZERO ? EXTENT_HOLE : EXTENT_DATA);
-    offset = end;
-  }
-  return r;
 }

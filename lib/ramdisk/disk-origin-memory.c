@@ -138,7 +138,6 @@ evict_leaf (struct origin *o, uint64_t want, uint64_t *got, uint64_t *nodes)
   *got += r.n;
   o->hand = index < o->pages ? index : 0;
   atomic_fetch_sub_explicit (&o->known, r.n, memory_order_relaxed);
-  atomic_fetch_sub_explicit (&o->data, r.n, memory_order_relaxed);
   atomic_fetch_add_explicit (&o->evicted, r.n, memory_order_relaxed);
   arena_retire (o->set->arena, &r);
   if (empty)

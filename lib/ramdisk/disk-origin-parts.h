@@ -86,8 +86,7 @@ struct origin {
   bool running GUARDED_BY (lock);               /* there is one */
   pthread_t thread;
 
-  _Atomic uint64_t known;       /* pages of the cache that are not holes */
-  _Atomic uint64_t data;        /* of these, pages that take memory */
+  _Atomic uint64_t known;       /* pages of the cache that are not holes (O7) */
   _Atomic uint64_t fetches, fetched, evicted, errors;
   _Atomic bool complete;        /* changes under set.lock (O5) */
   _Atomic bool away;            /* the last request found nobody */

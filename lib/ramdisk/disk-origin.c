@@ -339,7 +339,6 @@ origin_restore (struct origins *set, struct disk *cache, const char *uri)
 {
   const struct layout_record *r = cache->tree.record;
   struct origin *o = make (set, uri, disk_size (cache), cache);
-  uint64_t data;
 
   if (o == NULL)
     return NULL;
@@ -361,10 +360,8 @@ origin_restore (struct origins *set, struct disk *cache, const char *uri)
   o->closed = record_has_flag (r, LAYOUT_COMPLETE);
   atomic_init (&o->complete, o->closed);
   o->told = o->closed ? ORIGIN_COMPLETE : ORIGIN_LAZY;
-  data = disk_mapped (cache) >> PAGE_SHIFT;
-  atomic_init (&o->data, data);
   atomic_init (&o->known, count_known (o));
-  atomic_fetch_add (&set->held, (int64_t) data);
+  atomic_fetch_add (&set->held, (int64_t) (disk_mapped (cache) >> PAGE_SHIFT));
   enlist (set, o);
   return o;
 }
@@ -384,7 +381,8 @@ origin_free (struct origin *o)
 
   stop (o);
   origin_source_close (o);
-  atomic_fetch_sub (&set->held, (int64_t) atomic_load (&o->data));
+  atomic_fetch_sub (&set->held,
+                    (int64_t) (disk_mapped (o->cache) >> PAGE_SHIFT));
   if (!atomic_load (&o->stays))
     record_unlink (o->cache->tree.record);      /* P8 */
   destroy (o);
@@ -526,8 +524,7 @@ origin_stats (struct origin *o, struct origin_stats *s)
   if (known > o->pages)         /* an eviction overtook a fetch */
     known = 0;
   s->known = known == o->pages ? o->size : known << PAGE_SHIFT;
-  s->memory = atomic_load_explicit (&o->data,
-                                    memory_order_relaxed) << PAGE_SHIFT;
+  s->memory = disk_mapped (o->cache);
   s->fetches = atomic_load_explicit (&o->fetches, memory_order_relaxed);
   s->fetched = atomic_load_explicit (&o->fetched, memory_order_relaxed);
   s->evicted = atomic_load_explicit (&o->evicted,

@@ -69,6 +69,9 @@
  *   O6  A disk's origin_end never grows.  A shrink lowers it, before the gate
  *       is closed.  A thread that fills a hole checks it again within the same
  *       reader section, or under the same lock.
+ *   O7  What is known, and the memory that it takes, is counted exactly: each
+ *       store to the cache fills holes only, and all of them or none; what
+ *       eviction unlinks is counted page by page.
  *
  * Who keeps it alive?  An origin has a reference for each disk over it and for
  * each job of a worker.  The thread that frees an origin ends its prefetch

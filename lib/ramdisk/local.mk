@@ -24,6 +24,7 @@ libmblock_ramdisk_la_SOURCES = \
 	lib/ramdisk/disk-origin.c \
 	lib/ramdisk/disk-origin.h \
 	lib/ramdisk/disk-origin-fetch.c \
+	lib/ramdisk/disk-origin-map.c \
 	lib/ramdisk/disk-origin-memory.c \
 	lib/ramdisk/disk-origin-parts.h \
 	lib/ramdisk/disk-origin-source.c \

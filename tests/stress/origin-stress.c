@@ -4,8 +4,9 @@
  * what must be in each byte; all of them also read the golden disk, which
  * nobody writes to.  The origin fails at random, is slow, and in every other
  * epoch there is less memory than it has content.  After each epoch the
- * engine's invariants are checked, and, if nothing failed and nothing was
- * evicted, that each page was fetched at most once.
+ * engine's invariants are checked, and what is counted of the origin; and, if
+ * nothing failed and nothing was evicted, that each page was fetched at most
+ * once.
  */
 
 #include <config.h>
@@ -317,6 +318,7 @@ epoch (unsigned number)
   origins_stop (set);
   arena_stop (arena);
 
+  origin_check (origin);
   origin_stats (origin, &stats);
   for (i = 0; i < ORIGIN_PAGES && !faults && stats.evicted == 0 && !tight &&
          number % 5 != 4; i++)

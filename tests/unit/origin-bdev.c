@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ramdisk/disk-origin-parts.h"
 #include "origin-bdev.h"
 
 static void
@@ -108,10 +109,12 @@ origin_bdev_extents (struct bdev *bdev, uint64_t count, uint64_t offset,
   pthread_mutex_unlock (&b->lock);
   for (; !err && offset < end && n++ < 5; offset = to) {
     uint64_t page = offset / PAGE_BYTES;
-    bool zero = is_zero (page);
+    bool zero = b->all_zeros || is_zero (page);
 
     for (to = offset; to < end && is_zero (page) == zero; page++)
       to = (page + 1) * PAGE_BYTES;
+    if (b->all_zeros)           /* an extent may go beyond the request */
+      to = bdev->info.size;
     to = to < bdev->info.size ? to : bdev->info.size;
     if (fn (opaque, offset, to - offset, zero ? BDEV_ZERO | BDEV_HOLE
             : 0) == -1)
@@ -200,4 +203,18 @@ origin_bdev_source (struct origin_bdev *b)
     .bdev = &b->bdev, .uri = "nbd://test", .give_up = give_up,
     .close = close_source, .opaque = b,
   };
+}
+
+void
+origin_check (struct origin *o)
+{
+  uint64_t known = o->pages, i, first, end;
+
+  for (i = 0; origin_missing (o, i, o->pages, &first, &end); i = end)
+    known -= end - first;
+  if (atomic_load (&o->known) != known)
+    broken ("what is known is miscounted (O7)");
+  if (atomic_load (&o->set->held) !=
+      (int64_t) (disk_mapped (o->cache) >> PAGE_SHIFT))
+    broken ("the memory of the cache is miscounted (O7)");
 }

@@ -24,6 +24,7 @@ struct origin_bdev {
   unsigned reads_of_reader;     /* … the requests of this thread */
   uint64_t bad;                 /* page that cannot be read, or UINT64_MAX */
   bool away;                    /* requests fail with ESHUTDOWN */
+  bool all_zeros;               /* block status says so, of all of it */
   bool holds;                   /* requests wait */
   unsigned waiting;             /* requests that do */
   unsigned fail_percent;        /* of requests, at random */
@@ -45,5 +46,10 @@ void origin_bdev_await (struct origin_bdev *b, unsigned waiting);
 
 /* The source for an origin. */
 struct origin_source origin_bdev_source (struct origin_bdev *b);
+
+/* Abort unless what is counted of the origin (O7), which is the only one of its
+ * set, is what its cache has.  No other thread may use it.
+ */
+void origin_check (struct origin *o);
 
 #endif /* MBLOCK_ORIGIN_BDEV_H */

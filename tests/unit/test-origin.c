@@ -56,6 +56,7 @@ teardown (void **state)
   struct disk *all[5];
   unsigned i;
 
+  origin_check (f->o);
   memcpy (all, f->disk, sizeof f->disk);
   all[4] = origin_cache (f->o);
   engine_check (f->a, all, 5);
@@ -458,6 +459,27 @@ test_block_status_away (void **state)
   assert_int_equal (50 * P, s.length[EXTENT_HOLE]);
 }
 
+/* A source may say that there are zeros where it had data, for example because
+ * somebody has changed it.  What was fetched stays, and is counted.
+ */
+static void
+test_block_status_of_what_is_there (void **state)
+{
+  struct fixture *f = *state;
+  struct origin_stats before, after;
+
+  want_origin (f);
+  assert_reads (f, f->disk[0], 100 * P, 20 * P);
+  origin_stats (f->o, &before);
+  f->b->all_zeros = true;
+  map (f->disk[0], 0, SIZE);
+  origin_stats (f->o, &after);
+  assert_int_equal (before.memory, after.memory);
+  assert_int_equal (SIZE, after.known);
+  f->b->away = true;
+  assert_reads (f, f->disk[0], 100 * P, 20 * P);
+}
+
 static int
 add_diff (void *opaque, uint64_t offset, uint64_t length)
 {
@@ -713,6 +735,7 @@ main (void)
     TEST (test_sizes),
     TEST (test_block_status),
     TEST (test_block_status_away),
+    TEST (test_block_status_of_what_is_there),
     TEST (test_diff),
     TEST (test_fetch),
     TEST (test_evicts_nodes),
