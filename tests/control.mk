@@ -24,6 +24,7 @@ control_tests = \
 	tests/control/test-control-push.sh \
 	tests/control/test-control-push-again.sh \
 	tests/control/test-control-push-outage.sh \
+	tests/control/test-control-push-restart.sh \
 	tests/control/test-control-peers.sh \
 	tests/control/test-control-python.sh \
 	tests/control/test-control-quota.sh \

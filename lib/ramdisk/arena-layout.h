@@ -90,7 +90,8 @@
  *   record.seq     record_link, _unlink      registry.lock    one store
  *   record.uuid    record_set_name, registry while seq is 0   not seen yet
  *   record.flags   record_link, _keep,       registry.lock    one store
- *                  _stay                     or tree.lock
+ *                  _stay; registry_          or tree.lock
+ *                  pushed_since
  *   of an origin   record_set_flag           origins.lock     one store
  *   record.        disk_new_over, _clone,    tree.lock        after size; one
  *     origin_end   disk_resize, recovery                      store
@@ -142,8 +143,8 @@
  *                   nodes above, when they are    an empty node may stay
  *                   empty
  *   rename          a record: name, UUID; size,   up to seq: the old name; then
- *                   root, settings; seq, with     the new one (P4)
- *                   replaces; old seq = 0
+ *                   root, settings, flags; seq,   the new one (P4)
+ *                   with replaces; old seq = 0
  *   set             settings; flags               all or nothing: a disk that
  *                                                 is still ephemeral is
  *                                                 dropped anyway
@@ -159,6 +160,8 @@
  *                                                 beyond the size: recovery
  *                                                 lowers it before a growth
  *                                                 could
+ *   push, since a   flags, with                   all or nothing: the push sends
+ *   disk            LAYOUT_PUSHED_SINCE           nothing before
  *   first write to  data; flags                  as a write, or still
  *   an ephemeral                                  ephemeral: the disk is
  *   disk                                          dropped
@@ -244,11 +247,14 @@ enum layout_kind {
 #define LAYOUT_EPHEMERAL 1u     /* made by opening, and not kept: recovery drops
                                  * it */
 #define LAYOUT_AUTO_DESTROY 2u  /* goes with its last client */
+#define LAYOUT_PUSHED_SINCE 16u /* a push began that sends what has changed
+                                 * since; only its process knows more */
 /* … of an origin */
 #define LAYOUT_PREFETCH 4u      /* all of it is to be fetched */
 #define LAYOUT_COMPLETE 8u      /* all of it was (P9) */
 
-#define LAYOUT_DISK_FLAGS (LAYOUT_EPHEMERAL | LAYOUT_AUTO_DESTROY)
+#define LAYOUT_DISK_FLAGS \
+  (LAYOUT_EPHEMERAL | LAYOUT_AUTO_DESTROY | LAYOUT_PUSHED_SINCE)
 #define LAYOUT_ORIGIN_FLAGS (LAYOUT_PREFETCH | LAYOUT_COMPLETE)
 
 /* The longest name or URI, in bytes. */

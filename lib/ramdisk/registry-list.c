@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/mutex.h"
+#include "ramdisk/records.h"
 #include "ramdisk/registry-parts.h"
 #include "ramdisk/registry.h"
 
@@ -22,6 +23,14 @@ registry_hold (struct registry *r, const char *name)
   if (e == NULL)
     errno = ENOENT;
   return e ? &e->d : NULL;
+}
+
+void
+registry_pushed_since (struct registry *r, struct named_disk *d)
+{
+  mutex_lock (&r->lock);        /* a rename exchanges the record */
+  record_set_flag (d->disk->tree.record, LAYOUT_PUSHED_SINCE);
+  mutex_unlock (&r->lock);
 }
 
 size_t

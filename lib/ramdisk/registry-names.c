@@ -180,7 +180,8 @@ move_record_locked (struct registry *r, struct tree *t,
   tree_lock_first (t);
   old = t->record;
   record_copy (new, old);
-  record_link (r->arena, new, 0, old);
+  record_link (r->arena, new, record_has_flag (old, LAYOUT_PUSHED_SINCE)
+               ? LAYOUT_PUSHED_SINCE : 0, old);
   t->record = new;
   tree_unlock (t);
   *rec = old;

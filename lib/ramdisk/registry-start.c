@@ -98,7 +98,9 @@ recovered_entry (struct registry *r, struct recovered_disk *d)
   }
   e->d = (struct named_disk) {
     .disk = d->disk, .id = registry_new_id (), .name = d->name,
-    .uuid = d->disk->tree.record->uuid
+    .uuid = d->disk->tree.record->uuid,
+    .was_pushed_since = record_has_flag (d->disk->tree.record,
+                                         LAYOUT_PUSHED_SINCE),
   };
   d->disk = NULL;
   d->name = NULL;

@@ -132,6 +132,8 @@ struct named_disk {
   struct uuid uuid;             /* G8; it does not change while there is a name */
   char *_Atomic name;           /* the last that it had; stays in memory until
                                    the disk goes, even if it is renamed */
+  bool was_pushed_since;        /* registry_pushed_since, in an earlier process
+                                 * with the arena's file */
 };
 
 /* Room for an address, as text: a numeric IPv6 address with scope and port. */
@@ -240,6 +242,11 @@ void registry_end (struct registry *r);
 
 /* Open a disk that exists.  Returns NULL with errno ENOENT. */
 struct named_disk *registry_hold (struct registry *r, const char *name);
+
+/* Note in the arena's file that a push is about to begin that sends what has
+ * changed since this disk, which the caller has open.
+ */
+void registry_pushed_since (struct registry *r, struct named_disk *d);
 
 /* Open up to n disks whose names follow the given one (NULL: the first disks),
  * in the order of strcmp(3).  Returns their number; *more: whether others

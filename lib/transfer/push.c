@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,16 @@
 #define SAMPLES (DATA_SAMPLES + ANY_SAMPLES)
 #define SAMPLE_BYTES 4096
 
+/* How many of them may differ if an unfinished push may have written anywhere:
+ * a device of other content would differ in most of those within data.
+ */
+#define MOST_DIFFERING (DATA_SAMPLES / 2)
+
+/* When the device may have anything (Q3), what differs is sent in units of this,
+ * or of a larger block.
+ */
+#define COMPARE_BYTES 4096
+
 struct push {
   struct job *job;
   struct push_options o;
@@ -34,6 +45,7 @@ struct push {
   uint64_t cut;                 /* where a plan's extents are cut off */
   struct spans again;           /* what unfinished pushes may have written … */
   size_t at_again;              /* … and how much of it is planned */
+  _Atomic unsigned differing;   /* samples, with compares */
   struct plan plan;
 };
 
@@ -226,6 +238,34 @@ read_dest (struct push *p, char *buf, uint64_t length, uint64_t offset)
   return failed (p, "read", length, offset);
 }
 
+/* Leave out what the device has already, at both ends of a range of whole
+ * blocks.  Returns 0, or -1 with errno.
+ */
+static int
+skip_same (struct push *p, char **buf, uint64_t *offset, uint64_t *end)
+{
+  uint64_t block = p->o.dest->info.block_min, n = *end - *offset, first = 0;
+  uint64_t unit = block > COMPARE_BYTES ? block : COMPARE_BYTES;
+  CLEANUP_FREE char *there = malloc (n);
+
+  if (there == NULL || read_dest (p, there, n, *offset) == -1)
+    return -1;
+  while (first < n &&
+         memcmp (*buf + first, there + first, least (unit, n - first)) == 0)
+    first += least (unit, n - first);
+  while (n > first) {
+    uint64_t last = first + (n - first - 1) / unit * unit;
+
+    if (memcmp (*buf + last, there + last, n - last) != 0)
+      break;
+    n = last;
+  }
+  *buf += first;
+  *end = *offset + n;
+  *offset += first;
+  return 0;
+}
+
 /* Send a range as data, in whole blocks of the device. */
 static int
 send_data (struct push *p, char *buf, uint64_t offset, uint64_t end)
@@ -250,6 +290,10 @@ send_data (struct push *p, char *buf, uint64_t offset, uint64_t end)
     memcpy (buf + inside, last + (offset + inside - from),
             whole - offset - inside);
   }
+  if (p->o.compares && skip_same (p, &buf, &offset, &whole) == -1)
+    return -1;
+  if (offset == whole)
+    return 0;
   if (bdev_write (dest, buf, whole - offset, offset, 0) == -1)
     return failed (p, "write", whole - offset, offset);
   job_sent (p->job, whole - offset);
@@ -314,7 +358,7 @@ make_zeros (struct push *p, char *buf, uint64_t offset, uint64_t end)
   struct bdev *dest = p->o.dest;
   struct zeroing z = { .p = p, .buf = buf, .at = offset, .end = end };
 
-  if (!dest->info.can_extents || p->o.since)
+  if (!dest->info.can_extents || (p->o.since && !p->o.compares))
     return zero_blocks (p, buf, offset, end);
   while (z.at < end) {
     uint64_t from = z.at;
@@ -409,8 +453,8 @@ remember (struct push *p)
   size_t i;
   int r = 0;
 
-  if (p->o.unfinished == NULL)
-    return 0;
+  if (p->o.unfinished == NULL || p->o.compares)
+    return 0;                   /* the next one compares, too */
   if (p->o.since == NULL)
     return unfinished_add (p->o.unfinished, 0, p->o.target, 0, p->size);
   for (i = 0; i < p->plan.n && r == 0; i++)
@@ -606,11 +650,13 @@ compare_sample (void *opaque, char *buf, uint64_t offset, uint32_t length,
       read_disk (p, p->o.since, then, length, offset) == -1 ||
       read_disk (p, p->o.disk, now, length, offset) == -1)
     return -1;
-  for (i = 0; i < p->again.n; i++)      /* anything may be there */
+  for (i = 0; i < p->again.n && !p->o.compares; i++)
     if (p->again.span[i].offset < offset + length &&
         p->again.span[i].end > offset)
-      return 0;
+      return 0;                 /* anything may be there */
   if (memcmp (there, then, length) == 0 || memcmp (there, now, length) == 0)
+    return 0;
+  if (p->o.compares && atomic_fetch_add (&p->differing, 1) < MOST_DIFFERING)
     return 0;
   job_fail (p->job, "since: the destination does not have the content of that "
             "snapshot: it differs at %" PRIu64, offset);
@@ -689,6 +735,8 @@ push_run (struct job *job, const struct push_options *options)
     p.ours = disk_size (p.o.since);
   r = p.o.since && p.o.unfinished
     ? unfinished_get (p.o.unfinished, p.o.since_id, p.o.target, &p.again) : 0;
+  if (r == 0 && p.o.compares)
+    r = spans_add (&p.again, 0, p.ours);
   if (p.again.n && p.again.span[p.again.n - 1].end > p.ours)
     p.ours = least (p.again.span[p.again.n - 1].end, p.o.dest->info.size);
   if (r == 0)

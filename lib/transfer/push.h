@@ -17,14 +17,15 @@
  *   Q1  When push_run returns 0, the device has the disk's content on stable
  *       storage, as far as the device can flush.  With `since` this holds if
  *       the device had the content of `since`, but for what unfinished pushes
- *       of this process have written since (Q3).
+ *       have written since (Q3).
  *   Q2  Beyond the disk's end the device is not changed.  The exception, with
  *       `since`: what the older disk, or an unfinished push, had there becomes
  *       zeros.
  *   Q3  A push that failed or was cancelled may be run again, with whatever
  *       content the disk has by then: it sends, besides what differs, what the
- *       unfinished one may have written (unfinished.h).  Only in another process
- *       must the content be the same, because nothing is remembered there.
+ *       unfinished one may have written (unfinished.h).  What pushes of an
+ *       earlier process have written is not known.  Then `compares` is set: all
+ *       of the device is compared, and what differs is sent.
  *
  * Thread-safety: one thread runs a push.  It takes no locks of its own; several
  * threads use the device at a time.
@@ -51,6 +52,7 @@
 struct push_options {
   struct disk *disk;            /* frozen */
   struct disk *since;           /* frozen; NULL: send everything */
+  bool compares;                /* with since: the device may have anything */
   struct bdev *dest;            /* connected */
   bool verify;                  /* read everything back, and compare */
   /* What is to be remembered of pushes that do not finish; NULL: nothing. */

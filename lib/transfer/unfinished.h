@@ -12,7 +12,8 @@
  *
  *   Z1  Where a push with `since` sends nothing, no push of this process that
  *       had the same `since`, or the same target and none (one of the last
- *       UNFINISHED_MOST_WHOLE targets), has written without finishing.
+ *       UNFINISHED_MOST_WHOLE targets), has written without finishing.  (What
+ *       an earlier process did: registry_pushed_since, push.h Q3.)
  *   Z2  Ranges may be joined with what is between them: to send more is right,
  *       too.  So a push is remembered in at most SPANS_MOST ranges.
  *

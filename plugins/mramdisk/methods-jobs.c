@@ -276,9 +276,9 @@ static const struct jsonrpc_param push_params[] = {
   PARAM_RATE, END
 };
 
-/* The contents at one instant of a disk, and of a second one if it is given. */
+/* The contents at one instant of the disk, and of `since` if it is given. */
 static int
-freeze (struct jsonrpc_call *call, struct disk *frozen[2], uint64_t *since)
+freeze (struct jsonrpc_call *call, struct push_job_options *o)
 {
   struct registry *r = service_of (call)->registry;
   struct named_disk *d[2] = { NULL, NULL };
@@ -286,8 +286,6 @@ freeze (struct jsonrpc_call *call, struct disk *frozen[2], uint64_t *since)
   size_t n = 1, i;
   int ret = -1;
 
-  frozen[1] = NULL;
-  *since = 0;
   d[0] = registry_hold (r, jsonrpc_string (call, "name"));
   if (d[0] == NULL) {
     no_disk (call, "name");
@@ -302,9 +300,12 @@ freeze (struct jsonrpc_call *call, struct disk *frozen[2], uint64_t *since)
   else {
     for (i = 0; i < n; i++)
       disk[i] = d[i]->disk;
-    if (n == 2)
-      *since = d[1]->id;
-    ret = disk_freeze (disk, frozen, n);
+    if (n == 2) {
+      o->since = d[1]->id;
+      o->compares = d[1]->was_pushed_since;
+      registry_pushed_since (r, d[1]);
+    }
+    ret = disk_freeze (disk, o->frozen, n);
     if (ret == -1)
       failed (call, errno, 0, 1);
   }
@@ -317,20 +318,17 @@ freeze (struct jsonrpc_call *call, struct disk *frozen[2], uint64_t *since)
 static json_t *
 method_push (struct jsonrpc_call *call)
 {
-  const char *uri = jsonrpc_string (call, "uri");
+  struct push_job_options o = {
+    .name = jsonrpc_string (call, "name"), .uri = jsonrpc_string (call, "uri"),
+    .verify = jsonrpc_boolean (call, "verify"), .rate = rate (call),
+  };
   char why[REMOTE_WHY];
-  struct disk *frozen[2];
-  uint64_t since;
 
-  if (remote_check_uri (uri, why) == -1)
+  if (remote_check_uri (o.uri, why) == -1)
     return jsonrpc_fail (call, JSONRPC_BAD_PARAMS, NULL, "uri: %s", why);
-  if (freeze (call, frozen, &since) == -1)
+  if (freeze (call, &o) == -1)
     return NULL;
-  return started (call, push_job_start (service_of (call),
-                                        jsonrpc_string (call, "name"), frozen,
-                                        since, uri,
-                                        jsonrpc_boolean (call, "verify"),
-                                        rate (call)));
+  return started (call, push_job_start (service_of (call), &o));
 }
 
 /* ------------------------------------------------------------------ pull */

@@ -96,10 +96,8 @@ explain (struct job *job, struct remote *r, const char *what, int err)
 
 struct push_job {
   struct service *s;
-  struct disk *frozen[2];       /* the second may be NULL */
-  uint64_t since;               /* an id, or 0 */
+  struct push_job_options o;
   char *uri;
-  bool verify;
 };
 
 static uint64_t
@@ -115,8 +113,9 @@ run_push (struct job *job, void *opaque)
   struct job_host host;
   struct remote *r = open_remote (job, p->s, p->uri, &host);
   struct push_options o = {
-    .disk = p->frozen[0], .since = p->frozen[1], .verify = p->verify,
-    .unfinished = p->s->unfinished, .since_id = p->since, .target = p->uri,
+    .disk = p->o.frozen[0], .since = p->o.frozen[1],
+    .compares = p->o.compares, .verify = p->o.verify,
+    .unfinished = p->s->unfinished, .since_id = p->o.since, .target = p->uri,
     .outages = outages, .opaque = r,
   };
   int ret;
@@ -138,35 +137,33 @@ free_push (void *opaque)
   unsigned i;
 
   for (i = 0; i < 2; i++)
-    if (p->frozen[i])
-      disk_free (p->frozen[i]);
+    if (p->o.frozen[i])
+      disk_free (p->o.frozen[i]);
   free (p->uri);
   free (p);
 }
 
 uint64_t
-push_job_start (struct service *s, const char *name,
-                struct disk *const frozen[2], uint64_t since, const char *uri,
-                bool verify, uint64_t rate)
+push_job_start (struct service *s, const struct push_job_options *options)
 {
   struct push_job *p = calloc (1, sizeof *p);
   struct job_options o = {
-    .kind = "push", .disk = name, .target = uri, .rate_limit = rate,
-    .run = run_push, .free = free_push, .opaque = p,
+    .kind = "push", .disk = options->name, .target = options->uri,
+    .rate_limit = options->rate, .run = run_push, .free = free_push,
+    .opaque = p,
   };
 
   if (p) {
     *p = (struct push_job) {
-      .s = s, .frozen = { frozen[0], frozen[1] }, .since = since,
-      .uri = strdup (uri), .verify = verify,
+      .s = s, .o = *options, .uri = strdup (options->uri),
     };
     if (p->uri)
       return jobs_start (s->jobs, &o);
     free (p);
   }
-  disk_free (frozen[0]);
-  if (frozen[1])
-    disk_free (frozen[1]);
+  disk_free (options->frozen[0]);
+  if (options->frozen[1])
+    disk_free (options->frozen[1]);
   errno = ENOMEM;
   return 0;
 }

@@ -15,14 +15,19 @@
 #include "ramdisk/registry.h"
 #include "service.h"
 
-/* Send a disk, of which frozen[0] is the content (disk_freeze) and frozen[1]
- * the content of `since`, whose id is since, or NULL, to an NBD URI that
- * remote_check_uri takes.
- * Takes over both.  Returns the job's id, or 0 with errno as jobs_start.
- */
-uint64_t push_job_start (struct service *s, const char *name,
-                         struct disk *const frozen[2], uint64_t since,
-                         const char *uri, bool verify, uint64_t rate);
+struct push_job_options {
+  const char *name, *uri;       /* copied; remote_check_uri takes the URI */
+  struct disk *frozen[2];       /* the contents (disk_freeze) of the disk and of
+                                 * `since`, or NULL; taken over */
+  uint64_t since;               /* its id, or 0 */
+  bool compares;                /* push_options.compares */
+  bool verify;
+  uint64_t rate;                /* bytes a second; 0: no limit */
+};
+
+/* Send a disk.  Returns the job's id, or 0 with errno as jobs_start. */
+uint64_t push_job_start (struct service *s,
+                         const struct push_job_options *options);
 
 /* What a disk that is filled from elsewhere is to be. */
 struct pull_options {

@@ -26,7 +26,8 @@ static struct origins *set;
 const char *const op_names[OP_KINDS] = {
   "write", "write with detection", "zero", "allocate zeros", "trim", "create",
   "create over an origin", "destroy", "clone", "replace by a clone", "replace by a new disk", "resize",
-  "rename", "create what auto-destroy would destroy", "set", "open a new name",
+  "rename", "create what auto-destroy would destroy", "set", "push since it",
+  "open a new name",
   "write to an ephemeral disk", "write with auto-destroy",
   "fetch", "evict", "complete an origin", "reclaim",
 };
@@ -255,6 +256,7 @@ world_apply (struct world *w, const struct op *op)
     b->readonly = op->readonly;
     b->quota = op->quota;
     b->maker = op->id;
+    b->pushed_since = false;
     break;
   case OP_RENAME:
     *b = *a;
@@ -268,6 +270,9 @@ world_apply (struct world *w, const struct op *op)
   case OP_SET:
     a->readonly = op->readonly;
     a->quota = op->quota;
+    break;
+  case OP_PUSHED_SINCE:
+    a->pushed_since = true;
     break;
   case OP_EPHEMERAL:
   case OP_FETCH:
@@ -395,6 +400,14 @@ world_do (struct registry *r, struct arena *a, const struct op *op)
     if (d)
       registry_close (r, d);
     break;
+  case OP_PUSHED_SINCE:
+    d = registry_hold (r, a_name);
+    ret = d ? 0 : -1;
+    if (d) {
+      registry_pushed_since (r, d);
+      registry_close (r, d);
+    }
+    break;
   case OP_OVER:
     ret = do_over (r, a_name, &options, op->prefetch);
     break;
@@ -496,6 +509,12 @@ disk_is (const struct named_disk *named, unsigned world,
               "quota %" PRIu64 "; not %" PRIu64 ", %d, %" PRIu64,
               disk_size (d), disk_is_readonly (d), disk_quota (d), x->size,
               x->readonly, x->quota);
+    return false;
+  }
+  if (record_has_flag (d->tree.record, LAYOUT_PUSHED_SINCE) !=
+      x->pushed_since) {
+    snprintf (difference, sizeof difference, "%spushed since it",
+              x->pushed_since ? "not " : "");
     return false;
   }
   for (reg = 0; reg < registers_before (x->size); reg++)

@@ -23,6 +23,7 @@ struct world_disk {
   bool readonly;
   bool ephemeral;               /* made by opening it, and still open */
   bool over;                    /* it is over the origin */
+  bool pushed_since;            /* a push began that sends what changed since */
   uint64_t size;
   uint64_t quota;
   uint64_t maker;               /* the operation that its UUID follows from */
@@ -40,7 +41,7 @@ struct world {
 enum op_kind {
   OP_WRITE, OP_DETECT, OP_ZERO, OP_ALLOCATE, OP_TRIM,   /* data */
   OP_CREATE, OP_OVER, OP_DESTROY, OP_CLONE, OP_REPLACE, OP_CREATE_REPLACE, OP_RESIZE,
-  OP_RENAME, OP_AUTO_KEPT, OP_SET,      /* control */
+  OP_RENAME, OP_AUTO_KEPT, OP_SET, OP_PUSHED_SINCE,     /* control */
   OP_EPHEMERAL, OP_EPHEMERAL_WRITE,     /* open a name that does not exist */
   OP_AUTO_DESTROY,              /* the same, with auto-destroy */
   OP_FETCH, OP_EVICT, OP_COMPLETE,      /* of the disk's origin, if any */
