@@ -9,7 +9,8 @@ serve size=64M control=control disk=odd,size=1000001
 start_server d "$mramdisk" size=64M control="$tmp/d.control"
 start_server m "$mramdisk" size=32M disk=small,size=1M \
   disk=ro,readonly=yes,size=64M disk=big,size=80M
-export dest=$tmp/d.sock other=$tmp/m.sock
+start_server f "$mramdisk" size=64M max-memory=2M
+export dest=$tmp/d.sock other=$tmp/m.sock full=$tmp/f.sock
 python <<'END'
 from controltest import *
 import random
@@ -124,13 +125,14 @@ failed("the destination is read-only: expected one that can be written", "a",
        uri("ro", "other"))
 failed("the destination has 1048576 bytes: expected at least the disk's size, "
        "67108864", "a", uri("small", "other"))
+failed(" of the destination: No space left on device", "a", uri("a", "full"))
 failed("No such file or directory", "a", "nbd+unix:///?socket=/nonexistent/s")
 failed("it is this server itself: a loop", "a", "nbd+unix:///b?socket=%s"
        % os.environ["sock"])
 connect("stranger").pwrite(pattern(MiB), 0)
 failed("since: that disk shares no data with the one to push", "a", uri("b"),
        since="stranger")
-there("b").pwrite(b"w" * 16 * MiB if False else b"w" * MiB, 5 * MiB)
+there("b").pwrite(b"w" * MiB, 5 * MiB)
 failed("since: the destination does not have the content of that snapshot", "a",
        uri("b"), since="s2")
 

@@ -36,6 +36,10 @@ h.pwrite(pattern(4, 0), 0)
 END
 
 step "full by another file"
+/usr/bin/python3 -c 'import random
+open("image", "wb").write(random.Random(5).randbytes(2 << 20))'
+start_server up file image
+"$builddir/mblockctl" -q -s c create over --origin "$(uri '' up)"
 python <<'END'
 connect("a").trim(64 * MiB, 0)
 END
@@ -57,6 +61,10 @@ except nbd.Error as e:
 for i in range(0, done, 4 * KiB):
     check("at %d" % i, h.pread(4 * KiB, i), pattern(4 * KiB, i))
 h.trim(4 * KiB, 0)
+# What is fetched cannot be kept, but whoever reads it gets it.
+h = connect("over")
+for i in range(2):
+    check("over an origin", h.pread(2 * MiB, 0), open("image", "rb").read())
 END
 grep -q "no space for arena=: No space left on device" s.log ||
   fail "no word of it: $(tail -n 3 s.log)"

@@ -5,6 +5,7 @@
 
 . "$(dirname "$0")/../functions.sh"
 
+requires_filter log delay
 truncate -s 8M image
 printf 'content' | dd of=image bs=1M seek=6 conv=notrunc 2>/dev/null
 start_server up file image
@@ -33,7 +34,6 @@ buf = nbd.Buffer(7)
 cookie = h.aio_pread(buf, 6 * MiB)      # this one waits
 h.poll(0)
 for i in range(50):                     # these do not, in one connection
-    h.pwrite(b"w", 4 * MiB + i * PAGE * 8 - 0) if False else None
     h.pwrite(b"w" * PAGE, 4 * MiB + i * PAGE)
     check("a read", h.pread(PAGE, 4 * MiB + i * PAGE), b"w" * PAGE)
 h.trim(PAGE, 3 * MiB)
@@ -51,6 +51,29 @@ for ((i = 0; i < 600; i++)); do
   running "$client" || break
   sleep 0.1
 done
+start_server up file image
+wait "$client" || fail "see above"
+
+step "it goes away while a request is under way"
+kill_server up
+start_server up --filter=log --filter=delay file image logfile=up.requests \
+  rdelay=600
+printf 'more' | dd of=image bs=1M seek=5 conv=notrunc 2>/dev/null
+nbdsh -c 'from ask import *' -c '
+h = connect("d")
+buf = nbd.Buffer(4)
+cookie = h.aio_pread(buf, 5 * MiB)
+while not h.aio_command_completed(cookie):
+    h.poll(-1)
+check("what was asked for", bytes(buf.to_bytearray()), b"more")' &
+client=$!
+for ((i = 0; i < 1200; i++)); do
+  ! grep -q ' Read ' up.requests 2>/dev/null || break
+  running "$client" || break
+  sleep 0.05
+done
+grep -q ' Read ' up.requests || fail "no request came"
+kill_server up
 start_server up file image
 wait "$client" || fail "see above"
 
