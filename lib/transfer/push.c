@@ -711,7 +711,7 @@ check (struct push *p)
     return 0;
   job_phase (p->job, PUSH_COMPARING, 0);
   /* No disk is related to an empty one, or every disk is. */
-  if (disk_mapped (p->o.since) > 0) {
+  if (p->o.since->origin || disk_mapped (p->o.since) > 0) {
     r = disk_shares (p->o.since, p->o.disk, is_cancelled, p);
     if (r == -1)
       return -1;

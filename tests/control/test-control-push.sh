@@ -132,6 +132,9 @@ failed("it is this server itself: a loop", "a", "nbd+unix:///b?socket=%s"
 connect("stranger").pwrite(pattern(MiB), 0)
 failed("since: that disk shares no data with the one to push", "a", uri("b"),
        since="stranger")
+c.call("disk_create", name="over", origin=uri("a"))
+failed("since: that disk shares no data with the one to push", "a", uri("b"),
+       since="over")
 there("b").pwrite(b"w" * MiB, 5 * MiB)
 failed("since: the destination does not have the content of that snapshot", "a",
        uri("b"), since="s2")
