@@ -129,4 +129,6 @@ EXTRA_DIST += \
 	bench/results/2026-11-29-filter-switch.txt \
 	bench/results/2026-11-29-kill.txt \
 	bench/results/2026-11-30-mnbd.txt \
+	bench/results/2026-11-30-origin.txt \
+	bench/results/2026-11-30-push.txt \
 	bench/results/2026-11-30-systemd.txt
