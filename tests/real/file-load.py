@@ -12,8 +12,9 @@ were kept:
   keeps    makes files, waits until they are on the disk with their names, and
            only then adds a line with the checksum to LIST
 
-With --check, the files of LIST are compared instead, and their number is
-printed: each of them must be there, even after a crash."""
+At the end, the other two add their files to LIST.  With --check, the files of
+LIST are compared instead, and their number is printed: each of them must be
+there, even after a crash."""
 
 import argparse
 import ctypes
@@ -50,8 +51,20 @@ def sync_folder(path):
     os.close(fd)
 
 
+class List:
+    """The files that are on the disk."""
+
+    def __init__(self, path):
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+
+    def add(self, name, data):
+        os.write(self.fd, b"KEPT %s %08x %d\n" % (name.encode(),
+                                                  zlib.crc32(data), len(data)))
+
+
 class Changes:
-    def __init__(self, folder, rng):
+    def __init__(self, folder, rng, kept):
+        self.kept = kept
         self.path = os.path.join(folder, "changed")
         self.rng = rng
         self.model = bytearray()
@@ -127,13 +140,16 @@ class Changes:
                           self.clear, self.reopen),
                          (10, 5, 1, 4, 1))[0]()
 
-    end = reopen
+    def end(self):
+        self.reopen()
+        self.kept.add("changed", self.model)
 
 
 class Churn:
     """Folders of files, whose content follows from their number."""
 
-    def __init__(self, folder, rng):
+    def __init__(self, folder, rng, kept):
+        self.kept = kept
         self.folder = os.path.join(folder, "churn")
         os.makedirs(self.folder)
         self.rng = rng
@@ -197,15 +213,19 @@ class Churn:
     def end(self):
         for tree in self.trees:
             self.compare(tree)
+        os.sync()
+        for tree, numbers in self.trees.items():
+            for n in numbers:
+                self.kept.add("churn/%s/%d" % (tree, n), self.content(n))
 
 
 class Keeps:
-    def __init__(self, folder, rng, record):
+    def __init__(self, folder, rng, kept):
+        self.kept = kept
         self.folder = os.path.join(folder, "kept")
         os.makedirs(self.folder)
         sync_folder(folder)
         self.rng = rng
-        self.record = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
         self.n = 0
 
     def step(self):
@@ -218,8 +238,7 @@ class Keeps:
             os.fsync(f.fileno())
         os.rename(new, os.path.join(self.folder, str(self.n)))
         sync_folder(self.folder)
-        os.write(self.record, b"KEPT %d %08x %d\n" % (
-            self.n, zlib.crc32(data), len(data)))
+        self.kept.add("kept/%d" % self.n, data)
 
     def end(self):
         pass
@@ -251,10 +270,10 @@ def run(options):
     children = []
     for kind in Changes, Churn, Keeps:
         rng = random.Random("%d %s" % (options.seed, kind.__name__))
-        arguments = (options.list,) if kind is Keeps else ()
         pid = os.fork()
         if pid == 0:
-            os._exit(work(kind(options.folder, rng, *arguments), enough))
+            os._exit(work(kind(options.folder, rng, List(options.list)),
+                          enough))
         children.append(pid)
     # If one fails, the others need not go on.
     failed = False
@@ -274,12 +293,12 @@ def check(options):
             # The last line of a guest that was killed may be cut.
             if len(words) != 4 or words[0] != "KEPT" or line[-1] != "\n":
                 continue
-            path = os.path.join(options.folder, "kept", words[1])
+            path = os.path.join(options.folder, words[1])
             with open(path, "rb") as g:
                 data = g.read()
             if (zlib.crc32(data), len(data)) != (int(words[2], 16),
                                                  int(words[3])):
-                raise Wrong("the kept file %s differs" % words[1])
+                raise Wrong("%s differs" % words[1])
             n += 1
     print(n)
 
