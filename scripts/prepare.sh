@@ -46,7 +46,7 @@ test|zsh|cmd:zsh|completion for zsh
 test|fish|cmd:fish|completion for fish
 test|prometheus|cmd:promtool|scrapes the exporter, and checks the alerts
 test|libclang-rt-dev|cmd:clang|libFuzzer
-test|gnuplot-nox|cmd:gnuplot|plots of a benchmark's report
+test|gnuplot-nox|cmd:gnuplot|plots of the report of benchmarks
 bench|fio|cmd:fio|load
 bench|gnuplot-nox|cmd:gnuplot|plots
 bench|libnbd-bin|cmd:nbdcopy|nbdcopy, a peer
