@@ -610,6 +610,7 @@ test_reset_while_names_change (void **state)
 /* ------------------------------------------------- many names, in any order */
 
 #define MANY 300
+#define NAME_ROOM sizeof "n4294967295"
 
 static int
 setup_many (void **state)
@@ -621,9 +622,9 @@ setup_many (void **state)
 }
 
 static const char *
-many_name (char name[8], unsigned i)
+many_name (char name[NAME_ROOM], unsigned i)
 {
-  snprintf (name, 8, "n%03u", i);
+  snprintf (name, NAME_ROOM, "n%03u", i);
   return name;
 }
 
@@ -635,7 +636,7 @@ assert_names (struct fixture *f, const bool *there, unsigned from)
 {
   struct named_disk *d[MANY];
   bool more;
-  char name[8];
+  char name[NAME_ROOM];
   size_t n = registry_hold_page (f->r, from ? many_name (name, from - 1) : NULL,
                                  MANY, d, &more), i = 0;
   unsigned k;
@@ -657,7 +658,7 @@ test_many_names (void **state)
   bool there[MANY] = { false };
   uint64_t random = 1;
   unsigned op, i, k;
-  char a[8], b[8];
+  char a[NAME_ROOM], b[8];
   int r;
 
   for (op = 0; op < 20000; op++) {
