@@ -658,7 +658,7 @@ test_many_names (void **state)
   bool there[MANY] = { false };
   uint64_t random = 1;
   unsigned op, i, k;
-  char a[NAME_ROOM], b[8];
+  char a[NAME_ROOM], b[NAME_ROOM];
   int r;
 
   for (op = 0; op < 20000; op++) {
