@@ -257,9 +257,12 @@ class Server:
         return list(self._pages("client_list", "clients", "before",
                                 name=name))
 
-    def diff(self, a: str, b: str) -> List[Dict[str, int]]:
-        """The ranges in which two disks differ."""
-        return list(self._pages("disk_diff", "extents", "offset", a=a, b=b))
+    def diff(self, a: str, b: str,
+             types: Optional[bool] = None) -> List[Dict[str, Any]]:
+        """The ranges in which two disks differ; with types, also what the
+        second has there."""
+        return list(self._pages("disk_diff", "extents", "offset", a=a, b=b,
+                                types=types))
 
     def stats(self) -> Dict[str, Any]:
         """Statistics of the server, without its disks."""

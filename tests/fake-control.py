@@ -270,10 +270,11 @@ def disk_extents(name, offset=0, length=None, limit=1000, sharing=False):
     return {"extents": found, "next": next}
 
 
-def disk_diff(a, b, offset=0, limit=1000):
+def disk_diff(a, b, offset=0, limit=1000, types=False):
     n = 0 if a == b else 25
     disk(a), disk(b)
-    all = [{"offset": i * 65536, "length": PAGE} for i in range(n)
+    all = [{"offset": i * 65536, "length": PAGE,
+            **({"type": "data"} if types else {})} for i in range(n)
            if i * 65536 >= offset]
     found, next = page(all, lambda e: e["offset"] + e["length"], limit)
     return {"extents": found, "next": next}

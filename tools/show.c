@@ -246,6 +246,8 @@ run_diff (int argc, char **argv)
   char *s;
 
   (void) argc;
+  if (settings.json)
+    json_object_set_new (params, "types", json_true ());
   all = rpc_all_pages (&pages_diff, params);
   if (settings.json) {
     print_json (all);
@@ -286,11 +288,11 @@ const struct command command_diff = {
   "diff", "A B", "list the ranges in which two disks differ",
   "This is quick if one disk is a clone of the other, or both are clones of\n"
   "the same disk, because shared data is not read.  Differences may be\n"
-  "rounded to whole pages of 4 KiB.  The exit code is 0 even if the disks\n"
-  "differ.\n"
+  "rounded to whole pages of 4 KiB.  With --json, a type says whether B has\n"
+  "data, zeros or a hole there.  The exit code is 0 even if the disks differ.\n"
   "\n"
   "Examples:\n"
   "  mblockctl diff golden vm-1\n"
-  "  mblockctl diff golden vm-1 --json | jq '.extents | length'\n",
+  "  mblockctl diff golden vm-1 --json | jq '.extents[] | .type, .length'\n",
   diff_options, 2, 2, run_diff
 };

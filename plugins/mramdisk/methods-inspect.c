@@ -102,7 +102,8 @@ method_info (struct jsonrpc_call *call)
 /* --------------------------------------------------------- extents, diff */
 
 struct collection {
-  struct control *control;      /* of a diff */
+  struct control *control;      /* of a diff … */
+  struct disk *b;               /* … the disk whose types are reported, or NULL */
   json_t *extents;
   uint64_t end;                 /* of the range, or where it was cut off */
   json_int_t limit;
@@ -219,14 +220,67 @@ static const struct jsonrpc_param diff_params[] = {
     .summary = "The first disk." },
   { .name = "b", .type = JSONRPC_STRING, .required = true,
     .summary = "The second disk." },
-  PARAM_OFFSET, PARAM_LIMIT_EXTENTS, END
+  PARAM_OFFSET, PARAM_LIMIT_EXTENTS,
+  { .name = "types", .type = JSONRPC_BOOLEAN, .fallback = "false",
+    .summary = "Whether to report where the second disk has data, zeros and "
+    "holes there." },
+  END
 };
+
+/* A part of a difference, which goes from `at` to `stop`. */
+struct part {
+  struct collection *c;
+  uint64_t at, stop;
+  uint64_t size;                /* of the disk: its last page counts as whole */
+  int r;
+};
+
+static int
+collect_part (void *opaque, uint64_t offset, uint64_t length,
+              enum extent_type type)
+{
+  struct part *p = opaque;
+  uint64_t end = offset + length, from = p->at;
+
+  if (end <= p->at)
+    return 0;
+  p->at = end >= p->size || end > p->stop ? p->stop : end;
+  p->r = collect_extent (p->c, from, p->at - from, type);
+  return p->r ? p->r : p->at == p->stop;
+}
+
+/* What the second disk has in a range; beyond its end there are holes. */
+static int
+collect_types (struct collection *c, uint64_t offset, uint64_t stop)
+{
+  uint64_t size = disk_size (c->b), sector = c->b->sector_size;
+  struct part p = { .c = c, .at = offset, .size = size };
+
+  p.stop = (size + PAGE_BYTES - 1) & ~(uint64_t) (PAGE_BYTES - 1);
+  if (p.stop > stop)
+    p.stop = stop;
+  if (offset < size) {
+    uint64_t from = offset - offset % sector, to = p.stop + sector - 1;
+
+    to -= to % sector;
+    if (to > size)
+      to = size;
+    if (disk_extents (c->b, to - from, from, collect_part, &p) == -1 &&
+        errno != EINVAL)        /* it was shrunk in the meantime */
+      return -1;
+  }
+  if (p.r || p.at >= stop)
+    return p.r;
+  return collect_extent (c, p.at, stop - p.at, EXTENT_HOLE);
+}
 
 static int
 collect_difference (void *opaque, uint64_t offset, uint64_t length)
 {
   struct collection *c = opaque;
 
+  if (c->b)
+    return collect_types (c, offset, offset + length);
   return collect (c, offset + length,
                   json_pack ("{s:I, s:I}", "offset", (json_int_t) offset,
                              "length", (json_int_t) length));
@@ -262,6 +316,7 @@ method_diff (struct jsonrpc_call *call)
     result = no_disk (call, "b");
   else {
     c.extents = json_array ();
+    c.b = jsonrpc_boolean (call, "types") ? b->disk : NULL;
     if (disk_diff (a->disk, b->disk, jsonrpc_integer (call, "offset"),
                    collect_difference, diff_ends, &c) == -1) {
       json_decref (c.extents);
@@ -291,7 +346,7 @@ const struct jsonrpc_method inspect_methods[] = {
     "\"shared\"}], \"next\"}", .blocking = true, .fn = method_extents },
   { .name = "disk_diff", .params = diff_params,
     .summary = "List the ranges in which two disks differ.",
-    .result = "{\"extents\": [{\"offset\", \"length\"}], \"next\"}",
+    .result = "{\"extents\": [{\"offset\", \"length\", \"type\"}], \"next\"}",
     .blocking = true, .fn = method_diff },
   { .name = NULL }
 };

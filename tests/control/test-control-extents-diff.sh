@@ -25,7 +25,8 @@ def diff(a, b, **params):
     r, at = [], params.pop("offset", 0)
     while at is not None:
         p = c.call("disk_diff", a=a, b=b, offset=at, **params)
-        r += [(e["offset"], e["length"]) for e in p["extents"]]
+        r += [(e["offset"], e["length"]) +
+              ((e["type"],) if "type" in e else ()) for e in p["extents"]]
         at = p["next"]
     return r
 
@@ -67,6 +68,31 @@ check("the other way", diff("b", "a", limit=1), [(2 * PAGE, PAGE),
 check("of itself", diff("a", "a"), [])
 check("from an offset", diff("a", "b", offset=3 * PAGE), [(10 * PAGE, PAGE)])
 check("past both", diff("a", "b", offset=1 << 40), [])
+# What the second one has there, also beyond its end.
+c.call("disk_clone", source="a", name="t")
+t = connect("t")
+t.pwrite(b"t" * PAGE, 0)
+t.zero(PAGE, PAGE, nbd.CMD_FLAG_NO_HOLE)
+t.trim(PAGE, 2 * PAGE)
+t.pwrite(b"t", 3 * PAGE)
+want = [(0, PAGE, "data"), (PAGE, PAGE, "zero"), (2 * PAGE, PAGE, "hole"),
+        (3 * PAGE, PAGE, "data")]
+for limit in 1, 2, 1000:
+    check("types", diff("a", "t", types=True, limit=limit), want)
+check("the other way", diff("t", "a", types=True),
+      [(0, PAGE, "hole"), (PAGE, 2 * PAGE, "data"), (3 * PAGE, PAGE, "hole")])
+c.call("disk_create", name="short", size=2 * PAGE + 100)
+connect("short").pwrite(b"s" * 50, 2 * PAGE)
+c.call("disk_create", name="wide", size=2 * 65536, sector_size=65536)
+connect("wide").pwrite(b"w" * 65536, 0)
+for limit in 1, 1000:
+    check("a smaller one", diff("a", "short", types=True, limit=limit),
+          [(PAGE, PAGE, "hole"), (2 * PAGE, PAGE, "data"),
+           (32 * MiB, PAGE, "hole")])
+    check("wide sectors", diff("t", "wide", types=True, limit=limit),
+          [(0, 65536, "data"), (32 * MiB, PAGE, "hole")])
+for name in "t", "short", "wide":
+    c.call("disk_destroy", name=name)
 k.pwrite(b"x" * PAGE, 2 * PAGE)
 check("the same bytes are no difference", diff("a", "b"), [(10 * PAGE, PAGE)])
 # Every other page of 8 MiB, so that there are many.

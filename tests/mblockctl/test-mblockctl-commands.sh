@@ -96,7 +96,7 @@ out_is 'The disks differ in 102400 bytes (100K), in 25 places.'
 status 0 diff golden golden
 out_is 'The disks do not differ.'
 status 0 diff golden busy --json
-json 'len(r["extents"]) == 25'
+json 'len(r["extents"]) == 25 and r["extents"][0]["type"] == "data"'
 status 0 stats
 out_has 'Memory: ~3.0G of 8G (38%)'
 out_has 'Times are taken of one request in 16.'
