@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/random.h>
+
 #include "base/cleanup.h"
 #include "base/mutex.h"
 #include "base/utf8.h"
@@ -79,7 +81,10 @@ registry_new (struct arena *arena, const struct registry_options *options)
     return NULL;
   r->arena = arena;
   r->o = *options;
-  r->random = 1;
+  /* Who chooses names must not know the priorities. */
+  if (getrandom (&r->random, sizeof r->random, GRND_NONBLOCK) == -1 ||
+      r->random == 0)
+    r->random = 1;
   mutex_init (&r->lock);
   return r;
 }
