@@ -55,7 +55,8 @@ open_arena (bool file, uint64_t limit, struct arena **a,
   r = registry_new (*a, &ro);
   if (r == NULL || rcu_prepare () == -1)
     fail ("registry");
-  if (file && registry_recover (r, NULL, false, NULL, NULL, recovery, &error) == -1) {
+  if (file &&
+      registry_recover (r, NULL, false, NULL, NULL, recovery, &error) == -1) {
     fprintf (stderr, "%s: %s\n", path, error);
     exit (EXIT_FAILURE);
   }

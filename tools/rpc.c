@@ -58,7 +58,8 @@ rpc_deadline (void)
  */
 static const struct { const char *param, *typed; } typed[] = {
   { "name", "" }, { "new_name", "" }, { "source", "" }, { "a", "" },
-  { "b", "" }, { "sources", "" }, { "names", "" }, { "patterns", "" }, { "job", "" }, { "export", "" }, { "uri", "" }, { "size", "SIZE" },
+  { "b", "" }, { "sources", "" }, { "names", "" }, { "patterns", "" },
+  { "job", "" }, { "export", "" }, { "uri", "" }, { "size", "SIZE" },
   { "sector_size", "--sector-size" }, { "quota", "--quota" },
   { "offset, length", "--offset, --length" }, { "rate", "--rate" },
   { "since", "--since:" }, { "origin", "--origin:" },

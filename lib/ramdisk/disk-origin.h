@@ -64,8 +64,8 @@
  *   O4  No thread waits for the source in a reader section, or with a lock
  *       held.
  *   O5  The source is used only between source_begin and source_end; it is
- *       connected once, and closed when nothing is missing, under set.lock so that nothing can be
- *       evicted any more, or with the last reference.
+ *       connected once, and closed when nothing is missing, under set.lock so
+ *       that nothing can be evicted any more, or with the last reference.
  *   O6  A disk's origin_end never grows.  A shrink lowers it, before the gate
  *       is closed.  A thread that fills a hole checks it again within the same
  *       reader section, or under the same lock.

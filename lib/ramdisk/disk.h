@@ -37,9 +37,10 @@
  *   EIO     the origin cannot be read, and its content is needed: a read, or
  *           a write or zero of a part of a page, where nothing was written yet
  *
- * Disks over an origin (disk-origin.h) show its content where they were not written,
- * and zeros where they were trimmed.  Requests that need what was not fetched
- * yet wait for it; the others do not: writes, zeroes and trims of whole pages.
+ * Disks over an origin (disk-origin.h) show its content where they were not
+ * written, and zeros where they were trimmed.  Requests that need what was not
+ * fetched yet wait for it; the others do not: writes, zeroes and trims of whole
+ * pages.
  *
  * A disk of an arena in a file has a record there (records.h); disk_new and
  * disk_clone sometimes need a page for it.

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The registry: listing names, and what is done to all.  registry.h has the design. */
+/* The registry: listing names, and what is done to all.  registry.h has the
+ * design.
+ */
 
 #include <config.h>
 

@@ -330,7 +330,8 @@ publish (struct registry *r, struct entry *e, const char *from,
   return err ? -1 : 0;
 }
 
-/* Would all of them get their names?  *bad: the one that would not.  Returns 0 or an errno.
+/* Would all of them get their names?  *bad: the one that would not.  Returns 0
+ * or an errno.
  */
 static int
 check_all_locked (struct registry *r, struct entry **e, size_t n,

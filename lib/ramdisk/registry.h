@@ -45,7 +45,8 @@
  * Thread-safety: all may be called from any thread, except registry_new,
  * registry_listen and registry_free.  They take the registry's lock inside;
  * registry_clone and registry_resize also take a tree's lock, but not both at
- * once; registry_rename holds both.  Resizes of one disk wait for each other, until each is reported.
+ * once; registry_rename holds both.  Resizes of one disk wait for each other,
+ * until each is reported.
  */
 
 #ifndef MRAMDISK_REGISTRY_H
@@ -189,7 +190,8 @@ struct registry *registry_new (struct arena *arena,
 /* Recover the disks in the file of an arena from arena_open, before any other
  * call. max_disks and max_size do not apply to them.  Origins are put into the
  * set, which is not started yet.  warn is called with a line for each disk that
- * salvage gives up, and each origin whose fetched pages are.  Returns 0, or -1 with *error as arena_recover.
+ * salvage gives up, and each origin whose fetched pages are.  Returns 0, or -1
+ * with *error as arena_recover.
  */
 int registry_recover (struct registry *r, struct origins *origins, bool salvage,
                       void (*warn) (void *opaque, const char *line),
@@ -330,11 +332,11 @@ uint64_t registry_parent_id (struct registry *r, struct named_disk *d);
 bool registry_is_listed (struct registry *r, struct named_disk *d);
 
 /* Replace a clone by a new clone of its parent, in one step (G4); it keeps its
- * read-only flag, its quota and its auto-destroy (G7).  *parent becomes the parent's name, which the
- * caller frees.
- * Returns 0, or -1 with errno ENOENT (name), ECHILD (it is no clone, or its
- * parent is gone), EBUSY (as registry_destroy_if), ESTALE (another disk has got
- * the name meanwhile), or as registry_clone.
+ * read-only flag, its quota and its auto-destroy (G7).  *parent becomes the
+ * parent's name, which the caller frees.  Returns 0, or -1 with errno ENOENT
+ * (name), ECHILD (it is no clone, or its parent is gone), EBUSY (as
+ * registry_destroy_if), ESTALE (another disk has got the name meanwhile), or as
+ * registry_clone.
  */
 int registry_reset (struct registry *r, const char *name, enum if_open if_open,
                     char **parent);

@@ -196,8 +196,8 @@ remove_stale (const struct sockaddr_un *addr, bool locked)
   return NULL;
 }
 
-/* Set the group and the mode of the socket's file, and remember its identity.  Returns 0, or
- * -1 with errno.
+/* Set the group and the mode of the socket's file, and remember its identity.
+ * Returns 0, or -1 with errno.
  */
 static int
 set_mode (struct unix_socket *s, mode_t mode, gid_t group)

@@ -4,8 +4,8 @@
  * nbdkit does not tell a plugin on which socket it serves a connection.  Its
  * own nbdkit_disconnect (since 1.34) works only in a thread that is serving a
  * request of that connection, so it cannot reach an idle client, and nbdkit
- * 1.32 lacks it.  It is the second choice (requests.c).  The sockets are therefore found among the file descriptors
- * of the process:
+ * 1.32 lacks it.  It is the second choice (requests.c).  The sockets are
+ * therefore found among the file descriptors of the process:
  *
  *   X1  A client's socket is a connected stream socket that was accepted on an
  *       address on which the process listened when client_sockets_init ran.

@@ -23,7 +23,9 @@
 extern const char *const event_words[];
 #define KIND(event) (UINT32_C (1) << (event))
 
-/* Checks the free memory, the quotas and the origins at this interval, for subscribers. */
+/* Checks the free memory, the quotas and the origins at this interval, for
+ * subscribers.
+ */
 #define EVENTS_TICK_MS 1000
 void events_tick (void *service);
 extern const uint32_t events_tick_kinds;

@@ -25,10 +25,10 @@ static struct origins *set;
 
 const char *const op_names[OP_KINDS] = {
   "write", "write with detection", "zero", "allocate zeros", "trim", "create",
-  "create over an origin", "destroy", "clone", "replace by a clone", "replace by a new disk", "resize",
-  "rename", "create what auto-destroy would destroy", "set", "push since it",
-  "open a new name",
-  "write to an ephemeral disk", "write with auto-destroy",
+  "create over an origin", "destroy", "clone", "replace by a clone",
+  "replace by a new disk", "resize", "rename",
+  "create what auto-destroy would destroy", "set", "push since it",
+  "open a new name", "write to an ephemeral disk", "write with auto-destroy",
   "fetch", "evict", "complete an origin", "reclaim",
 };
 

@@ -40,8 +40,8 @@ struct world {
 
 enum op_kind {
   OP_WRITE, OP_DETECT, OP_ZERO, OP_ALLOCATE, OP_TRIM,   /* data */
-  OP_CREATE, OP_OVER, OP_DESTROY, OP_CLONE, OP_REPLACE, OP_CREATE_REPLACE, OP_RESIZE,
-  OP_RENAME, OP_AUTO_KEPT, OP_SET, OP_PUSHED_SINCE,     /* control */
+  OP_CREATE, OP_OVER, OP_DESTROY, OP_CLONE, OP_REPLACE, OP_CREATE_REPLACE,
+  OP_RESIZE, OP_RENAME, OP_AUTO_KEPT, OP_SET, OP_PUSHED_SINCE,     /* control */
   OP_EPHEMERAL, OP_EPHEMERAL_WRITE,     /* open a name that does not exist */
   OP_AUTO_DESTROY,              /* the same, with auto-destroy */
   OP_FETCH, OP_EVICT, OP_COMPLETE,      /* of the disk's origin, if any */
