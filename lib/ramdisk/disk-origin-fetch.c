@@ -679,9 +679,10 @@ origin_fetch_run (struct origin *o, uint64_t first, uint64_t end,
 void
 origin_mark_zeros (struct origin *o, uint64_t count, uint64_t offset)
 {
-  uint64_t first = size_in_pages (offset), i, from, to;
+  /* Whole blocks, as in claim_locked, or two claims could overlap. */
+  uint64_t first = block_up (o, size_in_pages (offset)), i, from, to;
   uint64_t end = offset + count >= o->size
-    ? o->pages : (offset + count) >> PAGE_SHIFT;
+    ? o->pages : block_down (o, (offset + count) >> PAGE_SHIFT);
   struct fetch *f = NULL;
 
   if (first >= end)

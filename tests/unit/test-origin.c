@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "ramdisk/disk-origin-parts.h"
 #include "ramdisk/disk-origin.h"
 #include "tests/unit/engine-check.h"
 #include "tests/unit/origin-bdev.h"
@@ -23,7 +24,7 @@ struct fixture {
 };
 
 static int
-begin (struct fixture *f, uint64_t memory, uint64_t limit, bool prefetch)
+begin_with (struct fixture *f, uint64_t memory, uint64_t limit, bool prefetch)
 {
   struct origin_options options = { .prefetch = prefetch };
 
@@ -46,7 +47,7 @@ setup (void **state)
   struct fixture *f = calloc (1, sizeof *f);
 
   *state = f;
-  return begin (f, 64 << 20, 0, false);
+  return begin_with (f, 64 << 20, 0, false);
 }
 
 static int
@@ -168,6 +169,28 @@ test_large_blocks (void **state)
   origin_put (o);
   assert_int_equal (1, b->closed);
   origin_bdev_free (b);
+}
+
+/* Zeros are noted in whole blocks, as fetches are: what begins or ends within
+ * one does not claim pages that a fetch of the block also claims (O1).
+ */
+static void
+test_zeros_in_large_blocks (void **state)
+{
+  struct fixture *f = *state;
+  struct origin_stats stats;
+
+  f->o->block = 8;
+  origin_mark_zeros (f->o, 3 * P, 6 * P);
+  origin_stats (f->o, &stats);
+  assert_int_equal (0, stats.known);
+  origin_mark_zeros (f->o, 12 * P, 22 * P);
+  origin_stats (f->o, &stats);
+  assert_int_equal (8 * P, stats.known);
+  /* The last block ends with the origin. */
+  origin_mark_zeros (f->o, 10 * P - 100, (PAGES - 10) * P);
+  origin_stats (f->o, &stats);
+  assert_int_equal ((8 + PAGES % 8) * P, stats.known);
 }
 
 struct reader {
@@ -533,7 +556,7 @@ setup_small (void **state)
   struct fixture *f = calloc (1, sizeof *f);
 
   *state = f;
-  return begin (f, 4 << 20, 0, false);  /* the origin has 12 MiB */
+  return begin_with (f, 4 << 20, 0, false);  /* the origin has 12 MiB */
 }
 
 static void
@@ -566,7 +589,7 @@ setup_limit (void **state)
   struct fixture *f = calloc (1, sizeof *f);
 
   *state = f;
-  return begin (f, 64 << 20, 1 << 20, false);
+  return begin_with (f, 64 << 20, 1 << 20, false);
 }
 
 static void
@@ -633,7 +656,7 @@ setup_prefetch (void **state)
   struct fixture *f = calloc (1, sizeof *f);
 
   *state = f;
-  return begin (f, 64 << 20, 0, true);
+  return begin_with (f, 64 << 20, 0, true);
 }
 
 static void
@@ -725,6 +748,7 @@ main (void)
     TEST (test_reads_everything_once),
     TEST (test_fetches_little_for_little),
     TEST (test_large_blocks),
+    TEST (test_zeros_in_large_blocks),
     TEST (test_two_readers_one_fetch),
     TEST (test_one_bad_place),
     TEST (test_away),
