@@ -24,6 +24,8 @@ FIRST_KILL = 200                # operations, at most
 IMAGES = 3                      # on the other server
 IMAGE_SIZES = [256 * KiB, MiB, MiB + 512]
 ENDING = -32603                 # the server is shutting down
+# What the error of a job says when there was no room for it.
+NO_ROOM = ("No space", "allocate memory", "max-memory is reached")
 
 
 class Refused(Exception):
@@ -60,7 +62,7 @@ class Calls(Control):
         if j["state"] == "cancelled":
             raise EOFError("the job was cancelled")
         if j["state"] != "done":
-            if "No space" in j["error"] or "allocate memory" in j["error"]:
+            if any(w in j["error"] for w in NO_ROOM):
                 raise NoRoom(j["error"])
             raise Refused("job of %s %r" % (method, params),
                           {"code": None, "message": str(j["error"])})
