@@ -22,15 +22,24 @@ storm ()
   head -n 3 shadow.out
 }
 
+# On a busy machine the client may have nothing to lose when a storm comes.
+storm_is_seen ()                # as storm
+{
+  local i
+  for ((i = 0; i < 10; i++)); do
+    storm "$@"
+    [ "$shadow_rc" = 0 ] || break
+  done
+  check "status" $shadow_rc 1
+}
+
 volatile_server u --size=2097152 --multi-conn
 step "an error is seen"
-storm USR2
-check "status" $shadow_rc 1
+storm_is_seen USR2
 grep -q 'was lost' shadow.out || fail "for another reason"
 
 step "a loss is seen"
-storm USR1 --reconnect=20
-check "status" $shadow_rc 1
+storm_is_seen USR1 --reconnect=20
 grep -q 'expected 0x' shadow.out || fail "for another reason"
 
 step "a client that connects again itself loses nothing if the server did not"
@@ -44,6 +53,5 @@ kill_child u
 
 step "a server that lies about flushes is found out"
 volatile_server u --size=2097152 --multi-conn --lie
-storm USR1 --reconnect=20 --mode=durable
-check "status" $shadow_rc 1
+storm_is_seen USR1 --reconnect=20 --mode=durable
 grep -q 'expected 0x' shadow.out || fail "for another reason"
