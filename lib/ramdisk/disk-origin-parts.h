@@ -157,8 +157,8 @@ int origin_fetch_run (struct origin *o, uint64_t first, uint64_t end,
 bool origin_missing (struct origin *o, uint64_t index, uint64_t stop,
                      uint64_t *first, uint64_t *end);
 
-/* Note that the pages within a range read as zeros, unless somebody fetches one
- * of them.
+/* Note that the whole blocks within a range of bytes read as zeros, unless
+ * somebody fetches a page of them.
  */
 void origin_mark_zeros (struct origin *o, uint64_t count, uint64_t offset);
 
