@@ -26,6 +26,7 @@
 
 #include "ramdisk/rcu.h"
 #include "tests/crash/world.h"
+#include "tests/unit/engine-check.h"
 
 #define LIMIT (UINT64_C (256) << 20)
 #define THREADS 3
@@ -154,7 +155,7 @@ run_round (uint64_t *random)
   world_open (path, LIMIT, &arena, &registry, NULL);
   for (i = 0; i < THREADS; i++)
     judge_thread (&notes[i]);
-  world_invariants (registry, arena);
+  engine_check_all (arena, registry);
   world_close (arena, registry);
 }
 

@@ -597,7 +597,7 @@ world_check (struct registry *r, struct arena *a, const struct world *before,
         : world_is (r, before, after) || world_is (r, after, before)))
     abort_with ("%s: what was recovered is neither what was before nor after: "
                 "%s", what, difference);
-  world_invariants (r, a);
+  engine_check_all (a, r);
   for (i = 0; i < WORLD_DISKS; i++) {
     struct named_disk *d = registry_hold (r, world_name (before->number, i));
 
@@ -609,45 +609,7 @@ world_check (struct registry *r, struct arena *a, const struct world *before,
   }
   if (n != registry_count (r))
     abort_with ("%s: there are %zu disks, not %u", what, registry_count (r), n);
-  world_invariants (r, a);
-}
-
-struct collection {
-  struct disk **disk;
-  size_t n;
-};
-
-static void
-add (struct collection *c, struct disk *d)
-{
-  size_t i;
-
-  for (i = 0; i < c->n; i++)
-    if (c->disk[i] == d)
-      return;
-  c->disk[c->n++] = d;
-}
-
-/* And the caches of origins. */
-static int
-collect (void *opaque, const struct named_disk *d)
-{
-  add (opaque, d->disk);
-  if (d->disk->origin)
-    add (opaque, origin_cache (d->disk->origin));
-  return 0;
-}
-
-void
-world_invariants (struct registry *r, struct arena *a)
-{
-  struct collection c = {
-    .disk = calloc (2 * registry_count (r) + 1, sizeof *c.disk)
-  };
-
-  registry_each (r, NULL, collect, &c);
-  engine_check (a, c.disk, c.n);
-  free (c.disk);
+  engine_check_all (a, r);
 }
 
 static int
@@ -698,17 +660,17 @@ world_exercise (struct registry *r, struct arena *a)
   size_t n, i;
   bool more;
 
-  world_invariants (r, a);
+  engine_check_all (a, r);
   n = registry_hold_page (r, NULL, 64, d, &more);
   for (i = 0; i < n; i++)
     exercise_disk (r, d[i]->name);
-  world_invariants (r, a);
+  engine_check_all (a, r);
   for (i = 0; i < n; i++) {
     if (i % 2)
       registry_destroy (r, d[i]->name);
     registry_close (r, d[i]);
   }
-  world_invariants (r, a);
+  engine_check_all (a, r);
 }
 
 static int

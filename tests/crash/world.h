@@ -122,9 +122,6 @@ bool world_has (struct registry *r, const struct world *w, unsigned disk);
 /* The difference that the last failed comparison found. */
 const char *world_difference (void);
 
-/* Check the engine's invariants with all disks of a registry. */
-void world_invariants (struct registry *r, struct arena *a);
-
 /* Use each disk of a registry in all ways, whatever its content, and check the
  * invariants.
  */

@@ -19,32 +19,6 @@
 #include "tests/abort.h"
 #include "tests/unit/engine-check.h"
 
-struct disks {
-  struct disk **disk;
-  size_t n;
-};
-
-static void
-add (struct disks *all, struct disk *d)
-{
-  size_t i;
-
-  for (i = 0; i < all->n; i++)
-    if (all->disk[i] == d)
-      return;
-  all->disk[all->n++] = d;
-}
-
-/* And the pages that its origin has. */
-static int
-collect (void *opaque, const struct named_disk *d)
-{
-  add (opaque, d->disk);
-  if (d->disk->origin)
-    add (opaque, origin_cache (d->disk->origin));
-  return 0;
-}
-
 /* The origins' servers are of no interest. */
 static int
 nobody (void *opaque, const char *uri, const struct origin_wanted *wanted,
@@ -56,20 +30,6 @@ nobody (void *opaque, const char *uri, const struct origin_wanted *wanted,
   (void) source;
   errno = ENOENT;
   return -1;
-}
-
-static void
-check (struct arena *arena, struct registry *registry)
-{
-  struct disks all = {
-    .disk = calloc (2 * registry_count (registry) + 1, sizeof *all.disk)
-  };
-
-  if (all.disk == NULL)
-    abort_with ("no memory");
-  registry_each (registry, NULL, collect, &all);
-  engine_check (arena, all.disk, all.n);
-  free (all.disk);
 }
 
 int
@@ -106,7 +66,7 @@ main (int argc, char *argv[])
   if (registry_recover (registry, origins, false, NULL, NULL, &recovery,
                         &error) == -1)
     abort_with ("%s: %s", file.path, error);
-  check (arena, registry);
+  engine_check_all (arena, registry);
   arena_stats (arena, &stats);
   printf ("{\"disks\": %zu, \"used\": %" PRIu64 "}\n",
           registry_count (registry), stats.used);

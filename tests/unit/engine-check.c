@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "engine-check.h"
+#include "ramdisk/disk-origin-parts.h"
 #include "ramdisk/records.h"
 
 struct walk {
@@ -58,4 +59,44 @@ engine_check (struct arena *a, struct disk *const *disks, size_t n)
     }
   arena_check (a, w.pages + record_pages (a));
   free (w.found);
+}
+
+struct collection {
+  struct disk **disk;
+  size_t n;
+};
+
+static void
+add (struct collection *c, struct disk *d)
+{
+  size_t i;
+
+  for (i = 0; i < c->n; i++)
+    if (c->disk[i] == d)
+      return;
+  c->disk[c->n++] = d;
+}
+
+/* And the caches of origins. */
+static int
+collect (void *opaque, const struct named_disk *d)
+{
+  add (opaque, d->disk);
+  if (d->disk->origin)
+    add (opaque, origin_cache (d->disk->origin));
+  return 0;
+}
+
+void
+engine_check_all (struct arena *a, struct registry *r)
+{
+  struct collection c = {
+    .disk = calloc (2 * registry_count (r) + 1, sizeof *c.disk)
+  };
+
+  if (c.disk == NULL)
+    abort ();
+  registry_each (r, NULL, collect, &c);
+  engine_check (a, c.disk, c.n);
+  free (c.disk);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "ramdisk/disk.h"
+#include "ramdisk/registry.h"
 
 /* Wait for reclamation.  Then check that the trees of the disks are whole, that
  * each page's reference count is the number of references to it, that no page
@@ -15,5 +16,8 @@
  * all its disks; NULLs are ignored.
  */
 void engine_check (struct arena *a, struct disk *const *disks, size_t n);
+
+/* The same with the disks of a registry and the caches of their origins. */
+void engine_check_all (struct arena *a, struct registry *r);
 
 #endif /* MBLOCK_ENGINE_CHECK_H */
