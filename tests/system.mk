@@ -9,6 +9,7 @@ system_tests = \
 	tests/system/test-example-sandbox.sh \
 	tests/system/test-example-upgrade.sh \
 	tests/system/test-fresh-debian.sh \
+	tests/system/test-ignored.sh \
 	tests/system/test-layout.sh \
 	tests/system/test-licence.sh \
 	tests/system/test-manual-parameters.sh \
