@@ -126,9 +126,11 @@ EXTRA_DIST += \
 	bench/results/2026-11-23-mnbd.txt \
 	bench/results/2026-11-29-arena.txt \
 	bench/results/2026-11-29-before-after.txt \
-	bench/results/2026-11-29-filter-switch.txt \
 	bench/results/2026-11-29-kill.txt \
+	bench/results/2026-11-30-filter-switch.txt \
 	bench/results/2026-11-30-mnbd.txt \
 	bench/results/2026-11-30-origin.txt \
+	bench/results/2026-11-30-origin-boot.txt \
+	bench/results/2026-11-30-origin-sequential.txt \
 	bench/results/2026-11-30-push.txt \
 	bench/results/2026-11-30-systemd.txt
