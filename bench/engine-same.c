@@ -2,7 +2,8 @@
 /* The cost and the use of detect-same, measured by calling the engine.
  *
  * All of a clone is overwritten in order, with detect-same and without, in
- * turn.  Each pass has a fresh clone, so each page is shared when it is written.
+ * turn.  Each pass has a fresh clone, so each page is shared when it is
+ * written.
  */
 
 #include <config.h>

@@ -40,8 +40,8 @@ void divide (double *r, const double *a, const double *b, size_t n);
  */
 void report_open (const char *path);
 
-/* The same for a file with the figures for programs: an object in each line, for
- * a head, a row or a point.
+/* The same for a file with the figures for programs: an object in each line,
+ * for a head, a row or a point.
  */
 void report_open_json (const char *path);
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# What the tests of the examples use beyond functions.sh.  To be sourced by bash.
+# What the tests of the examples use beyond functions.sh.  To be sourced by
+# bash.
 
 . "$(dirname "${BASH_SOURCE[0]}")/functions.sh"
 

@@ -141,9 +141,9 @@ serve ()
 }
 export sock=$tmp/s.sock
 
-# free_port: set $port to a TCP port of 127.0.0.1 that nobody else gets until the
-# end of the test.  A process holds it and does not listen, so that a server that
-# sets SO_REUSEADDR, as nbdkit does, can still have it.
+# free_port: set $port to a TCP port of 127.0.0.1 that nobody else gets until
+# the end of the test.  A process holds it and does not listen, so that a server
+# that sets SO_REUSEADDR, as nbdkit does, can still have it.
 free_port ()
 {
   local holder i

@@ -290,7 +290,8 @@ outage ()
 }
 
 # storms OPTIONS…: call the test's function "storm SIGNAL --connections=3" for
-# each kind of outage, with $options set to each of these, the volatile server's.
+# each kind of outage, with $options set to each of these, the volatile
+# server's.
 storms ()
 {
   local what

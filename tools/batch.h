@@ -38,7 +38,8 @@ void batch_result (struct batch *b, json_t *result);
 /* Add the elements for names that select_names did not find. */
 void batch_failures (struct batch *b, json_t *failures);
 
-/* With --dry-run the server would do it to this disk.  Takes over the result. */
+/* With --dry-run the server would do it to this disk.  Takes over the result.
+ */
 void batch_would (struct batch *b, const char *name, json_t *result);
 
 /* The server refused one disk. */

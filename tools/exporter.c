@@ -76,7 +76,7 @@ struct connection {
   int fd;
   enum state state;
   struct text *text;            /* of SCRAPED; NULL: out of memory */
-  int64_t deadline;             /* ms: then it is disconnected, unless WAITING */
+  int64_t deadline;             /* ms: then its time is up, unless WAITING */
   struct connection *next;
 };
 

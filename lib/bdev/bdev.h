@@ -271,8 +271,8 @@ bdev_cache (struct bdev *b, uint32_t count, uint64_t offset)
 }
 
 /* Block status. flags: 0 or BDEV_REQ_ONE. fn is called for at least one extent,
- * unless there is an error; it may have been called even then.  A device reports
- * as much of a large request as it can ask for at a time.
+ * unless there is an error; it may have been called even then.  A device
+ * reports as much of a large request as it can ask for at a time.
  */
 static inline int
 bdev_extents (struct bdev *b, uint64_t count, uint64_t offset,

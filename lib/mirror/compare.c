@@ -2,14 +2,14 @@
 /* The mirror's copying: what the secondary has already is not sent.
  *
  * A secondary that is a clone of the same image, or an older copy, differs from
- * the primary in some places only.  The job reads it before it writes, and sends
- * the blocks that are different.  The bytes themselves are compared, so nothing
- * is trusted.  On an mramdisk, a page that nobody writes stays shared.
+ * the primary in some places only.  The job reads it before it writes, and
+ * sends the blocks that are different.  The bytes themselves are compared, so
+ * nothing is trusted.  On an mramdisk, a page that nobody writes stays shared.
  *
  * Both reads happen while the range is held, or on trial, when only the job
- * writes to the secondary (Y10).  So what was equal is equal still, or is copied
- * again.  Blocks that were not sent become unflushed like the others of their
- * window: an earlier connection may have left them so.
+ * writes to the secondary (Y10).  So what was equal is equal still, or is
+ * copied again.  Blocks that were not sent become unflushed like the others of
+ * their window: an earlier connection may have left them so.
  *
  * Reading costs as many bytes as it may save.  So it ends if it does not pay,
  * except for a sample now and then, and it is done only for a secondary that

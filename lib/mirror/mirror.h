@@ -254,8 +254,8 @@ void mirror_status (struct mirror *m, struct mirror_status *status);
 int mirror_start (struct mirror *m, bool resume, char why[MIRROR_WHY]);
 
 /* Change the limit for copying, in bytes a second; 0: no limit.  It holds at
- * once, also for a comparison, and when the mirror is started again.  Returns 0,
- * or -1 and says why: the mirror has switched.
+ * once, also for a comparison, and when the mirror is started again.  Returns
+ * 0, or -1 and says why: the mirror has switched.
  */
 int mirror_set_rate (struct mirror *m, uint64_t rate, char why[MIRROR_WHY]);
 

@@ -21,11 +21,11 @@
  *                     v
  *                    tree
  *
- * A record is a disk's or an origin's.  An origin (disk-origin.h) is in the file
- * as the disk that it has, its cache, whose tree is what was fetched; its name
- * is the URI, and it has settings of its own.  Records refer to each other by
- * ids, which a rename keeps: a disk to its origin, and to the disk that it was
- * cloned from.
+ * A record is a disk's or an origin's.  An origin (disk-origin.h) is in the
+ * file as the disk that it has, its cache, whose tree is what was fetched; its
+ * name is the URI, and it has settings of its own.  Records refer to each other
+ * by ids, which a rename keeps: a disk to its origin, and to the disk that it
+ * was cloned from.
  *
  * Everything else is derived: recovery walks each tree once, shared subtrees
  * once, and thus finds the reference counts, the free pages, and what is mapped
@@ -131,7 +131,7 @@
  *   origin
  *   fetch           as write, a hole, for each    some pages are kept, and the
  *                   page, in the cache            others fetched again
- *   zeros of an     slots, one after the other    some are known, and the others
+ *   zeros of an     slots, one after the other    some are known, and others
  *   origin                                        asked for again
  *   write, a part   as write, a hole, with the    up to the second slot: what
  *   of a page over  origin's content; as write    was before, in a page of the
@@ -160,8 +160,8 @@
  *                                                 beyond the size: recovery
  *                                                 lowers it before a growth
  *                                                 could
- *   push, since a   flags, with                   all or nothing: the push sends
- *   disk            LAYOUT_PUSHED_SINCE           nothing before
+ *   push, since a   flags, with                   all or nothing: before, the
+ *   disk            LAYOUT_PUSHED_SINCE           push sends nothing
  *   first write to  data; flags                  as a write, or still
  *   an ephemeral                                  ephemeral: the disk is
  *   disk                                          dropped

@@ -65,7 +65,8 @@ diff_found (struct diff *c, uint64_t offset, uint64_t length)
   return r;
 }
 
-/* How many of n pages from index on that are a hole mean an origin's content. */
+/* How many of n pages from index on that are a hole mean an origin's content.
+ */
 static uint64_t
 over_origin (const struct diff *c, unsigned i, struct side s, uint64_t index,
              uint64_t n)

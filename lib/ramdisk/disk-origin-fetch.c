@@ -386,8 +386,8 @@ claim_locked (struct origin *o, uint64_t page, uint64_t low, uint64_t high)
  */
 #define STORE_NODES (2 * TREE_MAX_HEIGHT)
 
-/* Store a part of a run in the cache, all of whose pages are missing.  buf NULL:
- * they are zeros.  O7: all that can fail comes before the first change.
+/* Store a part of a run in the cache, all of whose pages are missing.  buf
+ * NULL: they are zeros.  O7: all that can fail comes before the first change.
  */
 static void
 store_part (struct origin *o, const char *buf, uint64_t first, uint64_t n)

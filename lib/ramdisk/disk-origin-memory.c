@@ -64,7 +64,8 @@ evict_cluster (struct origin *o, struct node *leaf, uint64_t index,
 }
 
 /* If a leaf has no page, forget what is known of zeros in it.  Returns whether
- * it is empty now, as far as this thread can tell.  Call it in a reader section.
+ * it is empty now, as far as this thread can tell.  Call it in a reader
+ * section.
  */
 static bool
 forget_zeros (struct origin *o, struct node *leaf)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The source of an origin: connecting to it, if the origin was recovered from an
- * arena's file, using it, and closing it.  disk-origin.h has the design.
+/* The source of an origin: connecting to it, if the origin was recovered from
+ * an arena's file, using it, and closing it.  disk-origin.h has the design.
  */
 
 #include <config.h>

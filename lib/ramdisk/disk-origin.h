@@ -28,23 +28,24 @@
  * Runs.  A run consists of the request's pages, extended to whole clusters
  * (ORIGIN_CLUSTER).  If misses follow each other, the runs grow up to
  * ORIGIN_MOST_RUN, but not beyond what was read in order so far, and workers
- * fetch the next runs.  Whoever comes to a page that was fetched ahead moves the
- * read-ahead forward.  If a run fails, only the block of the page is tried
+ * fetch the next runs.  Whoever comes to a page that was fetched ahead moves
+ * the read-ahead forward.  If a run fails, only the block of the page is tried
  * again.  So one bad place in the source fails only requests for that place.
  *
  * Memory.  Fetched pages can be fetched again.  So they are evicted when the
  * arena has no more credit (arena_set_pressure), and when they exceed what
  * origin-memory allows.  The clock's hand passes over the caches' leaves; a
- * cluster that was used since the hand last passed gets a second chance.  A leaf
- * that has no page left, and was not used either, goes too, with what was known
- * of zeros in it; otherwise the nodes of a large origin would fill the memory.
+ * cluster that was used since the hand last passed gets a second chance.  A
+ * leaf that has no page left, and was not used either, goes too, with what was
+ * known of zeros in it; otherwise the nodes of a large origin would fill the
+ * memory.
  *
  * In an arena's file, the cache has a record as any disk has, with the URI and
  * what else is needed (arena-layout.h).  So what was fetched is there after a
- * restart.  Such an origin begins without a source.  The first thread that needs
- * it connects, and others wait for that thread; while the server is away, each
- * tries again until its time is over, and fails with EIO.  The source must have
- * the size that it had.
+ * restart.  Such an origin begins without a source.  The first thread that
+ * needs it connects, and others wait for that thread; while the server is away,
+ * each tries again until its time is over, and fails with EIO.  The source must
+ * have the size that it had.
  *
  * Prefetch.  With prefetch, a thread fetches everything, at a limited rate,
  * while there is memory that nobody needs.  When nothing is missing, the source
@@ -60,7 +61,8 @@
  *   O3  A page of the cache is never changed, and never shared: it is filled
  *       before it is linked, and unlinked as a whole.  So a reader may use it
  *       until the end of its reader section, and eviction does not need the
- *       tree's lock.  To unlink empty nodes, it tries to get it, without waiting.
+ *       tree's lock.  To unlink empty nodes, it tries to get it, without
+ *       waiting.
  *   O4  No thread waits for the source in a reader section, or with a lock
  *       held.
  *   O5  The source is used only between source_begin and source_end; it is

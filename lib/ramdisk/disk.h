@@ -105,8 +105,8 @@ typedef int (*diff_fn) (void *opaque, uint64_t offset, uint64_t length);
 struct disk *disk_new (struct arena *arena, uint64_t size,
                        uint32_t sector_size);
 
-/* The same over an origin, to which it takes a reference; of the origin it shows
- * what lies within its size.
+/* The same over an origin, to which it takes a reference; of the origin it
+ * shows what lies within its size.
  */
 struct disk *disk_new_over (struct arena *arena, uint64_t size,
                             uint32_t sector_size, struct origin *origin);
@@ -220,7 +220,8 @@ typedef int (*page_fn) (void *opaque, uint64_t index, uint64_t n,
 /* Report all pages but holes, from index first to before end, of a disk that
  * nobody changes (disk_freeze), in order.  Pages that disks share have one
  * address, and keep it and their content as long as the disk is there.  Returns
- * 0, -1 with errno ENOMEM, or what fn returned if that was not 0, which ends it.
+ * 0, -1 with errno ENOMEM, or what fn returned if that was not 0, which ends
+ * it.
  */
 int disk_pages (struct disk *d, uint64_t first, uint64_t end, page_fn fn,
                 void *opaque);

@@ -42,9 +42,9 @@ int record_set_name (struct arena *a, struct layout_record *r,
                      const char *name, const struct uuid *uuid);
 
 /* Make the record valid, and in the same step the record that it replaces, if
- * any, invalid.  flags, of a disk: with LAYOUT_EPHEMERAL, recovery drops the disk
- * unless record_keep is called; with LAYOUT_AUTO_DESTROY, it goes with its next
- * last client unless record_stay is.
+ * any, invalid.  flags, of a disk: with LAYOUT_EPHEMERAL, recovery drops the
+ * disk unless record_keep is called; with LAYOUT_AUTO_DESTROY, it goes with its
+ * next last client unless record_stay is.
  */
 void record_link (struct arena *a, struct layout_record *r, uint32_t flags,
                   struct layout_record *replaces);

@@ -173,7 +173,8 @@ recover_spread_damage (struct recoverer *r)
 }
 
 /* max-memory= may be less than it was.  Where eviction would have helped, give
- * up what was fetched until this many pages are free.  Returns whether they are.
+ * up what was fetched until this many pages are free.  Returns whether they
+ * are.
  */
 bool
 recover_shed_fetched (struct recoverer *r, uint64_t pages)

@@ -143,7 +143,7 @@ scan_run (struct recoverer *r, page_t page, unsigned n)
   }
   for (i = 0; i < n; i++)
     other |= kind[i] & ~KIND_DATA;
-  if (other)                    /* and it stays what it was: check_leaves looks */
+  if (other)                    /* and it stays that: check_leaves looks */
     return false;
   memset (kind, KIND_DATA, n);
   for (i = 0; i < n; i++) {

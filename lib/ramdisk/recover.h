@@ -18,11 +18,11 @@
  * leaf's disks, not of the node's.  A wrong number that leads to another disk's
  * data cannot be found: data has no mark.
  *
- * An origin that is damaged is damage of each disk over it.  But what was fetched
- * can be fetched again: if only that is damaged, salvage gives up that alone,
- * unless the origin was complete and its server need not be there any more.
- * Without salvage, too, it is given up where the limit is smaller than what the
- * file holds, origin by origin.
+ * An origin that is damaged is damage of each disk over it.  But what was
+ * fetched can be fetched again: if only that is damaged, salvage gives up that
+ * alone, unless the origin was complete and its server need not be there any
+ * more.  Without salvage, too, it is given up where the limit is smaller than
+ * what the file holds, origin by origin.
  *
  * Thread-safety: wants to be alone.
  */

@@ -64,7 +64,7 @@ struct registry {
   struct registry_options o;
   struct mutex lock;
   struct entry *root GUARDED_BY (lock);         /* sorted by name … */
-  struct entry *least GUARDED_BY (lock);        /* … of which this is the first */
+  struct entry *least GUARDED_BY (lock);        /* … and this is the first */
   size_t n GUARDED_BY (lock);
   uint64_t random GUARDED_BY (lock);            /* for priorities */
   struct entry *deleted GUARDED_BY (lock);      /* open, but without a name */
@@ -88,7 +88,8 @@ struct entry *registry_find_locked (struct registry *r, const char *name)
 struct entry *registry_next_locked (struct registry *r, const char *name)
   REQUIRES (r->lock);
 
-/* Add a disk, whose name is not there; take one out, before its name changes. */
+/* Add a disk, whose name is not there; take one out, before its name changes.
+ */
 void registry_insert_locked (struct registry *r, struct entry *e)
   REQUIRES (r->lock);
 void registry_remove_locked (struct registry *r, struct entry *e)

@@ -356,9 +356,9 @@ check_all_locked (struct registry *r, struct entry **e, size_t n,
   return 0;
 }
 
-/* e[i] was a clone in another life (registry_new.parent).  If what it was cloned
- * from is not there, it has a parent that has lost its name.  Returns 0, or -1:
- * no memory.
+/* e[i] was a clone in another life (registry_new.parent).  If what it was
+ * cloned from is not there, it has a parent that has lost its name.  Returns 0,
+ * or -1: no memory.
  */
 static int
 remember_parent (struct registry *r, struct entry **e, size_t i,

@@ -33,14 +33,14 @@
  *       when its last handle is closed, even if it was written, resized, set or
  *       cloned; but not if registry_create named it.  A disk that a reset made
  *       stays until somebody opens it, and so does one that was recovered: its
- *       clients may come back.  When the process ends, its clients have not left
- *       (registry_end).
+ *       clients may come back.  When the process ends, its clients have not
+ *       left (registry_end).
  *
  *   G8  A disk has a UUID from the time that it gets a name, and keeps it when
- *       it is written, resized or renamed, and in an arena's file.  A clone, and
- *       a disk that replaces another one, also in a reset, gets a new one.  No
- *       two names have the same: a disk that brings one with it (registry_new)
- *       gets another if it is taken.
+ *       it is written, resized or renamed, and in an arena's file.  A clone,
+ *       and a disk that replaces another one, also in a reset, gets a new one.
+ *       No two names have the same: a disk that brings one with it
+ *       (registry_new) gets another if it is taken.
  *
  * Thread-safety: all may be called from any thread, except registry_new,
  * registry_listen and registry_free.  They take the registry's lock inside;
@@ -130,7 +130,7 @@ struct registry;
 struct named_disk {
   struct disk *disk;
   uint64_t id;                  /* no other disk of this process has had it */
-  struct uuid uuid;             /* G8; it does not change while there is a name */
+  struct uuid uuid;             /* G8; the same while there is a name */
   char *_Atomic name;           /* the last that it had; stays in memory until
                                    the disk goes, even if it is renamed */
   bool was_pushed_since;        /* registry_pushed_since, in an earlier process
@@ -221,8 +221,9 @@ int registry_create (struct registry *r, const char *name,
                      const struct disk_options *options,
                      enum if_exists if_exists, enum made *made);
 
-/* The same with a disk that was made elsewhere, of this arena, which nobody else
- * uses; takes it over, also if it fails.  Size and sector size are the disk's.
+/* The same with a disk that was made elsewhere, of this arena, which nobody
+ * else uses; takes it over, also if it fails.  Size and sector size are the
+ * disk's.
  */
 int registry_add (struct registry *r, const char *name, struct disk *disk,
                   const struct disk_options *options,
@@ -364,9 +365,9 @@ struct registry_new {
 };
 
 /* Give names to several disks in one step: nobody finds some of them, and if
- * one cannot be had there is none.  (In an arena's file a crash may leave some.)
- * Takes the disks over, also if it fails.  Then *bad is the one that failed, if
- * errno is EEXIST, EBUSY, ENFILE, ENAMETOOLONG or EILSEQ; else as
+ * one cannot be had there is none.  (In an arena's file a crash may leave
+ * some.)  Takes the disks over, also if it fails.  Then *bad is the one that
+ * failed, if errno is EEXIST, EBUSY, ENFILE, ENAMETOOLONG or EILSEQ; else as
  * registry_create.
  */
 int registry_add_all (struct registry *r, const struct registry_new *new,
@@ -377,9 +378,9 @@ struct registry_clone {
   const char *from, *to;
 };
 
-/* Clone several disks as they are at one instant (disk_clone_together), and give
- * the clones their names in one step.  Errors as registry_add_all, and ENOENT
- * (from), also with *bad.
+/* Clone several disks as they are at one instant (disk_clone_together), and
+ * give the clones their names in one step.  Errors as registry_add_all, and
+ * ENOENT (from), also with *bad.
  */
 int registry_clone_all (struct registry *r, const struct registry_clone *clone,
                         size_t n, const struct disk_options *options,

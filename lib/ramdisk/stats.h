@@ -16,7 +16,8 @@
  * always timed.
  *
  * Thread-safety
- *   from any thread, take no lock:  stats_start, stats_done, stats_add, stats_last
+ *   from any thread, take no lock:  stats_start, stats_done, stats_add,
+ *                                   stats_last
  *   wants to be alone:              stats_new, stats_free
  */
 

@@ -6,8 +6,8 @@
  * frozen.  These share all that has not changed since with the disks of today,
  * so they take no memory at first; what they alone still have is the former
  * content of pages that were written since.  This memory is not worth a write
- * that fails, or an event that says that memory is low: then it is given up, and
- * the next save compares everything with the folder.
+ * that fails, or an event that says that memory is low: then it is given up,
+ * and the next save compares everything with the folder.
  *
  * Invariants
  *
@@ -60,8 +60,8 @@ struct saves;
 
 struct saves_stats {
   size_t folders, disks;
-  uint64_t held;                /* bytes that nobody else has; pages that only
-                                 * several remembered disks share do not count */
+  uint64_t held;                /* bytes that nobody else has, without pages
+                                 * that only several remembered disks share */
 };
 
 /* NULL: no memory. */
@@ -76,8 +76,8 @@ struct kept *saves_take (struct saves *s, int dir);
 /* Remember k, unless it is NULL. */
 void saves_put (struct saves *s, struct kept *k);
 
-/* Something to remember; takes over *saved and the frozen disks.  NULL: there is
- * no memory, or the folder cannot be looked at; then they are freed.
+/* Something to remember; takes over *saved and the frozen disks.  NULL: there
+ * is no memory, or the folder cannot be looked at; then they are freed.
  */
 struct kept *kept_new (int dir, struct saved *saved, struct kept_disk *disk);
 void kept_free (struct kept *k);

@@ -44,7 +44,7 @@ struct load {
   size_t *disk;                 /* the wanted ones among saved.disk */
   struct loaded *loaded;
   size_t n;                     /* how many are wanted */
-  uint32_t *at;                 /* of saved.disk: which of the wanted, or NOBODY */
+  uint32_t *at;                 /* of saved.disk: which wanted one, or NOBODY */
   uint32_t *votes;              /* of each wanted disk: pages in common */
   struct origin **origin;       /* of saved.origin, NULL: not opened yet */
   char *buf;
@@ -441,7 +441,8 @@ set_origin (struct load *l, struct disk *disk, const struct saved_disk *d)
   return 0;
 }
 
-/* What only a disk that is whole can get: its sectors, its origin, its parent. */
+/* What only a disk that is whole can get: its sectors, its origin, its parent.
+ */
 static int
 finish (struct load *l, uint32_t i)
 {

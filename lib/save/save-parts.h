@@ -96,7 +96,8 @@ struct save {
 /* Write what append has collected.  Returns 0, or -1 and says in s->why. */
 int save_write_out (struct save *s);
 
-/* Report to the job that bytes were looked at.  Returns -1 if it is cancelled. */
+/* Report to the job that bytes were looked at.  Returns -1 if it is cancelled.
+ */
 int save_looked_at (struct save *s, uint64_t bytes);
 
 /* The disk has the same as its relative from s->at to before end. */

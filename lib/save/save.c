@@ -173,8 +173,8 @@ number_parents (struct save *s, size_t n, size_t *line)
 }
 
 /* What an origin is saved as: by its URI, so that it is there again only if its
- * server is; or whole, if it is complete, because then its server may be gone for
- * good.  Returns its index.
+ * server is; or whole, if it is complete, because then its server may be gone
+ * for good.  Returns its index.
  */
 static size_t
 add_origin (struct save *s, struct origin *o)

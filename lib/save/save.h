@@ -42,8 +42,8 @@ struct save_disk {
 /* saves: what is remembered, for this save and the next; or NULL.  With forget,
  * all is compared with the folder, and nothing is remembered of it.
  * Returns 0; or -1 after job_fail, or with errno ECANCELED.  After an error the
- * folder has its previous content.  Those disks that become NULL belong to saves
- * then.
+ * folder has its previous content.  Those disks that become NULL belong to
+ * saves then.
  */
 int save_run (struct job *job, const char *path, struct save_disk *disk,
               size_t n, struct saves *saves, bool forget);

@@ -104,7 +104,8 @@ saved_lock (int dir, char why[SAVED_WHY])
   return -1;
 }
 
-/* Add what tells a file from another one, and from itself once it was changed. */
+/* Add what tells a file from another one, and from itself once it was changed.
+ */
 static bool
 stamp (int dir, const char *name, uint64_t *sum)
 {

@@ -117,8 +117,8 @@ uint64_t saved_stamp (int dir, const struct saved *s);
 /* The name of a file: kind is "map", "data" or "sums". */
 const char *saved_name (const char *kind, uint32_t number, char buf[40]);
 
-/* Open one of them for reading, or -1 with errno.  Never blocks, even if that is
- * a FIFO.
+/* Open one of them for reading, or -1 with errno.  Never blocks, even if that
+ * is a FIFO.
  */
 int saved_open_file (int dir, const char *name);
 

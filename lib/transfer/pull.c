@@ -34,8 +34,8 @@ failed (struct pull *p, const char *what, uint64_t length, uint64_t offset)
 }
 
 /* Extents consist of whole blocks of the source, which may be finer than the
- * disk's sectors.  Pieces consist of whole sectors and whole blocks: one that is
- * partly zeros is data.
+ * disk's sectors.  Pieces consist of whole sectors and whole blocks: one that
+ * is partly zeros is data.
  */
 static int
 plan_extent (void *opaque, uint64_t offset, uint64_t length, uint32_t type)

@@ -32,8 +32,8 @@
  */
 #define MOST_DIFFERING (DATA_SAMPLES / 2)
 
-/* When the device may have anything (Q3), what differs is sent in units of this,
- * or of a larger block.
+/* When the device may have anything (Q3), what differs is sent in units of
+ * this, or of a larger block.
  */
 #define COMPARE_BYTES 4096
 

@@ -17,10 +17,11 @@
  *   Z2  Ranges may be joined with what is between them: to send more is right,
  *       too.  So a push is remembered in at most SPANS_MOST ranges.
  *
- * Targets are compared by their names, and the same device may have several.  So
- * an unfinished push is remembered for its `since`, whatever the next one's
- * target is, until the disk goes.  One that has succeeded is remembered, too, but
- * for its own target: whoever started it may not know that, and start it again.
+ * Targets are compared by their names, and the same device may have several.
+ * So an unfinished push is remembered for its `since`, whatever the next one's
+ * target is, until the disk goes.  One that has succeeded is remembered, too,
+ * but for its own target: whoever started it may not know that, and start it
+ * again.
  *
  * Thread-safety: struct spans is for one thread; of struct unfinished, any
  * thread may call all functions but unfinished_new and unfinished_free.  They
@@ -51,7 +52,8 @@ struct spans {
   size_t n, room;
 };
 
-/* Add a range anywhere.  Returns 0, or -1: no memory, and nothing was changed. */
+/* Add a range anywhere.  Returns 0, or -1: no memory, and nothing was changed.
+ */
 int spans_add (struct spans *r, uint64_t offset, uint64_t end);
 
 void spans_free (struct spans *r);
@@ -61,14 +63,15 @@ struct unfinished;
 struct unfinished *unfinished_new (void);
 void unfinished_free (struct unfinished *u);
 
-/* What a push to this target with that `since` (a disk's id) has to send besides
- * what differs, to be given to spans_free.  Returns 0, or -1: no memory.
+/* What a push to this target with that `since` (a disk's id) has to send
+ * besides what differs, to be given to spans_free.  Returns 0, or -1: no
+ * memory.
  */
 int unfinished_get (struct unfinished *u, uint64_t since, const char *target,
                     struct spans *r);
 
-/* A push is about to write this range, and is unfinished from here on.  since 0:
- * it has none.  Returns 0, or -1: no memory.
+/* A push is about to write this range, and is unfinished from here on.  since
+ * 0: it has none.  Returns 0, or -1: no memory.
  */
 int unfinished_add (struct unfinished *u, uint64_t since, const char *target,
                     uint64_t offset, uint64_t end);

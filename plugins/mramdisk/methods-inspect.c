@@ -103,7 +103,7 @@ method_info (struct jsonrpc_call *call)
 
 struct collection {
   struct control *control;      /* of a diff … */
-  struct disk *b;               /* … the disk whose types are reported, or NULL */
+  struct disk *b;               /* … the disk whose types are said, or NULL */
   json_t *extents;
   uint64_t end;                 /* of the range, or where it was cut off */
   json_int_t limit;

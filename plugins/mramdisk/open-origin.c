@@ -36,8 +36,8 @@ close_remote (void *opaque)
   remote_close (opaque);
 }
 
-/* Before it serves, nbdkit cannot be asked whether it ends (and until 1.32 looks
- * at its standard input if it is).
+/* Before it serves, nbdkit cannot be asked whether it ends (and until 1.32
+ * looks at its standard input if it is).
  */
 static atomic_bool serves;
 
@@ -113,7 +113,7 @@ open_origin (struct service *s, const struct origin_request *request,
   return NULL;
 }
 
-/* --------------------------------------------------- recovered, connected later */
+/* ----------------------------------------------- recovered, connected later */
 
 /* What the remote of a recovered origin is lent, and the remote. */
 struct later {

@@ -71,8 +71,8 @@ struct remote_options {
 struct remote;
 
 /* Can that be the URI of a remote?  Connects to nothing.  Returns 0, or -1 with
- * errno EINVAL, and says in why what was expected of it: one line, escaped, that
- * begins with the URI.
+ * errno EINVAL, and says in why what was expected of it: one line, escaped,
+ * that begins with the URI.
  */
 int remote_check_uri (const char *uri, char why[REMOTE_WHY]);
 

@@ -145,8 +145,9 @@ take_large (struct registry_client *c, struct stats_timer *timer, uint32_t count
 }
 
 /* Where the client's socket could not be shut down (client-sockets.h), nbdkit
- * ends the connection, if it has a function for that.  It works only in a thread
- * that serves a request of the client.  With an older nbdkit, the requests fail.
+ * ends the connection, if it has a function for that.  It works only in a
+ * thread that serves a request of the client.  With an older nbdkit, the
+ * requests fail.
  */
 static void __attribute__ ((noinline))
 end_client (enum registry_end how)

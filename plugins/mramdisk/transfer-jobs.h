@@ -40,9 +40,9 @@ struct pull_options {
   uint64_t rate;                /* bytes a second; 0: no limit */
 };
 
-/* Fill a new disk from an NBD URI that remote_check_uri takes.  It gets its name
- * when it is complete, and in one step (registry_add): before that there is no
- * such disk, or the old one.  Returns as push_job_start.
+/* Fill a new disk from an NBD URI that remote_check_uri takes.  It gets its
+ * name when it is complete, and in one step (registry_add): before that there
+ * is no such disk, or the old one.  Returns as push_job_start.
  */
 uint64_t pull_job_start (struct service *s, const struct pull_options *options);
 

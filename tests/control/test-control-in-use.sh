@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# With if_open=error a disk that clients have open is neither destroyed, replaced,
-# reset nor shrunk, and the error says who they are.  client_list and
+# With if_open=error a disk that clients have open is neither destroyed,
+# replaced, reset nor shrunk, and the error says who they are.  client_list and
 # disk_deleted say so too.
 
 . "$(dirname "$0")/../functions.sh"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A server that is killed after any of the system calls with which a save changes
-# its folder leaves the disks of this save or of the one before, and the next
-# save removes what it has left.
+# A server that is killed after any of the system calls with which a save
+# changes its folder leaves the disks of this save or of the one before, and the
+# next save removes what it has left.
 
 . "$(dirname "$0")/../functions.sh"
 

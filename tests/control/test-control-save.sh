@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# disk_save and disk_load: disks come back with their content, holes, sharing and
-# properties; a second save writes what has changed; damage is one line and
+# disk_save and disk_load: disks come back with their content, holes, sharing
+# and properties; a second save writes what has changed; damage is one line and
 # changes nothing; a save that is killed leaves the last complete one.
 
 . "$(dirname "$0")/../functions.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# mblockctl metrics at the filter's socket: the statistics of mirrors and caches,
-# all that their status has.
+# mblockctl metrics at the filter's socket: the statistics of mirrors and
+# caches, all that their status has.
 
 . "$(dirname "$0")/../mirror-functions.sh"
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # A primary that is resized: a mirror that is stopped does not concern clients,
-# and is started with the size that there is then; one that runs has promised its
-# size to the secondary.
+# and is started with the size that there is then; one that runs has promised
+# its size to the secondary.
 
 . "$(dirname "$0")/../mirror-functions.sh"
 

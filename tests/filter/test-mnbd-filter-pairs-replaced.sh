@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The disk beneath a mirror or a cache is replaced: the pair and its clients have
-# one disk all the same, or a client is refused in one line.
+# The disk beneath a mirror or a cache is replaced: the pair and its clients
+# have one disk all the same, or a client is refused in one line.
 
 . "$(dirname "$0")/../mirror-functions.sh"
 

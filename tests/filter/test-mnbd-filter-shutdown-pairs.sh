@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Mirror and cache end in good order, in a bounded time, with the upstream there,
-# away, or silent; and say what is lost.
+# Mirror and cache end in good order, in a bounded time, with the upstream
+# there, away, or silent; and say what is lost.
 
 . "$(dirname "$0")/../mirror-functions.sh"
 

@@ -8,8 +8,8 @@ start_fake s.slow slow=0.05
 "$ctl" -s "$tmp/s" clone idle disk-{10..58} --quiet
 "$ctl" -s "$tmp/s" create --quiet $'evil\e[2J\u009b'
 python3 "$tests/mblockctl-terminal.py" "$ctl" "$tmp/s" "$@" || rc=1
-# Progress over many disks, in terminals of several widths: a bar, a rate and the
-# time to go, in one line.
+# Progress over many disks, in terminals of several widths: a bar, a rate and
+# the time to go, in one line.
 start_fake many
 shown='progress'
 python3 - "$ctl" "$tmp/many" "${pids[-1]}" <<'END' || wrong "see above"
@@ -54,8 +54,8 @@ for width in 20, 60, 80, 200:
                         frames[0]), frames[0]
 END
 
-# Tables that are printed once: no wider than the terminal, and the first and the
-# last column are there.
+# Tables that are printed once: no wider than the terminal, and the first and
+# the last column are there.
 shown='tables'
 "$ctl" -s "$tmp/s" clone idle disk-2 a-disk-with-a-name-of-many-letters --quiet
 python3 - "$ctl" "$tmp/s" <<'END' || wrong "see above"

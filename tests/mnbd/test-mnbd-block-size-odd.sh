@@ -33,8 +33,8 @@ sizes 512,64M,64M "512 $((32 * M)) $((64 * M))"
 sizes 4K,128M,4294967295 "4096 $((32 * M)) 4294967295"
 sizes 1,1G,1G "1 $((32 * M)) $((1024 * M))"
 sizes 64K,64K,64K "$((64 * K)) $((64 * K)) $((64 * K))"
-# libnbd takes no notice of these, so neither do we; what a server like that wants
-# of a request only it knows.
+# libnbd takes no notice of these, so neither do we; what a server like that
+# wants of a request only it knows.
 for said in 0,4K,64K 3,4K,64K 128K,256K,1M 4K,4K,512 512,4K,1000 1,5000,64K; do
   sizes "$said" "0 0 0"
 done

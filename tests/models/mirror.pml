@@ -43,7 +43,7 @@ bool changing, copying;
 byte gate = OPEN;
 byte let_in;
 
-byte begun, acked;              /* the changes, in the order of the range lock */
+byte begun, acked;              /* changes, in the order of the range lock */
 byte finished;
 
 /* mirror_put: the result of a use. */

@@ -42,8 +42,8 @@ line='error: export "c": there are max-connections=2 connections already'
 grep -qF "$line" s.log || fail "the log does not have: $line"
 stop_server s
 
-# bounded CONNECTIONS THREADS ARGUMENTS…: each thread has large requests, and then
-# the largest that is announced.
+# bounded CONNECTIONS THREADS ARGUMENTS…: each thread has large requests, and
+# then the largest that is announced.
 bounded ()
 {
   local connections=$1 threads=$2

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# With nbdkit 1.42 and later, a client is told why its connection was refused, in
-# the words of the log; with libnbd 1.22 and later, the text is in the client's
-# error.
+# With nbdkit 1.42 and later, a client is told why its connection was refused,
+# in the words of the log; with libnbd 1.22 and later, the text is in the
+# client's error.
 
 . "$(dirname "$0")/../functions.sh"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# What the scripts of real systems share; ../README.md tells what they prove.  To
-# be sourced by bash, which hands the script's arguments on.  Before that, the
-# script defines the function about, which prints what the script proves,
+# What the scripts of real systems share; ../README.md tells what they prove.
+# To be sourced by bash, which hands the script's arguments on.  Before that,
+# the script defines the function about, which prints what the script proves,
 # check_options, which refuses wrong values, and these variables:
 #
 #   packages   groups of scripts/prepare.sh's table
@@ -11,8 +11,8 @@
 # On the way out of here, count and those options are set, $tmp is the current
 # folder, and all of ../functions.sh can be used.
 
-# A process elsewhere that makes a mount namespace has a copy of each mount here,
-# which keeps it busy.  So they are made in one that has no copies.
+# A process elsewhere that makes a mount namespace has a copy of each mount
+# here, which keeps it busy.  So they are made in one that has no copies.
 if [ -z "${MBLOCK_NAMESPACE-}" ] && unshare --mount true 2>/dev/null; then
   MBLOCK_NAMESPACE=1 exec unshare --mount "$BASH" "$0" "$@"
 fi
@@ -267,7 +267,8 @@ detach_all ()
   done
 } 2>/dev/null
 
-# checked NAME WHAT COMMAND…: a file system that was unmounted, with its checker.
+# checked NAME WHAT COMMAND…: a file system that was unmounted, with its
+# checker.
 checked ()
 {
   "${@:3}" "dev/$1/nbd" >checked 2>&1 || fail "$2: ${*:3}: $(cat checked)"
@@ -306,8 +307,8 @@ end_load ()
   unset "processes[load-$1]"
 }
 
-# has_kept FOLDER LIST: sets $kept_files to the number of files of the list, which
-# must all be whole.
+# has_kept FOLDER LIST: sets $kept_files to the number of files of the list,
+# which must all be whole.
 has_kept ()
 {
   /usr/bin/python3 "$real/file-load.py" --check "$1" "$2" >checked 2>&1 ||

@@ -2,9 +2,9 @@
 # The rules of the source tree, and docs/ARCHITECTURE.md against it;
 # test-layout.sh runs it with the top of a tree.
 #
-# A unit is a file X.c with X.h; in lib/ also what belongs to it, X-*.[ch].  Quoted includes name a file of
-# lib/ by folder and name, another one by its path from the top or, from the
-# same folder, by its name.
+# A unit is a file X.c with X.h; in lib/ also what belongs to it, X-*.[ch].
+# Quoted includes name a file of lib/ by folder and name, another one by its
+# path from the top or, from the same folder, by its name.
 
 import fnmatch
 import os
@@ -175,6 +175,35 @@ for letters, path in re.findall(
                              f" {documented} says")
 if not owners:
     wrong.append(f"{documented}: it has no table of invariants")
+
+# Comments fit into 80 columns, in C and in scripts.
+
+
+def comment(path):
+    """What a line with a comment matches, or None: not such a file."""
+    if path.endswith((".c", ".h")):
+        return r"\s*(/?\*|.*/\* )"
+    if path.endswith((".sh", ".py")):
+        return r"\s*#"
+    with open(path, "rb") as f:
+        first, second = f.readline(200), f.readline(200)
+    # libtool's are not ours.
+    if first.startswith(b"#!") and b"SPDX" in second:
+        return r"\s*#"
+    return None
+
+
+for folder in folders + ("scripts", "examples", "python"):
+    for d, _, names in os.walk(folder):
+        for path in sorted(os.path.join(d, name) for name in names):
+            pattern = comment(path) if os.path.isfile(path) else None
+            if pattern is None:
+                continue
+            with open(path, encoding="utf-8") as f:
+                for i, line in enumerate(f, 1):
+                    if len(line) > 81 and re.match(pattern, line):
+                        wrong.append(f"{path}:{i}: a comment of more than 80"
+                                     " columns")
 
 for line in wrong:
     print(line)

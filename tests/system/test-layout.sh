@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # lib/ knows neither nbdkit nor what stands above it, no two headers have the
-# same name, no files include each other in a circle, and docs/ARCHITECTURE.md
-# names the files that there are, and each invariant once.
+# same name, no files include each other in a circle, docs/ARCHITECTURE.md names
+# the files that there are, and each invariant once, and comments fit into 80
+# columns.
 
 . "$(dirname "$0")/../functions.sh"
 
@@ -35,3 +36,6 @@ broken "a file that the page lacks" lib/base/unlisted.c '/* new */'
 broken "a name without its file" docs/ARCHITECTURE.md 'See `renamed.c`.'
 broken "a letter with two owners" docs/ARCHITECTURE.md \
   '| A1…A7 | `lib/ramdisk/arena.h` | pages, once more |'
+wide=$(printf 'wide %.0s' {1..16})
+broken "a wide comment" lib/base/size.c "/* $wide */"
+broken "a wide comment in a script" tests/functions.sh "# $wide"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The recipes of mblock-recipes(7) that need no VM and no root run as they are, one
-# after the other, on the server of the synopsis.
+# The recipes of mblock-recipes(7) that need no VM and no root run as they are,
+# one after the other, on the server of the synopsis.
 
 . "$(dirname "$0")/../functions.sh"
 

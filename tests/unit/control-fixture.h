@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A control server with some methods, and clients of it, for the unit tests of
  * lib/rpc.  Its methods: ping returns n; big returns n bytes; subscribe
- * subscribes to the kinds n; gate waits until gate n is open, in a thread of its
- * own.
+ * subscribes to the kinds n; gate waits until gate n is open, in a thread of
+ * its own.
  */
 
 #ifndef TESTS_CONTROL_FIXTURE_H

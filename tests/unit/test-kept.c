@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a server remembers of saves: whose memory it is, and how it is given up. */
+/* What a server remembers of saves: whose memory it is, and how it is given up.
+ */
 
 #include "unit.h"
 
@@ -17,7 +18,7 @@
 #define DISKS 3                 /* in a folder */
 
 struct world {
-  struct fixture *f;            /* its first disks are the ones that are saved */
+  struct fixture *f;            /* its first disks are those that are saved */
   struct saves *s;
   char path[32];
   int dir[MOST_FOLDERS];        /* folders that have a manifest */

@@ -124,8 +124,8 @@ flush (void)
   return cache_flush (cache, &client, &local.bdev);
 }
 
-/* The bdevs are well again.  A worker may have met an error just before, of which
- * a flush may still hear.
+/* The bdevs are well again.  A worker may have met an error just before, of
+ * which a flush may still hear.
  */
 static void
 flush_after_errors (void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The watchdog: a thread that is held in a call which receives for ever gets out
- * of it when it has to; others are left alone.
+/* The watchdog: a thread that is held in a call which receives for ever gets
+ * out of it when it has to; others are left alone.
  */
 
 #include "unit.h"

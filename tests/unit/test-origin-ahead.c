@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Read-ahead from an origin: what a reader in order needs next comes without its
- * asking, and a reader that stops has not fetched much more than it has read.
+/* Read-ahead from an origin: what a reader in order needs next comes without
+ * its asking, and a reader that stops has not fetched much more than it has
+ * read.
  */
 
 #include "unit.h"
@@ -144,7 +145,8 @@ test_follows (void **state)
     assert_int_equal (1, f->b->reads[i]);
 }
 
-/* The second of two long requests has three times as much follow as was read. */
+/* The second of two long requests has three times as much follow as was read.
+ */
 static void
 test_long_requests (void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Remotes that cannot be opened.  With a server: tests/control/test-control-push.sh
- * and others.
+/* Remotes that cannot be opened.  With a server:
+ * tests/control/test-control-push.sh and others.
  */
 
 #include <config.h>
