@@ -61,6 +61,15 @@ requires_root ()
   [ "$(id -u)" = 0 ] || skip "mounting needs root"
 }
 
+# requires_nbdfuse: skip the test if a file of nbdfuse cannot be mounted here.
+requires_nbdfuse ()
+{
+  requires nbdfuse fusermount3 mount losetup
+  requires_root
+  [ -w /dev/fuse ] || skip "there is no /dev/fuse"
+  losetup -f >/dev/null 2>&1 || skip "there are no loop devices"
+}
+
 # requires_nbdkit FEATURE: skip the test if nbdkit was built without it (for
 # example tls), according to nbdkit --dump-config.
 requires_nbdkit ()

@@ -2,6 +2,7 @@
 # What the Python parts of mnbd's tests use: the fault server's control socket
 # and its log.
 
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 
 import nbd
 
-from nbdtest import check
+from nbdtest import check, extents_once, pattern, refused
 
 
 def tell(command, server="u"):
@@ -94,3 +95,47 @@ class Log:
     def new(self, *cmds):
         return [(r["cmd"], r["offset"], r["length"]) for r in self.records()
                 if not cmds or r["cmd"] in cmds]
+
+
+def ask(h, on):
+    """A request of that kind, whose replies the fault server may change.  The
+    disk begins with pattern(65536), and nothing else of it is allocated."""
+    data = pattern(65536)
+    if on == "read":
+        check("content", h.pread(4096, 4096), data[4096:8192])
+    elif on == "extents":
+        check("extents", extents_once(h, 65536)[0], (65536, "data"))
+    else:
+        h.pwrite(data[:4096], 0)
+        h.flush()
+
+
+def wrong_reply(h, text, on, fault):
+    """Replies with these chunks, or with this fault, are invalid: the request
+    is sent again, and is an error if that goes on."""
+    if not isinstance(fault, str):
+        fault = "do=chunks,json=" + json.dumps(fault)
+    fault = "fault on=%s,%s" % (on, fault)
+    tell("clear")
+    tell(fault + ",times=1")
+    log = Log()
+    ask(h, on)
+    check("%s: times that it was asked" % text, len(log.new(on)), 2)
+    tell("clear")
+    tell(fault)
+    log = Log()
+    refused(text, errno.EIO, ask, h, on)
+    check("%s: times that it was asked in vain" % text, len(log.new(on)), 3)
+    tell("clear")
+    ask(h, on)
+
+
+def right_replies(h):
+    """Chunks may come in any order, and one may say that the rest fails."""
+    tell('fault on=read,do=chunks,json=[["data",4095,1],["hole",1,4094],'
+         '["data",0,1],["none"]]')
+    check("in no order", h.pread(4096, 0), b"c" + bytes(4094) + b"c")
+    tell("clear")
+    tell('fault on=read,do=chunks,json=[["data",0,10],["error",12]]')
+    refused("an error", errno.ENOMEM, h.pread, 4096, 0)
+    tell("clear")

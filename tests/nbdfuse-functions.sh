@@ -3,10 +3,7 @@
 # through nbdfuse, and is mounted on mnt.  To be sourced by bash, after
 # functions.sh or mnbd-functions.sh.
 
-requires nbdfuse fusermount3 mount losetup
-requires_root
-[ -w /dev/fuse ] || skip "there is no /dev/fuse"
-[ -e /dev/loop-control ] || skip "there are no loop devices"
+requires_nbdfuse
 mkdir fuse mnt files
 
 give_up ()

@@ -60,10 +60,7 @@ stand_in ()
 # lack: a loop device on a file of nbdfuse.
 block_devices ()
 {
-  requires nbdfuse fusermount3 losetup mount
-  requires_root
-  [ -w /dev/fuse ] || skip "there is no /dev/fuse"
-  losetup -f >/dev/null 2>&1 || skip "there are no loop devices"
+  requires_nbdfuse
   export tmp
   stand_in modprobe <<<'[ "$1" = nbd ]'
   stand_in nbd-client <<'END'

@@ -115,6 +115,22 @@ check "refusals" "$(refusals)" 0
 stop_server s
 stop_server u
 
+# replace_server ARGUMENTS…: a server with these takes the place of u once the
+# client, which was just started, is ready; then the client must end well.
+replace_server ()
+{
+  child client $!
+  wait_for "the client" [ -e ready ]
+  crash_server u
+  start_server u "$@"
+  : >crashed
+  wait "${children[client]}" || fail "the client: $(cat s.log)"
+  unset "children[client]"
+  rm ready crashed
+  stop_server s
+  stop_server u
+}
+
 # in_between EXPECTED PARAMETERS…: a client is connected meanwhile.
 in_between ()
 {
@@ -141,16 +157,7 @@ else:
     check("another image", bytes(h.pread(4096, 0)),
           open("other.img", "rb").read(4096))
 END
-  child client $!
-  wait_for "the client" [ -e ready ]
-  crash_server u
-  start_server u $readonly file file="$tmp/other.img"
-  : >crashed
-  wait "${children[client]}" || fail "the client: $(cat s.log)"
-  unset "children[client]"
-  rm ready crashed
-  stop_server s
-  stop_server u
+  replace_server $readonly file file="$tmp/other.img"
 }
 
 in_between refused "" witness=true replay-buffer=0
@@ -187,16 +194,7 @@ else:
     for i in range(64):
         check("what others wrote", bytes(h.pread(4096, i << 17)), b"b" * 4096)
 END
-  child client $!
-  wait_for "the client" [ -e ready ]
-  crash_server u
-  start_server u file file="$tmp/a.img"
-  : >crashed
-  wait "${children[client]}" || fail "the client: $(cat s.log)"
-  unset "children[client]"
-  rm ready crashed
-  stop_server s
-  stop_server u
+  replace_server file file="$tmp/a.img"
 }
 
 written_through s accepted connections=2

@@ -205,10 +205,7 @@ replace_server ()
 
 requires_mounts ()
 {
-  requires nbdfuse fusermount3 mount losetup
-  requires_root
-  [ -w /dev/fuse ] || skip "there is no /dev/fuse"
-  losetup -f >/dev/null 2>&1 || skip "there are no loop devices"
+  requires_nbdfuse
   at_exit detach_all
 }
 
