@@ -76,6 +76,7 @@ mramdisk_tests = \
 	tests/mramdisk/test-mramdisk-max-memory-default.sh \
 	tests/mramdisk/test-mramdisk-max-memory.sh \
 	tests/mramdisk/test-mramdisk-max-size.sh \
+	tests/mramdisk/test-mramdisk-memory-limit.sh \
 	tests/mramdisk/test-mramdisk-memory-returns.sh \
 	tests/mramdisk/test-mramdisk-multi-conn.sh \
 	tests/mramdisk/test-mramdisk-munlock.sh \

@@ -182,6 +182,12 @@ open_locked (const struct arena_open_options *o, struct stat *st,
 
 /* ---------------------------------------------------------------- header */
 
+static bool
+is_in_memory (const struct statfs *fs)
+{
+  return fs->f_type == TMPFS_MAGIC || fs->f_type == HUGETLBFS_MAGIC;
+}
+
 static int
 check_file_system (struct arena_file *f, char **error)
 {
@@ -191,7 +197,7 @@ check_file_system (struct arena_file *f, char **error)
     return fail (error, "cannot determine its file system: %s",
                  strerror (errno));
   f->unit = 1;
-  f->in_memory = fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC;
+  f->in_memory = is_in_memory (&fs);
   if (fs.f_type == HUGETLBFS_MAGIC) {
     f->unit = CHUNK_PAGES;
     if ((uint64_t) fs.f_bsize != CHUNK_BYTES)
@@ -493,12 +499,13 @@ arena_file_free (struct arena_file *f)
 }
 
 uint64_t
-arena_room (const char *path)
+arena_room (const char *path, bool *in_memory)
 {
   CLEANUP_FREE char *folder = NULL;
   struct statfs fs;
   char *slash;
 
+  *in_memory = false;
   if (statfs (path, &fs) == -1) {
     folder = strdup (path);
     if (folder == NULL)
@@ -511,6 +518,7 @@ arena_room (const char *path)
     if (*folder == '\0' || statfs (folder, &fs) == -1)
       return 0;
   }
+  *in_memory = is_in_memory (&fs);
   if (fs.f_bsize <= 0 || fs.f_blocks > UINT64_MAX / (uint64_t) fs.f_bsize)
     return 0;
   return fs.f_blocks * (uint64_t) fs.f_bsize;

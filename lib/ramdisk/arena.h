@@ -151,9 +151,9 @@ struct arena *arena_open (const struct arena_open_options *options,
 int arena_close_clean (struct arena *a);
 
 /* The size of the file system of path, which need not exist, in bytes. 0: there
- * is no limit, or it is unknown.
+ * is no limit, or it is unknown.  Sets *in_memory to whether it is in memory.
  */
-uint64_t arena_room (const char *path);
+uint64_t arena_room (const char *path, bool *in_memory);
 
 /* Whether path still names the file of the arena.  Also true if that cannot be
  * determined.

@@ -494,11 +494,16 @@ config_set (const char *key, const char *value)
   return -1;
 }
 
-/* n percent of the available memory. */
+static uint64_t
+available_memory (void)
+{
+  return memory_limit ("/proc/self/cgroup", "/sys/fs/cgroup");
+}
+
 static uint64_t
 percent (unsigned n)
 {
-  return memory_limit ("/proc/self/cgroup", "/sys/fs/cgroup") / 100 * n;
+  return available_memory () / 100 * n;
 }
 
 static uint64_t
@@ -515,13 +520,33 @@ config_default_memory (void)
   return possible_memory (percent (DEFAULT_MEMORY_PERCENT));
 }
 
+/* What max-memory= may take of the machine's memory: no more than the arena's
+ * file system has, and nothing that must stay there if that is on a disk.
+ */
+static uint64_t
+memory_of_disks (void)
+{
+  bool in_memory = true;
+  uint64_t room = config.arena ? arena_room (config.arena, &in_memory) : 0;
+
+  if (!in_memory)
+    return 0;
+  return room > 0 && room < config.max_memory ? room : config.max_memory;
+}
+
 size_t
 config_default_connections (unsigned threads)
 {
   uint64_t each = buffers_bound (config.max_request, 1, threads);
   uint64_t n = percent (DEFAULT_BUFFERS_PERCENT) / each;
-  uint64_t few = percent (MOST_BUFFERS_PERCENT) / each;
+  uint64_t most = percent (MOST_MEMORY_PERCENT), disks = memory_of_disks ();
+  uint64_t few = percent (MOST_BUFFERS_PERCENT);
 
+  if (disks > most)
+    few = 0;
+  else if (few > most - disks)
+    few = most - disks;
+  few /= each;
   if (few > FEW_CONNECTIONS)
     few = FEW_CONNECTIONS;
   if (n < few)
@@ -535,7 +560,8 @@ config_default_connections (unsigned threads)
 static void
 limit_to_file_system (void)
 {
-  uint64_t room = arena_room (config.arena);
+  bool in_memory;
+  uint64_t room = arena_room (config.arena, &in_memory);
 
   if (room > 0 && room < config.max_memory)
     config.max_memory = room > ARENA_MIN_LIMIT ? room : ARENA_MIN_LIMIT;
@@ -566,6 +592,23 @@ config_finish_memory (unsigned threads)
   if (config.arena)
     limit_to_file_system ();
   return 0;
+}
+
+void
+config_warn_of_memory (unsigned threads)
+{
+  uint64_t disks = memory_of_disks (), has = available_memory ();
+  uint64_t takes = disks + disks / 256 + REST_OF_PROCESS +
+    buffers_bound (config.max_request, config.max_connections, threads);
+
+  /* The default fits. */
+  if (config.max_memory_given == NULL || takes <= has)
+    return;
+  nbdkit_error ("max-memory=%s: with the buffers of max-connections=%zu, the "
+                "server may take %" PRIu64 "M, and the machine or control "
+                "group has %" PRIu64 "M: the kernel may kill the server",
+                config.max_memory_given, config.max_connections, takes >> 20,
+                has >> 20);
 }
 
 /* The size of a disk without size=, with this sector size.  If the parameter

@@ -30,10 +30,15 @@
 #define MOST_MEMORY_PERCENT 90
 
 /* On a small machine, use more of the memory rather than have fewer connections
- * than this, up to this share.
+ * than this, up to this share, and to what max-memory= leaves.
  */
 #define FEW_CONNECTIONS 64
 #define MOST_BUFFERS_PERCENT 40
+
+/* What the process takes besides the disks, their tables and the buffers: the
+ * programs, and memory that is set aside for trims.
+ */
+#define REST_OF_PROCESS (UINT64_C (36) << 20)
 
 /* The maximum request size that is announced to clients.  Larger ones are not
  * faster: see the benchmarks in docs/ARCHITECTURE.md.
@@ -107,6 +112,11 @@ int config_finish (void);
  * of threads for each connection is known.  Returns 0 or -1.
  */
 int config_finish_memory (unsigned threads);
+
+/* Log a line if a max-memory= that was given, with the buffers, exceeds the
+ * memory of the machine or control group.
+ */
+void config_warn_of_memory (unsigned threads);
 
 void config_free (void);
 

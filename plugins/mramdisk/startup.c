@@ -303,12 +303,14 @@ mramdisk_get_ready (void)
   static struct remote_host remote_host = {
     .log = log_remote, .give_up = ending_or_client_gone,
   };
+  unsigned threads;
   size_t i;
 
   remote_host.ending = ending_of_nbdkit;
   service.remote_host = &remote_host;
   export_name_find_filters ();
-  if (config_finish_memory (is_parallel () ? PARALLEL_THREADS : 1) == -1)
+  threads = is_parallel () ? PARALLEL_THREADS : 1;
+  if (config_finish_memory (threads) == -1)
     return -1;
   buffers_init (&buffers, config.max_request, config.max_connections);
   /* Then a buffer is a mapping of its own, and is returned when its thread
@@ -322,6 +324,7 @@ mramdisk_get_ready (void)
     size_format (config.max_memory, max_memory);
   if (make_arena () == -1)
     return -1;
+  config_warn_of_memory (threads);
   service.origins = origins_new (arena, config.origin_memory);
   service.saves = saves_new (arena);
   service.unfinished = unfinished_new ();
