@@ -56,7 +56,10 @@ expect mblock-tools /usr/bin/mblockctl \
   $doc/mblock-tools/{mnbd,mramdisk}.conf
 expect python3-mblock /usr/lib/python3/site-packages/mblock.py
 expect mblock-doc /usr/share/man/man7/mblock-control.7.gz \
-  $doc/mblock-doc/{ARCHITECTURE.md,NEWS,README.md,SECURITY.md,sandbox}
+  $doc/mblock-doc/{ARCHITECTURE.md,NEWS,README.md,SCALE.md,SECURITY.md} \
+  $doc/mblock-doc/{backup,boot,sandbox,upgrade} \
+  $doc/mblock-doc/monitoring/{README.md,{alerts,alerts-test,prometheus}.yml} \
+  $doc/mblock-doc/monitoring/dashboard.json
 
 step "what they require"
 version=$(pkg-config --modversion nbdkit)
