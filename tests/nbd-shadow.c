@@ -119,6 +119,8 @@ static uint64_t budget = 10000;
 static uint64_t counts[5], bytes_checked, overflows, undecided, started;
 static uint64_t connects, flush_errors, wrong_bytes, longest;
 
+#define LAST_SECONDS 60
+
 /* Set at start and not changed. */
 static const char *uri;
 static uint64_t size;
@@ -498,11 +500,11 @@ submit (struct client *c, struct request *req)
   }
 }
 
-/* Connect, and again until reconnect_seconds are over. */
+/* Connect, and again until so many seconds are over. */
 static bool
-open_connection (struct client *c)
+open_connection (struct client *c, unsigned seconds)
 {
-  const uint64_t until = now_us () + reconnect_seconds * UINT64_C (1000000);
+  const uint64_t until = now_us () + seconds * UINT64_C (1000000);
 
   do {
     c->nbd = nbd_create ();
@@ -543,7 +545,7 @@ reopen (struct client *c)
   if (mode == DURABLE)
     crashed_locked ();
   pthread_mutex_unlock (&lock);
-  if (!open_connection (c)) {
+  if (!open_connection (c, reconnect_seconds)) {
     pthread_mutex_lock (&lock);
     complain_locked ("connection %u: %s", c->number, nbd_get_error ());
     stop = true;
@@ -605,7 +607,7 @@ again (struct client *c)
   if (mode != STRICT || !reconnect_seconds)
     return false;
   nbd_close (c->nbd);
-  return open_connection (c);
+  return open_connection (c, reconnect_seconds);
 }
 
 /* A flush with nothing else in flight. */
@@ -639,7 +641,8 @@ check_all (bool flush)
   /* A crash after the last reply went unnoticed. */
   if (mode == DURABLE)
     crashed_locked ();
-  if (!open_connection (c)) {
+  /* A forwarder refuses new clients while its upstream is away. */
+  if (!open_connection (c, LAST_SECONDS)) {
     complain_locked ("the last connection: %s", nbd_get_error ());
     return;
   }
@@ -837,7 +840,7 @@ main (int argc, char *argv[])
 
     client->number = i;
     client->random = (seed + i) * UINT64_C (0x9e3779b97f4a7c15) | 1;
-    if (!open_connection (client)) {
+    if (!open_connection (client, reconnect_seconds)) {
       fprintf (stderr, "nbd-shadow: %s\n", nbd_get_error ());
       return 1;
     }
