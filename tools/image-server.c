@@ -55,7 +55,8 @@ image_format (const char *path)
     { "QFI\xfb", 0, 4, "qcow2" }, { "KDMV", 0, 4, "vmdk" },
     { "vhdxfile", 0, 8, "vhdx" }, { "\x7f\x10\xda\xbe", 64, 4, "vdi" },
   };
-  CLEANUP_CLOSE int fd = open (path, O_RDONLY | O_CLOEXEC);
+  /* A FIFO has no writer. */
+  CLEANUP_CLOSE int fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   char head[128] = "";
   size_t i;
 
@@ -251,8 +252,12 @@ image_server_start (const char *path, const char *format,
                                "--persistent", "--shared=0", "--format", format,
                                "--read-only", "--", NULL, NULL };
 
-  if (absolute == NULL)
+  struct stat st;
+
+  if (absolute == NULL || stat (absolute, &st) == -1)
     fail (REFUSED, "%s: %s", shown, strerror (errno));
+  if (!S_ISREG (st.st_mode) && !S_ISBLK (st.st_mode))
+    fail (REFUSED, "%s: expected a file or a block device", shown);
   make_folder ();
   file = text_format ("file=%s", absolute);
   nbdkit[5] = file;

@@ -30,6 +30,8 @@ serve_file (const char *name, const char *path)
 {
   const char *format = option ("format");
 
+  if (*path == '\0')
+    fail (USAGE, "DEST: expected a file or the URI of an NBD export");
   if (access (path, F_OK) == -1 && errno == ENOENT) {
     if (flag ("since")) {
       char *shown = text_name (path);

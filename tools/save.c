@@ -21,6 +21,8 @@ absolute (const char *path)
   char *cwd, *joined;
   json_t *r;
 
+  if (*path == '\0')            /* and not the current folder */
+    fail (USAGE, "DIR: expected the path of a folder");
   if (*path == '/')
     return argument_name ("DIR", path);
   cwd = getcwd (NULL, 0);

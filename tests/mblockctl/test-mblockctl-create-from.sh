@@ -50,6 +50,9 @@ nbdcopy "$(uri lie)" copy
 cmp copy image.raw
 
 step "What is refused"
+mkfifo fifo
+said "create: --from fifo: expected a file or a block device" \
+  $ctl create n --from fifo
 said "create: --from none.img: No such file or directory" $ctl create n --from none.img
 said "create: --from: expected no SIZE: the disk gets the image's" \
   $ctl create n 1G --from image.raw

@@ -53,6 +53,13 @@ qemu-img compare -q -f raw -F qcow2 tuesday.raw inc.qcow2
 qemu-img compare -q -f raw -F qcow2 a.raw full.qcow2
 
 step "What is refused"
+mkfifo fifo
+for what in fifo "$tmp" /dev/null; do
+  said "push: $what: expected a file or a block device" $ctl push a "$what"
+done
+said "push: DEST: expected a file or the URI of an NBD export" $ctl push a ''
+said "save: DIR: expected the path of a folder" $ctl save ''
+said "load: DIR: expected the path of a folder" $ctl load ''
 said "push: none.raw: there is no such file: expected one with the content of \
 the snapshot --since" $ctl push a none.raw --since monday
 said "push: there is no disk \"none\" (ENOENT)" $ctl push none old.raw
