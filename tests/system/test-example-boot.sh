@@ -16,6 +16,11 @@ grep -q 'each page 1.00 times' out || fail "$(tail -n 20 out)"
 grep -q '^20 more disks, read as a boot reads them' out ||
   fail "$(tail -n 20 out)"
 
+step "several guests at a time"
+example_passes --guests 7 --at-a-time 3 --clones 0 --memory 32 --delay 2
+grep -q '6 others, 3 at a time: all of them' out || fail "$(tail -n 20 out)"
+grep -q 'each page 1.00 times' out || fail "$(tail -n 20 out)"
+
 step "with the list of what a boot reads"
 example_passes --guests 1 --clones 0 --list "$tmp/list"
 grep -q 'ranges of the list, .* were there after' out ||
