@@ -73,7 +73,8 @@ together (struct disk *const *d, struct disk **copy, size_t n, bool disown)
   if (sorted == NULL || root == NULL || mapped == NULL || rcu_prepare () == -1)
     return -1;
   for (i = 0; i < n; i++) {
-    copy[i] = disk_new (d[i]->tree.arena, 0, d[i]->sector_size);
+    copy[i] = disown ? disk_new (d[i]->tree.arena, 0, d[i]->sector_size)
+      : disk_new_unnamed (d[i]->tree.arena, 0, d[i]->sector_size);
     if (copy[i] == NULL)
       goto error;
   }

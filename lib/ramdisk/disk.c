@@ -56,7 +56,7 @@ init (struct disk *d, struct arena *arena, uint64_t size, uint32_t sector_size)
 }
 
 struct disk *
-disk_new (struct arena *arena, uint64_t size, uint32_t sector_size)
+disk_new_unnamed (struct arena *arena, uint64_t size, uint32_t sector_size)
 {
   struct disk *d;
 
@@ -71,13 +71,21 @@ disk_new (struct arena *arena, uint64_t size, uint32_t sector_size)
   if (d == NULL)
     return NULL;
   init (d, arena, size, sector_size);
-  if (record_new (arena, &d->tree.record) == -1) {
+  return d;
+}
+
+struct disk *
+disk_new (struct arena *arena, uint64_t size, uint32_t sector_size)
+{
+  struct disk *d = disk_new_unnamed (arena, size, sector_size);
+
+  if (d && record_new (arena, &d->tree.record) == -1) {
     tree_destroy (&d->tree);
     free (d);
     return NULL;
   }
-  if (d->tree.record) {
-    d->tree.record->sector_size = sector_size;
+  if (d && d->tree.record) {
+    d->tree.record->sector_size = d->sector_size;
     record_store_size (d->tree.record, size);
     record_store_root (d->tree.record, tree_record_root (&d->tree));
     record_store_settings (d->tree.record, false, TREE_NO_QUOTA);

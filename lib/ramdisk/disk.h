@@ -105,6 +105,12 @@ typedef int (*diff_fn) (void *opaque, uint64_t offset, uint64_t length);
 struct disk *disk_new (struct arena *arena, uint64_t size,
                        uint32_t sector_size);
 
+/* The same for a disk that never gets a name: an arena's file has nothing of
+ * it, and needs no room for it.
+ */
+struct disk *disk_new_unnamed (struct arena *arena, uint64_t size,
+                               uint32_t sector_size);
+
 /* The same over an origin, to which it takes a reference; of the origin it
  * shows what lies within its size.
  */
@@ -191,8 +197,8 @@ struct disk *disk_clone (struct disk *d);
  * began is in these contents if that other one is.  frozen[i] is a new disk for
  * d[i]; a disk may be there more than once.  To their quotas the disks go on to
  * own what they own (radix.h), so this is for contents that are looked at and
- * thrown away.
- * Returns 0, or -1 with errno as disk_clone; then there are no new disks.
+ * thrown away.  They take no page, so disks can be saved while memory is full.
+ * Returns 0, or -1 with errno ENOMEM; then there are no new disks.
  */
 int disk_freeze (struct disk *const *d, struct disk **frozen, size_t n);
 

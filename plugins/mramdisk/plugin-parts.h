@@ -46,6 +46,10 @@ extern struct log_limit log_limit;
 /* Say how many failures were not logged, if any. */
 void log_missed (uint64_t n);
 
+/* An errno as text; of ENOSPC, what there is no space in. */
+#define ERROR_STRING 64
+const char *error_text (int err, char buf[ERROR_STRING]);
+
 /* Whether requests of one connection run concurrently. */
 bool is_parallel (void);
 

@@ -179,7 +179,7 @@ mramdisk_default_export (int readonly, int is_tls)
 static struct registry_client *
 open_disk (const char *name, const struct registry_peer *peer)
 {
-  char shown[PRINTABLE_STRING];
+  char shown[PRINTABLE_STRING], why[ERROR_STRING];
   struct registry_client *c;
   struct named_disk *d;
   const char *expected;
@@ -206,7 +206,7 @@ open_disk (const char *name, const struct registry_peer *peer)
       nbdkit_error ("export \"%s\": there are max-disks=%zu disks already",
                     shown, config.o.max_disks);
     else
-      nbdkit_error ("export \"%s\": %m", shown);
+      nbdkit_error ("export \"%s\": %s", shown, error_text (errno, why));
     return NULL;
   }
   if (!export_name_opens (d->id)) {

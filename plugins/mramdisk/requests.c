@@ -41,18 +41,29 @@ static const char *const stat_names[] = {
   [STAT_EXTENTS] = "block status",
 };
 
-#define REASON_STRING 64
+const char *
+error_text (int err, char buf[ERROR_STRING])
+{
+  if (err != ENOSPC)
+    return strerror (err);
+  err = arena_space_error (arena);
+  if (err)
+    snprintf (buf, ERROR_STRING, "no space for arena=: %s", strerror (err));
+  else
+    snprintf (buf, ERROR_STRING, "max-memory=%s is reached", max_memory);
+  return buf;
+}
 
 /* The reason for the log, of a request that failed with this errno. */
 static const char *
-reason (int err, bool inside, char buf[REASON_STRING])
+reason (int err, bool inside, char buf[ERROR_STRING])
 {
   if (err == EDQUOT)
     return "the disk's quota is reached";
   if (err == EMSGSIZE) {
     char size[SIZE_STRING];
 
-    snprintf (buf, REASON_STRING, "over max-request=%s, and no memory is "
+    snprintf (buf, ERROR_STRING, "over max-request=%s, and no memory is "
               "left for the excess", size_format (config.max_request, size));
     return buf;
   }
@@ -62,14 +73,7 @@ reason (int err, bool inside, char buf[REASON_STRING])
     return "not a multiple of the sector size";
   if (err == EIO)
     return "the origin cannot be read";
-  if (err != ENOSPC)
-    return strerror (err);
-  err = arena_space_error (arena);
-  if (err)
-    snprintf (buf, REASON_STRING, "no space for arena=: %s", strerror (err));
-  else
-    snprintf (buf, REASON_STRING, "max-memory=%s is reached", max_memory);
-  return buf;
+  return error_text (err, buf);
 }
 
 /* Log why a request failed, and set errno for nbdkit. */
@@ -79,7 +83,7 @@ failed (struct stats_timer *timer, struct named_disk *d, enum stat_kind what,
 {
   int err = errno;
   bool inside = offset + count <= disk_size (d->disk);
-  char name[PRINTABLE_STRING], why[REASON_STRING];
+  char name[PRINTABLE_STRING], why[ERROR_STRING];
   enum stat_error error = STAT_OTHER;
   uint64_t missed;
 
