@@ -27,6 +27,17 @@ registry_hold (struct registry *r, const char *name)
   return e ? &e->d : NULL;
 }
 
+bool
+registry_exists (struct registry *r, const char *name)
+{
+  bool exists;
+
+  mutex_lock (&r->lock);
+  exists = registry_find_locked (r, name) != NULL;
+  mutex_unlock (&r->lock);
+  return exists;
+}
+
 void
 registry_pushed_since (struct registry *r, struct named_disk *d)
 {

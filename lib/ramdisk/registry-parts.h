@@ -50,7 +50,7 @@ struct entry {
   struct entry *before, *after; /* in the order of names */
   bool ephemeral;               /* made by opening, and not kept (G3) */
   bool auto_destroy;            /* goes with its last client (G7) … */
-  bool opened;                  /* … of which there was one */
+  bool used;                    /* … of which there was one */
   time_t quota_reported;
   bool quota_low;               /* that was reported, too */
   size_t connections;

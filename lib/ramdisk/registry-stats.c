@@ -63,6 +63,8 @@ registry_disconnect (struct registry *r, struct registry_client *c)
   struct entry *e = registry_entry (c->d);
 
   mutex_lock (&r->lock);
+  if (stats_last (c->stats) != 0)       /* else it has only looked (G7) */
+    e->used = true;
   stats_add (c->stats, e->closed);
   stats_add (c->stats, &r->closed);
   if (c->prev)

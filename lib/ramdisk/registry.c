@@ -229,22 +229,29 @@ make (struct registry *r, const char *name, uint64_t size,
                     : disk_new (r->arena, size, sector_size));
 }
 
+bool
+registry_stay (struct registry *r, const char *name)
+{
+  struct entry *e;
+
+  mutex_lock (&r->lock);
+  e = registry_find_locked (r, name);
+  if (e)
+    registry_keep_for_ever_locked (e);
+  mutex_unlock (&r->lock);
+  return e != NULL;
+}
+
 /* Whether the name exists, so that nothing is to be done.  Saves work that
  * would be found unnecessary at the end.
  */
 static bool
 is_taken (struct registry *r, const char *name, enum if_exists if_exists)
 {
-  struct entry *e;
-
   if (if_exists == IF_EXISTS_REPLACE)
     return false;
-  mutex_lock (&r->lock);
-  e = registry_find_locked (r, name);
-  if (e && if_exists == IF_EXISTS_IGNORE)
-    registry_keep_for_ever_locked (e);
-  mutex_unlock (&r->lock);
-  return e != NULL;
+  return if_exists == IF_EXISTS_IGNORE ? registry_stay (r, name)
+    : registry_exists (r, name);
 }
 
 /* What was made, for a caller who wants to know. */
@@ -511,16 +518,10 @@ add_opened_locked (struct registry *r, struct entry *e, const char *from)
 {
   e->ephemeral = true;
   e->auto_destroy = r->o.auto_destroy;
+  e->used = true;
   link_locked (r, e, NULL);
   insert_locked (r, e);
   registry_report_locked (r, from ? CHANGE_CLONED : CHANGE_CREATED, e, from, 0);
-}
-
-static void
-open_locked (struct entry *e)
-{
-  e->handles++;
-  e->opened = true;
 }
 
 /* A clone of the template that no name leads to yet. */
@@ -573,7 +574,7 @@ open_clone (struct registry *r, const char *name)
     add_opened_locked (r, e, r->o.template_name);
   }
   if (e)
-    open_locked (e);
+    e->handles++;
   mutex_unlock (&r->lock);
   if (e != made)
     entry_free (r, made);
@@ -602,7 +603,7 @@ registry_open (struct registry *r, const char *name)
       add_opened_locked (r, e, NULL);
   }
   if (e)
-    open_locked (e);
+    e->handles++;
   mutex_unlock (&r->lock);
   return e ? &e->d : NULL;
 }
@@ -615,6 +616,13 @@ registry_end (struct registry *r)
   mutex_unlock (&r->lock);
 }
 
+static bool
+is_ephemeral_locked (const struct entry *e)
+{
+  return e->ephemeral &&
+    !atomic_load_explicit (&e->d.disk->written, memory_order_relaxed);
+}
+
 /* Does a disk without handles lose its name (G3, G7)? */
 static bool
 is_finished_locked (const struct registry *r, const struct entry *e)
@@ -622,9 +630,18 @@ is_finished_locked (const struct registry *r, const struct entry *e)
 {
   bool outlasts = r->ended && record_is_linked (e->d.disk->tree.record);
 
-  return (e->auto_destroy && e->opened && !outlasts) ||
-    (e->ephemeral &&
-     !atomic_load_explicit (&e->d.disk->written, memory_order_relaxed));
+  return (e->auto_destroy && e->used && !outlasts) || is_ephemeral_locked (e);
+}
+
+bool
+registry_is_ephemeral (struct registry *r, struct named_disk *d)
+{
+  bool is;
+
+  mutex_lock (&r->lock);
+  is = is_ephemeral_locked (registry_entry (d));
+  mutex_unlock (&r->lock);
+  return is;
 }
 
 void

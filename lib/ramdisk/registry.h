@@ -31,9 +31,10 @@
  *
  *   G7  With auto_destroy, a disk that was made by opening its name loses it
  *       when its last handle is closed, even if it was written, resized, set or
- *       cloned; but not if registry_create named it.  A disk that a reset made
- *       stays until somebody opens it, and so does one that was recovered: its
- *       clients may come back.  When the process ends, its clients have not
+ *       cloned; but not if registry_create or registry_stay named it.  A disk
+ *       that a reset made stays until a client has used it, and so does one
+ *       that was recovered: its clients may come back, and whoever sends no
+ *       request has only looked.  When the process ends, its clients have not
  *       left (registry_end).
  *
  *   G8  A disk has a UUID from the time that it gets a name, and keeps it when
@@ -245,6 +246,15 @@ void registry_end (struct registry *r);
 
 /* Open a disk that exists.  Returns NULL with errno ENOENT. */
 struct named_disk *registry_hold (struct registry *r, const char *name);
+
+/* Is there a disk of that name?  registry_stay: if so, it does not go with its
+ * last client (G3, G7).
+ */
+bool registry_exists (struct registry *r, const char *name);
+bool registry_stay (struct registry *r, const char *name);
+
+/* Is a disk that the caller has open ephemeral, and not written so far (G3)? */
+bool registry_is_ephemeral (struct registry *r, struct named_disk *d);
 
 /* Note in the arena's file that a push is about to begin that sends what has
  * changed since this disk, which the caller has open.

@@ -2,7 +2,8 @@
 # Unit tests: no nbdkit, no server.
 
 noinst_HEADERS += tests/abort.h tests/big-answer.h tests/random.h \
-	tests/unit/all-of.h tests/unit/bdev-parts.h tests/unit/unit.h
+	tests/unit/all-of.h tests/unit/bdev-parts.h tests/unit/be-client.h \
+	tests/unit/unit.h
 
 check_LTLIBRARIES += libengine-check.la
 libengine_check_la_SOURCES = tests/unit/engine-check.c tests/unit/engine-check.h

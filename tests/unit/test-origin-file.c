@@ -11,6 +11,7 @@
 #include "ramdisk/disk-origin.h"
 #include "ramdisk/records.h"
 #include "ramdisk/registry.h"
+#include "tests/unit/be-client.h"
 #include "tests/unit/engine-check.h"
 #include "tests/unit/origin-bdev.h"
 
@@ -712,7 +713,7 @@ test_parents (void **state)
   assert_parent (f, "newer", "a");
 }
 
-/* Their clients are gone, and so are they. */
+/* Their clients are gone, and so are they, when another one has used them. */
 static void
 test_auto_destroy (void **state)
 {
@@ -744,14 +745,12 @@ test_auto_destroy (void **state)
   start (f, true);
   assert_int_equal (2, f->recovery.disks);
   assert_int_equal (0, f->recovery.ephemeral);
+  be_client (f->r, registry_open (f->r, "auto"), 0);       /* it only looks */
   d = registry_open (f->r, "auto");
-  assert_non_null (d);
   assert_true (atomic_load (&d->disk->written));
-  registry_close (f->r, d);
+  be_client (f->r, d, 1);
   assert_null (registry_hold (f->r, "auto"));
-  d = registry_open (f->r, "kept");
-  assert_non_null (d);
-  registry_close (f->r, d);
+  be_client (f->r, registry_open (f->r, "kept"), 1);
   d = registry_hold (f->r, "kept");
   assert_non_null (d);
   registry_close (f->r, d);
@@ -774,10 +773,34 @@ test_auto_destroy_ends (void **state)
   end (f);
   start (f, true);
   assert_int_equal (1, f->recovery.disks);
-  d = registry_open (f->r, "auto");
-  assert_non_null (d);
-  registry_close (f->r, d);
+  be_client (f->r, registry_open (f->r, "auto"), 1);
   assert_null (registry_hold (f->r, "auto"));
+}
+
+/* Somebody wants a recovered disk to stay. */
+static void
+test_auto_destroy_stays (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *d;
+
+  end (f);
+  start (f, true);
+  d = registry_open (f->r, "auto");
+  assert_int_equal (0, disk_write (d->disk, "x", 1, 0));
+  registry_end (f->r);
+  registry_close (f->r, d);
+  end (f);
+  start (f, true);
+  assert_true (registry_stay (f->r, "auto"));
+  assert_false (registry_stay (f->r, "none"));
+  be_client (f->r, registry_open (f->r, "auto"), 1);
+  assert_true (registry_exists (f->r, "auto"));
+  end (f);
+  start (f, true);
+  be_client (f->r, registry_open (f->r, "auto"), 1);
+  assert_true (registry_exists (f->r, "auto"));
+  assert_false (registry_exists (f->r, "none"));
 }
 
 static void
@@ -827,6 +850,7 @@ main (void)
     TEST (test_parents),
     TEST (test_auto_destroy),
     TEST (test_auto_destroy_ends),
+    TEST (test_auto_destroy_stays),
     TEST (test_long_uri),
   };
 
