@@ -100,6 +100,7 @@ mramdisk_tests = \
 	tests/mramdisk/test-mramdisk-shadow.sh \
 	tests/mramdisk/test-mramdisk-shared.sh \
 	tests/mramdisk/test-mramdisk-swap.sh \
+	tests/mramdisk/test-mramdisk-template-load.sh \
 	tests/mramdisk/test-mramdisk-template.sh \
 	tests/mramdisk/test-mramdisk-thread-model.sh \
 	tests/mramdisk/test-mramdisk-tls-certificates.sh \

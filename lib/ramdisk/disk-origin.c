@@ -520,6 +520,7 @@ origin_stats (struct origin *o, struct origin_stats *s)
 
   s->state = state (o);
   s->prefetch = o->prefetch;
+  s->prefetch_rate = o->rate;
   s->size = o->size;
   if (known > o->pages)         /* an eviction overtook a fetch */
     known = 0;

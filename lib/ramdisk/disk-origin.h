@@ -166,6 +166,7 @@ struct origin_options {
 struct origin_stats {
   enum origin_state state;
   bool prefetch;
+  uint64_t prefetch_rate;       /* as in origin_options */
   uint64_t size;                /* bytes */
   uint64_t known;               /* bytes that need not be fetched */
   uint64_t memory;              /* bytes of memory that these take */

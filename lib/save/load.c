@@ -427,7 +427,7 @@ set_origin (struct load *l, struct disk *disk, const struct saved_disk *d)
   o = &l->saved.origin[d->origin];
   open = &l->origin[d->origin];
   if (*open == NULL) {
-    *open = l->o->open_origin (l->o->opaque, o->uri, o->prefetch, why);
+    *open = l->o->open_origin (l->o->opaque, o, why);
     if (*open == NULL)
       return WRONG (l, "origin of disk \"%s\": %.300s",
                     printable_name (d->name, shown), why);
@@ -487,7 +487,6 @@ load_run (const struct load_options *options, struct loaded *loaded,
           char why[SAVED_WHY])
 {
   struct load l = { .o = options, .dir = -1, .loaded = loaded, .why = why };
-  char shown[PRINTABLE_STRING], line[SAVED_WHY];
   size_t i;
   int r, err;
 
@@ -495,11 +494,8 @@ load_run (const struct load_options *options, struct loaded *loaded,
   *why = '\0';
   r = run (&l);
   err = errno;
-  printable (options->path, shown);
-  if (r == -1 && strncmp (why, shown, strlen (shown)) != 0) {
-    memcpy (line, why, sizeof line);
-    snprintf (why, SAVED_WHY, "%s: %.200s", shown, line);
-  }
+  if (r == -1)
+    saved_name_folder (options->path, why);
   for (i = 0; l.origin && i < l.saved.norigins; i++)
     origin_put (l.origin[i]);
   close_files (&l);

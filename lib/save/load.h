@@ -58,7 +58,7 @@ struct load_options {
   /* Connect to an origin.  Returns it, with one reference; or NULL, and says in
    * why what is wrong, in one line that is escaped.
    */
-  struct origin *(*open_origin) (void *opaque, const char *uri, bool prefetch,
+  struct origin *(*open_origin) (void *opaque, const struct saved_origin *o,
                                  char why[LOAD_ORIGIN_WHY]);
   void *opaque;
   struct job *job;              /* for progress and cancelling, or NULL */

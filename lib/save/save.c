@@ -215,7 +215,7 @@ describe_origin (struct save *s, const struct disk *frozen,
     origin_stats (frozen->origin, &stats);
     s->number[i] = j;
     s->next.origin[j] = (struct saved_origin) {
-      strdup (uri), stats.size, stats.prefetch
+      strdup (uri), stats.size, stats.prefetch, stats.prefetch_rate
     };
     if (s->next.origin[j].uri == NULL)
       return -1;

@@ -187,6 +187,18 @@ saved_add (struct saved_disk *d, uint64_t index, uint64_t n, uint32_t file,
   return 0;
 }
 
+void
+saved_name_folder (const char *path, char why[SAVED_WHY])
+{
+  char shown[PRINTABLE_STRING], line[SAVED_WHY];
+
+  printable (path, shown);
+  if (strncmp (why, shown, strlen (shown)) == 0)
+    return;
+  memcpy (line, why, sizeof line);
+  snprintf (why, SAVED_WHY, "%s: %.200s", shown, line);
+}
+
 static bool
 same_text (const char *a, const char *b)
 {
@@ -203,7 +215,8 @@ saved_equal (const struct saved *a, const struct saved *b)
   for (i = 0; i < a->norigins; i++)
     if (strcmp (a->origin[i].uri, b->origin[i].uri) != 0 ||
         a->origin[i].size != b->origin[i].size ||
-        a->origin[i].prefetch != b->origin[i].prefetch)
+        a->origin[i].prefetch != b->origin[i].prefetch ||
+        a->origin[i].prefetch_rate != b->origin[i].prefetch_rate)
       return false;
   for (i = 0; i < a->ndisks; i++) {
     const struct saved_disk *x = &a->disk[i], *y = &b->disk[i];
@@ -458,7 +471,9 @@ read_origins (const json_t *origins, struct saved *s, char why[SAVED_WHY])
     const json_t *prefetch = json_object_get (v, "prefetch");
 
     if (uri == NULL || !json_is_boolean (prefetch) ||
-        !get (v, "size", 0, INT64_MAX, &s->origin[i].size))
+        !get (v, "size", 0, INT64_MAX, &s->origin[i].size) ||
+        (json_object_get (v, "prefetch_rate") &&
+         !get (v, "prefetch_rate", 1, INT64_MAX, &s->origin[i].prefetch_rate)))
       return WRONG (why, SAVED_MANIFEST ": origin %zu makes no sense", i);
     s->origin[i].prefetch = json_is_true (prefetch);
     s->origin[i].uri = strdup (uri);
@@ -678,11 +693,15 @@ encode_origins (const struct saved *s)
   json_t *origins = json_array ();
   size_t i;
 
-  for (i = 0; i < s->norigins; i++)
+  for (i = 0; i < s->norigins; i++) {
+    const struct saved_origin *o = &s->origin[i];
+    json_t *rate = o->prefetch_rate ? json_integer (o->prefetch_rate) : NULL;
+
     json_array_append_new (
-      origins, json_pack ("{s:s, s:I, s:b}", "uri", s->origin[i].uri,
-                          "size", (json_int_t) s->origin[i].size,
-                          "prefetch", s->origin[i].prefetch));
+      origins, json_pack ("{s:s, s:I, s:b, s:o*}", "uri", o->uri, "size",
+                          (json_int_t) o->size, "prefetch", o->prefetch,
+                          "prefetch_rate", rate));
+  }
   if (json_array_size (origins) == s->norigins)
     return origins;
   json_decref (origins);

@@ -77,6 +77,7 @@ struct saved_origin {
   char *uri;
   uint64_t size;                /* bytes */
   bool prefetch;
+  uint64_t prefetch_rate;       /* bytes a second; 0: no limit */
 };
 
 struct saved_file {
@@ -97,6 +98,9 @@ struct saved {
 };
 
 uint64_t saved_checksum (const void *data, size_t len);
+
+/* Let a line that says what is wrong begin with the folder, unless it does. */
+void saved_name_folder (const char *path, char why[SAVED_WHY]);
 
 /* Open a folder.  create: create it with mode 0700 if it does not exist.
  * Returns a descriptor, or -1 and says why.

@@ -693,6 +693,15 @@ finish_disk (struct config_disk *d)
   return check_size (what, d->size, d->sector_size);
 }
 
+/* May there be disks that no disk= names?  With control= they can be created
+ * later, and arena= and load= may bring them.
+ */
+static bool
+may_have_others (void)
+{
+  return config.control || config.arena || config.load;
+}
+
 /* Check what the empty name refers to, and that it can exist. */
 static int
 check_default_name (void)
@@ -712,11 +721,9 @@ check_default_name (void)
       return -1;
     }
   }
-  /* With a control socket disks can be made later. */
-  if (!exists && *config.default_name && config.control == NULL &&
-      config.arena == NULL) {
+  if (!exists && *config.default_name && !may_have_others ()) {
     nbdkit_error ("default=%s: expected a disk= of that name, "
-                  "auto-create=yes or control=", buf);
+                  "auto-create=yes, control=, arena= or load=", buf);
     return -1;
   }
   return 0;
@@ -741,13 +748,13 @@ check_template (void)
                   name ? printable (name, buf) : "yes");
     return -1;
   }
-  if (name == NULL || config.control || config.arena)
+  if (name == NULL || may_have_others ())
     return 0;
   for (i = 0; i < config.ndisks; i++)
     if (strcmp (config.disk[i].name, name) == 0)
       return 0;
-  nbdkit_error ("template=%s: expected a disk= of that name, control= or "
-                "arena=", printable (name, buf));
+  nbdkit_error ("template=%s: expected a disk= of that name, control=, arena= "
+                "or load=", printable (name, buf));
   return -1;
 }
 
@@ -784,13 +791,9 @@ config_finish (void)
     nbdkit_error ("%s=: expected arena= as well", config.arena_option);
     return -1;
   }
-  /* With a control socket, disks can be created later; with an arena, there may
-   * be some.
-   */
-  if (!config.o.auto_create && config.ndisks == 0 && config.control == NULL &&
-      config.arena == NULL) {
-    nbdkit_error ("auto-create=no: expected disk= or control= as well, "
-                  "or there is nothing to connect to");
+  if (!config.o.auto_create && config.ndisks == 0 && !may_have_others ()) {
+    nbdkit_error ("auto-create=no: expected disk=, control=, arena= or load= "
+                  "as well, or there is nothing to connect to");
     return -1;
   }
   if (check_template () == -1)

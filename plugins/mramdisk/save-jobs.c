@@ -41,10 +41,9 @@ is_wanted (const json_t *patterns, const char *name)
   return patterns == NULL;
 }
 
-/* The first pattern that none of n names matches, or NULL. */
+/* The first pattern that none of the held disks matches, or NULL. */
 static const char *
-unmatched (const json_t *patterns, const char *(*name) (void *opaque, size_t i),
-           void *opaque, size_t n)
+unmatched (const json_t *patterns, struct named_disk **held, size_t n)
 {
   const json_t *v;
   size_t i, j;
@@ -52,7 +51,7 @@ unmatched (const json_t *patterns, const char *(*name) (void *opaque, size_t i),
   json_array_foreach (patterns, i, v) {
     const char *pattern = json_string_value (v);
 
-    for (j = 0; j < n && !pattern_matches (pattern, name (opaque, j)); j++)
+    for (j = 0; j < n && !pattern_matches (pattern, held[j]->name); j++)
       ;
     if (j == n)
       return pattern;
@@ -103,14 +102,6 @@ free_save (void *opaque)
   free (p);
 }
 
-static const char *
-held_name (void *opaque, size_t i)
-{
-  struct named_disk **held = opaque;
-
-  return held[i]->name;
-}
-
 /* Hold all disks that are wanted.  They are taken in one step: page by page, a
  * disk that is renamed meanwhile would be there twice, or not at all.
  */
@@ -131,7 +122,7 @@ hold (struct save_job *p, const json_t *patterns, const char **missing)
       registry_close (p->s->registry, p->held[i]);
     room *= 2;
   }
-  *missing = unmatched (patterns, held_name, p->held, n);
+  *missing = unmatched (patterns, p->held, n);
   for (i = 0; i < n; i++)
     if (is_wanted (patterns, p->held[i]->name))
       p->held[p->n++] = p->held[i];
@@ -165,6 +156,26 @@ freeze (struct save_job *p)
   p->frozen = r == 0 ? p->n : 0;
   free (disk);
   return r;
+}
+
+/* A probe leaves nothing behind, not even in a folder.  If a disk was written
+ * after it was frozen, it is saved as it was: nothing may be missing.
+ */
+static void
+drop_ephemeral (struct save_job *p)
+{
+  size_t i, n = 0;
+
+  for (i = 0; i < p->n; i++) {
+    if (registry_is_ephemeral (p->s->registry, p->held[i])) {
+      disk_free (p->disk[i].frozen);
+      registry_close (p->s->registry, p->held[i]);
+      continue;
+    }
+    p->held[n] = p->held[i];
+    p->disk[n++] = p->disk[i];
+  }
+  p->n = p->frozen = n;
 }
 
 static int
@@ -245,6 +256,8 @@ take (struct save_job *p, const json_t *patterns, const char **missing)
   for (i = 0; i < MOST_ATTEMPTS; i++) {
     if (hold (p, patterns, missing) == -1 || freeze (p) == -1)
       return -1;
+    if (patterns == NULL)
+      drop_ephemeral (p);
     if (sort (p))
       return find_parents (p);
     let_go (p);
@@ -298,24 +311,36 @@ struct load_job {
   struct service *s;
   char *path;
   json_t *patterns;
+  json_t *unmatched;            /* those of them that match no disk so far */
   enum if_exists if_exists;
   enum if_open if_open;
 };
 
+/* What exists and stays is not read: there may be no memory for it twice, and
+ * its origin may be away.
+ */
 static bool
 wanted (void *opaque, const char *name)
 {
-  const struct load_job *p = opaque;
+  struct load_job *p = opaque;
+  size_t i;
 
-  return is_wanted (p->patterns, name);
+  for (i = json_array_size (p->unmatched); i-- > 0; )
+    if (pattern_matches (json_string_value (json_array_get (p->unmatched, i)),
+                         name))
+      json_array_remove (p->unmatched, i);
+  return is_wanted (p->patterns, name) &&
+    (p->if_exists != IF_EXISTS_IGNORE || !registry_stay (p->s->registry, name));
 }
 
 static struct origin *
-origin_of_load (void *opaque, const char *uri, bool prefetch,
+origin_of_load (void *opaque, const struct saved_origin *o,
                 char why[LOAD_ORIGIN_WHY])
 {
   const struct load_job *p = opaque;
-  const struct origin_request request = { uri, prefetch, 0 };
+  const struct origin_request request = {
+    o->uri, o->prefetch, o->prefetch_rate
+  };
 
   static_assert (LOAD_ORIGIN_WHY == REMOTE_WHY, "one is the other");
   return open_origin (p->s, &request, why);
@@ -363,14 +388,6 @@ add_all (struct load_job *p, struct loaded *l, char why[SAVED_WHY])
   return r;
 }
 
-static const char *
-loaded_name (void *opaque, size_t i)
-{
-  const struct loaded_disk *disk = opaque;
-
-  return disk[i].name;
-}
-
 static int
 load (struct load_job *p, struct job *job, char why[SAVED_WHY])
 {
@@ -381,14 +398,14 @@ load (struct load_job *p, struct job *job, char why[SAVED_WHY])
     .open_origin = origin_of_load, .opaque = p, .job = job,
   };
   char shown[PRINTABLE_STRING];
-  const char *missing;
   struct loaded l;
   int r = load_run (&o, &l, why);
 
-  missing = r == 0 ? unmatched (p->patterns, loaded_name, l.disk, l.n) : NULL;
-  if (missing) {
+  if (r == 0 && json_array_size (p->unmatched) > 0) {
+    const json_t *first = json_array_get (p->unmatched, 0);
+
     snprintf (why, SAVED_WHY, "no disk in the folder matches \"%s\"",
-              printable_name (missing, shown));
+              printable_name (json_string_value (first), shown));
     r = -1;
   }
   if (r == 0)
@@ -411,6 +428,7 @@ free_load (void *opaque)
   struct load_job *p = opaque;
 
   json_decref (p->patterns);
+  json_decref (p->unmatched);
   free (p->path);
   free (p);
 }
@@ -431,7 +449,8 @@ load_job_start (struct service *s, const char *path, const json_t *patterns,
     .s = s, .path = strdup (path), .if_exists = if_exists, .if_open = if_open,
     .patterns = patterns ? json_deep_copy (patterns) : NULL,
   };
-  if (p->path && (p->patterns || patterns == NULL))
+  p->unmatched = p->patterns ? json_copy (p->patterns) : NULL;
+  if (p->path && (p->unmatched || patterns == NULL))
     return jobs_start (s->jobs, &o);
   free_load (p);
   errno = ENOMEM;
@@ -444,6 +463,9 @@ load_now (struct service *s, const char *path, char why[SAVED_WHY])
   struct load_job p = {
     .s = s, .path = (char *) path, .if_exists = IF_EXISTS_IGNORE,
   };
+  int r = load (&p, NULL, why);
 
-  return load (&p, NULL, why);
+  if (r == -1)
+    saved_name_folder (path, why);
+  return r;
 }

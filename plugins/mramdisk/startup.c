@@ -188,44 +188,54 @@ recover (void)
   return 0;
 }
 
+/* Where a disk comes from that no disk= has created, for messages. */
+static const char *
+source_of_disks (void)
+{
+  if (config.load == NULL)
+    return "arena=";
+  return config.arena ? "arena= or load=" : "load=";
+}
+
 static void
-check_recovered_origin (const struct config_disk *d, const struct disk *disk)
+check_existing_origin (const struct config_disk *d, const struct disk *disk)
 {
   const char *has = disk->origin ? origin_uri (disk->origin) : NULL;
   char given[PRINTABLE_STRING], shown[PRINTABLE_STRING];
 
   if (d->origin && (has == NULL || strcmp (has, d->origin) != 0))
-    nbdkit_error ("disk=%s,origin=%s: the disk in arena= has %s%s, and keeps "
-                  "it", d->shown, printable (d->origin, given),
+    nbdkit_error ("disk=%s,origin=%s: the disk in %s has %s%s, and keeps it",
+                  d->shown, printable (d->origin, given), source_of_disks (),
                   has ? "origin=" : "no origin",
                   has ? printable (has, shown) : "");
 }
 
-/* A disk= names a disk that exists in arena=.  Its size and read-only flag may
- * have been changed since it was created, and a restart with the same command
- * line must find it unchanged.  So the file takes precedence, and the log says
- * so.
+/* A disk= names a disk that arena= or load= has brought.  Its size and its
+ * read-only flag may have been changed since it was created, and a restart with
+ * the same command line must find it unchanged.  So the file takes precedence,
+ * and the log says so.
  */
 static int
-check_recovered (const struct config_disk *d, const struct disk *disk)
+check_existing (const struct config_disk *d, const struct disk *disk)
 {
   char size[SIZE_STRING];
 
   if (d->has_sector_size && disk->sector_size != d->sector_size) {
     nbdkit_error ("disk=%s,sector-size=%" PRIu32 ": expected no sector-size=, "
-                  "or %" PRIu32 ", which the disk of that name in arena= has",
-                  d->shown, d->sector_size, disk->sector_size);
+                  "or %" PRIu32 ", which the disk of that name in %s has",
+                  d->shown, d->sector_size, disk->sector_size,
+                  source_of_disks ());
     return -1;
   }
   if (d->size_given && disk_size (disk) != d->size)
-    nbdkit_error ("disk=%s,size=%s: the disk in arena= has size=%s, and keeps "
-                  "it", d->shown, d->size_given,
+    nbdkit_error ("disk=%s,size=%s: the disk in %s has size=%s, and keeps it",
+                  d->shown, d->size_given, source_of_disks (),
                   size_format (disk_size (disk), size));
   if (d->has_readonly && disk_is_readonly (disk) != d->readonly)
-    nbdkit_error ("disk=%s,readonly=%s: the disk in arena= has readonly=%s, "
-                  "and keeps it", d->shown, d->readonly ? "yes" : "no",
-                  d->readonly ? "no" : "yes");
-  check_recovered_origin (d, disk);
+    nbdkit_error ("disk=%s,readonly=%s: the disk in %s has readonly=%s, and "
+                  "keeps it", d->shown, d->readonly ? "yes" : "no",
+                  source_of_disks (), d->readonly ? "no" : "yes");
+  check_existing_origin (d, disk);
   return 0;
 }
 
@@ -266,18 +276,21 @@ make_disk (const struct config_disk *d)
     .readonly = d->readonly, .quota = TREE_NO_QUOTA,
   };
   struct named_disk *old = registry_hold (registry, d->name);
+  char why[ERROR_STRING];
   int r;
 
   if (old) {
-    r = check_recovered (d, old->disk);
+    r = check_existing (d, old->disk);
     registry_close (registry, old);
+    if (r == 0)                 /* whoever created it: it is not disposable */
+      (void) registry_stay (registry, d->name);
     return r;
   }
   if (d->origin && find_origin (d, &options) == -1)
     return -1;
   r = registry_create (registry, d->name, &options, IF_EXISTS_ERROR, NULL);
   if (r == -1)
-    nbdkit_error ("disk=%s: %m", d->shown);
+    nbdkit_error ("disk=%s: %s", d->shown, error_text (errno, why));
   origin_put (options.origin);
   return r;
 }
@@ -297,6 +310,52 @@ load_disks (void)
   return -1;
 }
 
+/* Does a name that a parameter refers to lead to a disk? */
+static int
+check_name (const char *key, const char *name)
+{
+  char shown[PRINTABLE_STRING];
+
+  if (registry_exists (registry, name))
+    return 0;
+  nbdkit_error ("%s=%s: there is no such disk in load=: expected one, a disk= "
+                "of that name, or control=", key, printable (name, shown));
+  return -1;
+}
+
+/* If only load= could bring what parameters refer to, it must have done so. */
+static int
+check_names (void)
+{
+  if (config.load == NULL || config.control || config.arena)
+    return 0;
+  if (config.o.template_name &&
+      check_name ("template", config.o.template_name) == -1)
+    return -1;
+  if (config.o.auto_create)
+    return 0;
+  if (registry_count (registry) == 0) {
+    nbdkit_error ("auto-create=no: there is no disk in load=: expected one, "
+                  "disk= or control=, or there is nothing to connect to");
+    return -1;
+  }
+  return *config.default_name ? check_name ("default", config.default_name) : 0;
+}
+
+/* Those of load= and disk=. */
+static int
+make_disks (void)
+{
+  size_t i;
+
+  if (config.load && load_disks () == -1)
+    return -1;
+  for (i = 0; i < config.ndisks; i++)
+    if (make_disk (&config.disk[i]) == -1)
+      return -1;
+  return check_names ();
+}
+
 int
 mramdisk_get_ready (void)
 {
@@ -304,7 +363,6 @@ mramdisk_get_ready (void)
     .log = log_remote, .give_up = ending_or_client_gone,
   };
   unsigned threads;
-  size_t i;
 
   remote_host.ending = ending_of_nbdkit;
   service.remote_host = &remote_host;
@@ -338,17 +396,11 @@ mramdisk_get_ready (void)
   open_origin_later (&service);
   if (config.arena && recover () == -1)
     return -1;
-  if (config.load && load_disks () == -1) {
+  if (make_disks () == -1) {
     if (config.arena)           /* until here it was clean */
       (void) arena_close_clean (arena);
     return -1;
   }
-  for (i = 0; i < config.ndisks; i++)
-    if (make_disk (&config.disk[i]) == -1) {
-      if (config.arena)         /* until here it was clean */
-        (void) arena_close_clean (arena);
-      return -1;
-    }
   /* nbdkit may still fail, for example because its port is taken, and then
    * calls nobody.  From arena_start on, the file is in use again; nothing is
    * stored before that.

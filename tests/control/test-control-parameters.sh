@@ -18,8 +18,8 @@ for mode in 8 1000 -1 rw 0x1ff '' ' 600'; do
 done
 
 step "auto-create=no needs no disk= if disks can be made later"
-refused_start "auto-create=no: expected disk= or control= as well, or \
-there is nothing to connect to" "$mramdisk" auto-create=no
+refused_start "auto-create=no: expected disk=, control=, arena= or load= as \
+well, or there is nothing to connect to" "$mramdisk" auto-create=no
 serve auto-create=no default=d control=control
 python <<'END'
 from controltest import *

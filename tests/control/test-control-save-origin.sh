@@ -197,3 +197,22 @@ check("no origin", c.info("a")["origin"], None)
 check_all()
 END
 stop_server s
+
+step "The limit of prefetch is saved as well"
+start_up
+serve "disk=golden,origin=$origin,prefetch=yes,prefetch-rate=64k" \
+  control=control
+dir=$tmp/limited
+for round in 1 2; do
+  python <<'END'
+exec(open("save-origin.py").read())
+job("disk_save", path=DIR)
+m = json.load(open(DIR + "/manifest.json"))
+check("the limit", [(o["prefetch"], o["prefetch_rate"]) for o in m["origins"]],
+      [(True, 65536)])
+check("it is not there yet", c.info("golden")["origin"]["state"],
+      "prefetching")
+END
+  stop_server s
+  [ $round = 2 ] || serve size=1M control=control load=limited
+done

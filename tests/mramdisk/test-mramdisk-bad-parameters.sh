@@ -150,10 +150,10 @@ for option in arena-wait=1 arena-discard=yes arena-salvage=no; do
 done
 refused_start "max-disks=1: expected at least 2, the number of disk= parameters" \
   "$mramdisk" max-disks=1 disk=a disk=b
-refused_start "auto-create=no: expected disk= or control= as well, or \
-there is nothing to connect to" "$mramdisk" auto-create=no
-refused_start "default=b: expected a disk= of that name, auto-create=yes \
-or control=" "$mramdisk" auto-create=no disk=a default=b
+refused_start "auto-create=no: expected disk=, control=, arena= or load= as \
+well, or there is nothing to connect to" "$mramdisk" auto-create=no
+refused_start "default=b: expected a disk= of that name, auto-create=yes, \
+control=, arena= or load=" "$mramdisk" auto-create=no disk=a default=b
 refused_start "default=foo: expected no disk= with an empty name: the \
 empty name means \"foo\"" "$mramdisk" default=foo disk=,size=1M
 refused_start "size=100G: expected at most max-size=1M" \

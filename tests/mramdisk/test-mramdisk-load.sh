@@ -22,13 +22,19 @@ $ctl destroy a --quiet
 check "load" "$($ctl load saved a)" "loaded from saved: 12K of data"
 stop_server s
 
-step "At the start"
-serve size=4M load=saved
+step "At the start; another save then writes only what has changed"
+serve size=4M load=saved control=control
 python <<'END'
 from nbdtest import *
 check("a", bytes(connect("a").pread(8192, 100)), b"a" * 8192)
 check("b", bytes(connect("b").pread(8192, 200)), b"b" * 8192)
 END
+check "save" "$($ctl save saved)" "saved in saved: 0 of new data"
+check "load" "$($ctl load saved --replace --quiet && $ctl save saved)" \
+  "saved in saved: 0 of new data"
+nbdsh -u "$(uri b)" -c 'h.pwrite(b"b" * 8192, 200)' \
+  -c 'h.pwrite(b"c", 1 << 20)'
+check "save" "$($ctl save saved)" "saved in saved: 4K of new data"
 stop_server s
 
 step "Beside an arena: what is there stays"
@@ -55,6 +61,9 @@ refused_start "load=$tmp/empty: there is no manifest.json: expected a folder \
 that \"mblockctl save\" has written" "$mramdisk" 4M load=empty
 refused_start "load=$tmp/saved: disk \"a\" has 4194304 bytes: expected at most \
 max-size=1048576" "$mramdisk" 1M max-size=1M load=saved
+refused_start "load=$tmp/saved: no room for the disk \"b\": more than \
+max-disks=1 disks: expected a higher max-disks=" "$mramdisk" 4M max-disks=1 \
+  load=saved
 printf x | dd of=saved/mblock-data-1 bs=1 seek=5000 conv=notrunc status=none
 refused_start "load=$tmp/saved: mblock-data-1: page 1 is damaged" "$mramdisk" \
   4M load=saved

@@ -105,8 +105,8 @@ END
 done
 
 step "what cannot be"
-refused_start "template=g: expected a disk= of that name, control= or arena=" \
-  "$mramdisk" template=g disk=x
+refused_start "template=g: expected a disk= of that name, control=, arena= or \
+load=" "$mramdisk" template=g disk=x
 refused_start "template-quota=1M: expected template= as well" \
   "$mramdisk" template-quota=1M
 refused_start "template=g: expected no auto-create=no: without it no disk is \
