@@ -5,7 +5,7 @@
 
 . "$(dirname "$0")/../example-functions.sh"
 
-requires qemu-system-x86_64 qemu-nbd qemu-img as ld
+requires qemu-system-x86_64 qemu-nbd qemu-img as ld pgrep
 /usr/bin/python3 -c 'import nbd' 2>/dev/null || skip "there is no module nbd"
 [ "$(uname -m)" = x86_64 ] || skip "the tiny guest is for x86_64"
 example boot
@@ -20,6 +20,23 @@ step "several guests at a time"
 example_passes --guests 7 --at-a-time 3 --clones 0 --memory 32 --delay 2
 grep -q '6 others, 3 at a time: all of them' out || fail "$(tail -n 20 out)"
 grep -q 'each page 1.00 times' out || fail "$(tail -n 20 out)"
+
+step "told to end while guests run, it ends them"
+mkdir ends
+TMPDIR=$tmp/ends "$testdir/../examples/boot" --build "$builddir" --guests 400 \
+  --at-a-time 4 --clones 0 --memory 32 >ending 2>&1 &
+pid=$!
+for ((i = 0; i < 3000; i++)); do
+  [ "$(pgrep -c -f "qemu-system.*$tmp/ends/boot")" -lt 4 ] || break
+  running "$pid" || fail "it ended: $(cat ending)"
+  sleep 0.05
+done
+kill "$pid"
+rc=0
+wait "$pid" || rc=$?
+check "its status" $rc 143
+check "guests and servers that are left" \
+  "$(pgrep -f "$tmp/ends/boot" | grep -c .)" 0
 
 step "with the list of what a boot reads"
 example_passes --guests 1 --clones 0 --list "$tmp/list"
