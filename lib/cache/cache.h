@@ -139,8 +139,9 @@ bool cache_can_be (const struct bdev_info *local,
 struct cache *cache_new (const struct cache_options *options);
 
 /* Write back and flush what is dirty, and end the workers.  Requests fail with
- * ESHUTDOWN from now on.  Returns 0, or -1 with errno if acknowledged writes
- * are lost with the cache.
+ * ESHUTDOWN from now on, and so does a write that is under way and might leave
+ * something dirty.  Returns 0, or -1 with errno if acknowledged writes are lost
+ * with the cache.
  */
 int cache_stop (struct cache *c);
 void cache_free (struct cache *c);

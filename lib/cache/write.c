@@ -237,6 +237,11 @@ cache_write (struct cache *c, struct bdev *local, const void *buf, uint32_t n,
   room_give (c, w.room);
   if (!w.through)
     dirty_done (c, b.end - b.first, w.may_dirty);
+  /* If these blocks became dirty after cache_stop had looked for dirty blocks,
+   * the queue's lock has made us see its start.
+   */
+  if (r == 0 && !w.through && check_running (c) == -1)
+    return -1;
   errno = err;
   return r;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Writeback: the queue of dirty blocks, and how they get to the origin.
  *
- * Entries stand in the order in which their blocks became dirty.  A block that
- * could not be written goes to the end, so that it does not delay others.  A
- * flush that waits for it has failed by then (write_back_all), and any later
- * flush finds it.  A run includes the block's neighbours, so an entry may
- * remain although its block is no longer dirty; it is dropped when its turn
- * comes.
+ * Entries stand in the order in which their blocks became dirty, which is that
+ * of seq.  A flush looks only at the first (is_older).  A block that could not
+ * be written goes to the end, so that it does not delay others.  A flush that
+ * waits for it has failed by then (write_back_all), and any later flush finds
+ * it.  A run includes the block's neighbours, so an entry may remain although
+ * its block is no longer dirty; it is dropped when its turn comes.
  *
  * write_back_one, and the bits of the words (all but DIRTY under the queue
  * lock):
@@ -60,6 +60,13 @@ queue_free (struct cache *c)
   free (c->q.ring);
 }
 
+/* The entry that is behind i others. */
+static struct queued *
+queue_at (struct queue *q, size_t i) REQUIRES (&q->lock)
+{
+  return &q->ring[(q->first + i) & (q->size - 1)];
+}
+
 /* Reserve room for n more entries. */
 static bool
 queue_promise (struct queue *q, uint64_t n) REQUIRES (&q->lock)
@@ -74,7 +81,7 @@ queue_promise (struct queue *q, uint64_t n) REQUIRES (&q->lock)
     if (ring == NULL)
       return false;
     for (i = 0; i < q->len; i++)
-      ring[i] = q->ring[(q->first + i) & (q->size - 1)];
+      ring[i] = *queue_at (q, i);
     free (q->ring);
     q->ring = ring;
     q->size = size;
@@ -91,12 +98,19 @@ queue_push (struct queue *q, uint64_t block, int64_t since) REQUIRES (&q->lock)
     (struct queued) { block, q->next_seq++, since };
 }
 
+/* To where it belongs by its seq: near the front, but threads put back the
+ * oldest entries in any order.
+ */
 static void
 queue_put_back (struct queue *q, struct queued e) REQUIRES (&q->lock)
 {
+  size_t i;
+
   q->first = (q->first - 1) & (q->size - 1);
-  q->ring[q->first] = e;
   q->len++;
+  for (i = 1; i < q->len && queue_at (q, i)->seq < e.seq; i++)
+    *queue_at (q, i - 1) = *queue_at (q, i);
+  *queue_at (q, i - 1) = e;
 }
 
 static struct queued

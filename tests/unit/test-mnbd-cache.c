@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "cache/cache-private.h"
 #include "cache/cache.h"
 #include "tests/unit/cache-bdev.h"
 
@@ -602,6 +603,111 @@ test_stop (void **state)
                 cache_read (cache, &client, &local.bdev, buf, 1, 0));
 }
 
+/* Wait until so many ranges are held, and so many waited for. */
+static void
+wait_ranges (unsigned held, unsigned waited_for)
+{
+  unsigned granted, waiting, i;
+
+  for (i = 0; i < 60000; i++) {
+    ranges_count (&cache->ranges, &granted, &waiting);
+    if (granted == held && waiting == waited_for)
+      return;
+    nanosleep (&(struct timespec) { .tv_nsec = 1000000 }, NULL);
+  }
+  fail_msg ("%u ranges are held and %u waited for, expected %u and %u",
+            granted, waiting, held, waited_for);
+}
+
+static void
+hold_block (struct range *range, uint64_t block)
+{
+  lock_blocks (cache, range, (struct blocks) { block, block + 1 });
+}
+
+static void *
+late_write (void *opaque)
+{
+  int *error = opaque;
+  char late[BLOCK] = "late";
+
+  *error = cache_write (cache, &local.bdev, late, BLOCK, 10 * BLOCK, 0)
+    == -1 ? errno : 0;
+  return NULL;
+}
+
+/* A write that was under way when the cache was stopped is not acknowledged:
+ * nobody would write it back.
+ */
+static void
+test_stop_under_way (void **state)
+{
+  pthread_t thread;
+  struct range range;
+  int error = -1;
+
+  (void) state;
+  writeback ();
+  hold_block (&range, 10);
+  pthread_create (&thread, NULL, late_write, &error);
+  wait_ranges (1, 1);
+  assert_int_equal (0, cache_stop (cache));
+  ranges_unlock (&cache->ranges, &range);
+  pthread_join (thread, NULL);
+  assert_int_equal (ESHUTDOWN, error);
+}
+
+static void *
+write_back (void *opaque)
+{
+  (void) opaque;
+  assert_int_equal (1, write_back_one (cache, &local.bdev, UINT64_MAX));
+  return NULL;
+}
+
+/* A thread that writes this block back loses the range, which somebody else
+ * then has, and in that time the block becomes dirty again.
+ */
+static void
+dirty_again (pthread_t thread, struct range *range, uint64_t block,
+             unsigned held)
+{
+  mutex_lock (&cache->q.lock);
+  ranges_unlock (&cache->ranges, range);
+  wait_ranges (held, held);
+  table_set_valid (cache, block, DIRTY);
+  atomic_fetch_add (&cache->dirty, 1);
+  mutex_unlock (&cache->q.lock);
+  pthread_join (thread, NULL);
+}
+
+/* C5: threads put blocks back in any order, and a flush still finds those that
+ * are older than itself.
+ */
+static void
+test_put_back (void **state)
+{
+  struct range range[2];
+  pthread_t thread[2];
+
+  (void) state;
+  writeback ();
+  change (10 * BLOCK, BLOCK, 'a', 0);
+  change (20 * BLOCK, BLOCK, 'b', 0);
+  hold_block (&range[0], 10);
+  hold_block (&range[1], 20);
+  pthread_create (&thread[0], NULL, write_back, NULL);
+  wait_ranges (2, 1);
+  pthread_create (&thread[1], NULL, write_back, NULL);
+  wait_ranges (2, 2);
+  dirty_again (thread[0], &range[0], 10, 1);
+  dirty_again (thread[1], &range[1], 20, 0);
+  /* For a flush that came between the two. */
+  assert_int_equal (1, write_back_one (cache, &local.bdev, 1));
+  assert_int_equal (0, write_back_one (cache, &local.bdev, 1));
+  assert_int_equal (1, write_back_one (cache, &local.bdev, UINT64_MAX));
+}
+
 /* --------------------------------------------------------------- zeroes */
 
 static void
@@ -832,6 +938,8 @@ main (void)
     TEST (dirty_age),
     TEST (dirty_full_and_origin_fails),
     TEST (stop),
+    TEST (stop_under_way),
+    TEST (put_back),
     TEST (zero),
     TEST (fast_zero),
     TEST (trim),
