@@ -333,13 +333,15 @@ static bool
 flush_here (struct mirror *m, struct mirror_use *use)
 {
   bool proved, flushed;
+  uint64_t incarnation;
 
   mutex_lock (&m->lock);
   proved = m->proved;
+  incarnation = m->incarnation;
   mirror_use_begin (m, use);
   mirror_waits (use);
   mutex_unlock (&m->lock);
-  flushed = proved && mirror_flush_secondary (m) == 0;
+  flushed = proved && mirror_flush_secondary (m, incarnation) == 0;
   mutex_lock (&m->lock);
   mirror_use_end (m, use);
   mutex_unlock (&m->lock);

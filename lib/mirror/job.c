@@ -196,8 +196,10 @@ attempt (struct job *j)
   if (bdev_connect (m->secondary) == -1) {
     int err = errno;
 
-    /* The pool has logged this error.  The reason for the loss tells more. */
     mutex_lock (&m->lock);
+    m->attached = false;
+    pthread_cond_broadcast (&m->changed);
+    /* The pool has logged this error.  The reason for the loss tells more. */
     if (*m->error == '\0')
       snprintf (m->error, sizeof m->error,
                 "cannot connect to the secondary: %s", strerror (err));
@@ -205,7 +207,6 @@ attempt (struct job *j)
     return -1;
   }
   mutex_lock (&m->lock);
-  m->attached = true;
   if (m->phase != PHASE_RUN) {
     mutex_unlock (&m->lock);
     return -1;                  /* the primary may be gone already (Y8) */
@@ -252,6 +253,7 @@ reconnect (struct mirror *m, struct job *j) REQUIRES (&m->lock)
 {
   int r;
 
+  m->attached = true;
   mutex_unlock (&m->lock);
   r = attempt (j);
   mutex_lock (&m->lock);
@@ -303,6 +305,18 @@ pass (struct mirror *m) REQUIRES (&m->lock)
   mutex_lock (&m->lock);
 }
 
+static int
+flush (struct mirror *m) REQUIRES (&m->lock)
+{
+  uint64_t incarnation = m->incarnation;
+  int r;
+
+  mutex_unlock (&m->lock);
+  r = mirror_flush_secondary (m, incarnation);
+  mutex_lock (&m->lock);
+  return r;
+}
+
 /* The secondary is on trial (Y10).  With clients at work some granules may
  * always be dirty.  So after some passes clients themselves wait for what is
  * left.
@@ -310,17 +324,12 @@ pass (struct mirror *m) REQUIRES (&m->lock)
 static void
 prove (struct mirror *m) REQUIRES (&m->lock)
 {
-  int r;
-
   if (m->dirty.set)
     pass (m);
   m->passes++;
   if (!m->connected || m->phase != PHASE_RUN || m->quit)
     return;
-  mutex_unlock (&m->lock);
-  r = mirror_flush_secondary (m);
-  mutex_lock (&m->lock);
-  if (r == -1 || !m->connected || m->phase != PHASE_RUN)
+  if (flush (m) == -1 || !m->connected || m->phase != PHASE_RUN)
     return;
   if (m->full || m->passes >= MOST_TRIALS ||
       mirror_dirty_bytes (m) <= CAUGHT_UP) {
@@ -332,8 +341,6 @@ prove (struct mirror *m) REQUIRES (&m->lock)
 static void
 synchronise (struct mirror *m, struct job *j) REQUIRES (&m->lock)
 {
-  int r;
-
   if (!m->proved) {
     prove (m);
     return;
@@ -342,10 +349,7 @@ synchronise (struct mirror *m, struct job *j) REQUIRES (&m->lock)
     pass (m);
     return;
   }
-  mutex_unlock (&m->lock);
-  r = mirror_flush_secondary (m);
-  mutex_lock (&m->lock);
-  if (r == 0 && m->connected && m->dirty.set == 0) {
+  if (flush (m) == 0 && m->connected && m->dirty.set == 0) {
     m->synced = true;           /* Y6 */
     m->full = false;
     j->backoff = FIRST_BACKOFF;
@@ -365,9 +369,7 @@ look_after (struct mirror *m, struct job *j) REQUIRES (&m->lock)
 
   if (m->unflushed.set && now >= j->next_flush) {
     j->next_flush = now + FLUSH_EVERY;
-    mutex_unlock (&m->lock);
-    mirror_flush_secondary (m);
-    mutex_lock (&m->lock);
+    flush (m);
     return;
   }
   if (m->size == 0 || !mirror_get (m, &incarnation))
@@ -390,11 +392,8 @@ finish (struct mirror *m) REQUIRES (&m->lock)
     mirror_last_flush (m);
     return;
   }
-  if (m->connected && m->unflushed.set) {
-    mutex_unlock (&m->lock);
-    mirror_flush_secondary (m);
-    mutex_lock (&m->lock);
-  }
+  if (m->connected && m->unflushed.set)
+    flush (m);
   m->connected = m->proved = false;
   m->incarnation++;
   while (m->users && clock_now () < until)

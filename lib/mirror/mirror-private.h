@@ -72,11 +72,13 @@ struct mirror_use {
 
   /* Changed with m->lock held, or before others know of the use. */
   enum use_of of;
-  bool blocked;                 /* it waits for its range */
+  bool blocked;                 /* it waits for its range, or … */
+  bool at_gate;                 /* … at the gate, and then holds up nobody */
   uint64_t from, end;           /* the range that it holds or waits for */
-  int64_t begun;                /* when it was blocked first; 0: never */
+  int64_t begun;                /* when it was blocked last */
   int64_t charged;              /* the time, in ns, for which the secondary kept
-                                 * its range from it … */
+                                 * its range, or the gate, from it … */
+  int64_t before;               /* … and what of it until `begun`, … */
   uint64_t incarnation;         /* … in this incarnation */
   int64_t passed_on;            /* of its waits, in ns: charged to others */
   struct mirror_use *prev, *next; /* in m->uses */
@@ -132,7 +134,8 @@ struct mirror {
 
   /* The secondary. */
   bool connected GUARDED_BY (lock); /* requests may use it */
-  bool attached GUARDED_BY (lock); /* bdev_connect has succeeded; the job's */
+  bool attached GUARDED_BY (lock); /* bdev_connect has succeeded, or is under
+                                    * way; the job's */
   uint64_t incarnation GUARDED_BY (lock); /* changes when it is lost */
   unsigned users GUARDED_BY (lock); /* requests that use it (Y7) */
   bool proved GUARDED_BY (lock); /* clients' changes go to it, too (Y10) */
@@ -265,10 +268,10 @@ void mirror_lose (struct mirror *m, int error, const char *what)
 bool mirror_put (struct mirror *m, uint64_t incarnation, int error,
                  const char *what) REQUIRES (&m->lock);
 
-/* Make the secondary flush what it has acknowledged.  Returns 0, or -1 with
- * errno.
+/* Make the secondary flush what it has acknowledged in this incarnation.
+ * Returns 0, or -1 with errno.
  */
-int mirror_flush_secondary (struct mirror *m);
+int mirror_flush_secondary (struct mirror *m, uint64_t incarnation);
 
 /* Hold the instance, and release it (engine.h). */
 void mirror_hold (const struct mirror *m);
@@ -359,6 +362,7 @@ void mirror_wait (struct mirror *m, pthread_cond_t *cond, int64_t until)
 /* The parts of a use, in this order:
  *
  *   init
+ *   block_all, unblock it waits at the gate; any number of times
  *   lock_range         unless it needs no range
  *   begin              from here on the thread may wait for the secondary
  *   waits, goes_on     it does, and continues; any number of times
@@ -396,7 +400,9 @@ void mirror_lock_range (struct mirror *m, struct mirror_use *use,
                         struct range *range, uint64_t offset, uint64_t count,
                         enum range_mode mode) EXCLUDES (&m->lock);
 
-/* The use waits for all others, until mirror_use_unblock. */
+/* The use waits for all others, and holds up none, until mirror_use_unblock: it
+ * waits at the gate, or for the requests that were let in.
+ */
 void mirror_use_block_all (struct mirror *m, struct mirror_use *use)
   REQUIRES (&m->lock);
 void mirror_use_unblock (struct mirror *m, struct mirror_use *use)
@@ -415,18 +421,20 @@ void mirror_stall_end (struct mirror *m);
  */
 enum way { WAY_NONE, WAY_BOTH, WAY_SECONDARY };
 
-enum way mirror_enter_slowly (struct mirror_client *c);
+enum way mirror_enter_slowly (struct mirror_client *c, struct mirror_use *use);
 void mirror_leave_slowly (struct mirror_client *c);
 
-/* Let a request in. */
+/* Let a request in.  It continues with this use, which has what it waited at
+ * the gate, unless it goes the WAY_SECONDARY.
+ */
 static inline enum way
-mirror_enter (struct mirror_client *c)
+mirror_enter (struct mirror_client *c, struct mirror_use *use)
 {
   /* Acquire: c->after was set before the switch. */
   if (atomic_load_explicit (&c->m->gate, memory_order_acquire) ==
       GATE_SWITCHED)
     return WAY_SECONDARY;
-  return mirror_enter_slowly (c);
+  return mirror_enter_slowly (c, use);
 }
 
 /* End a request that went the WAY_BOTH.  Leaves errno unchanged. */
@@ -452,6 +460,7 @@ int mirror_after_extents (struct mirror_client *c, uint64_t count,
                           uint64_t offset, uint32_t flags, bdev_extent_fn fn,
                           void *opaque);
 
+/* A change has ended.  Not before: the job's flush would not cover it. */
 static inline void
 mirror_wrote (struct mirror *m)
 {

@@ -117,14 +117,13 @@ mirror_put (struct mirror *m, uint64_t incarnation, int error,
 
 /* One flush serves all threads that were waiting before it began. */
 int
-mirror_flush_secondary (struct mirror *m)
+mirror_flush_secondary (struct mirror *m, uint64_t incarnation)
 {
-  uint64_t ticket, incarnation;
+  uint64_t ticket;
   int r = 0;
 
   mutex_lock (&m->lock);
   ticket = m->flushes_begun + 1;
-  incarnation = m->incarnation;
   while (m->flushes_done < ticket) {
     uint64_t mine;
     int error = 0;
@@ -218,7 +217,6 @@ begin_change (struct mirror *m, const struct bdev *local, struct change *c)
   uint32_t align;
   int err = 0;
 
-  mirror_use_init (&c->use, USE_OF_CLIENT);
   for (;;) {
     uint64_t from;
 
@@ -320,7 +318,7 @@ change_secondary (struct mirror *m, struct bdev *local, struct change *c)
       return -1;
   }
   if ((c->flags & BDEV_FUA) && !s->info.can_fua)
-    return mirror_flush_secondary (m);
+    return mirror_flush_secondary (m, c->incarnation);
   return 0;
 }
 
@@ -417,12 +415,23 @@ static int
 client_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
   struct mirror_client *c = client_of (b);
-  enum way way = mirror_enter (c);
+  struct mirror_use use;
+  enum way way = mirror_enter (c, &use);
   int r;
 
   if (way != WAY_BOTH)
     return way == WAY_NONE ? -1 : bdev_read (c->after, buf, count, offset);
   r = bdev_read (c->local, buf, count, offset);
+  mirror_leave (c);
+  return r;
+}
+
+/* A change that was let in the WAY_BOTH. */
+static int
+change_and_leave (struct mirror_client *c, struct change *change)
+{
+  int r = make_change (c->m, c->local, change);
+
   mirror_leave (c);
   return r;
 }
@@ -434,37 +443,24 @@ client_write (struct bdev *b, const void *buf, uint32_t count,
   struct change change = { .what = "write", .buf = buf, .count = count,
                            .offset = offset, .flags = flags };
   struct mirror_client *c = client_of (b);
-  enum way way = mirror_enter (c);
-  int r;
+  enum way way = mirror_enter (c, &change.use);
 
-  if (way != WAY_BOTH)
-    return way == WAY_NONE ? -1 : mirror_after_write (c, buf, count, offset,
-                                                      flags);
-  r = make_change (c->m, c->local, &change);
-  mirror_leave (c);
-  return r;
-}
-
-static int
-zero_sides (struct mirror_client *c, uint32_t count, uint64_t offset,
-            uint32_t flags)
-{
-  struct change change = { .what = "zero", .count = count, .offset = offset,
-                           .flags = flags };
-  int r = make_change (c->m, c->local, &change);
-
-  mirror_leave (c);
-  return r;
+  if (way == WAY_BOTH)
+    return change_and_leave (c, &change);
+  return way == WAY_NONE ? -1 : mirror_after_write (c, buf, count, offset,
+                                                    flags);
 }
 
 static int
 client_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
+  struct change change = { .what = "zero", .count = count, .offset = offset,
+                           .flags = flags };
   struct mirror_client *c = client_of (b);
-  enum way way = mirror_enter (c);
+  enum way way = mirror_enter (c, &change.use);
 
   if (way == WAY_BOTH)
-    return zero_sides (c, count, offset, flags);
+    return change_and_leave (c, &change);
   return way == WAY_NONE ? -1 : mirror_after_zero (c, count, offset, flags);
 }
 
@@ -474,20 +470,22 @@ client_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 static int
 client_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
+  struct change change = { .what = "zero", .count = count, .offset = offset,
+                           .flags = (flags & BDEV_FUA) | BDEV_MAY_TRIM };
   struct mirror_client *c = client_of (b);
-  enum way way = mirror_enter (c);
+  enum way way = mirror_enter (c, &change.use);
 
   if (way == WAY_BOTH)
-    return zero_sides (c, count, offset, (flags & BDEV_FUA) | BDEV_MAY_TRIM);
+    return change_and_leave (c, &change);
   return way == WAY_NONE ? -1 : mirror_after_trim (c, count, offset, flags);
 }
 
 static int
-flush_sides (struct mirror *m, struct bdev *local)
+flush_sides (struct mirror *m, struct bdev *local, struct mirror_use *use)
 {
   int r = 0, err = 0;
   bool ours, here, wanted;
-  struct mirror_use use;
+  uint64_t incarnation;
 
   if (local->info.can_flush && bdev_flush (local) == -1)
     err = errno;
@@ -495,18 +493,17 @@ flush_sides (struct mirror *m, struct bdev *local)
   ours = local->info.disk == m->disk;
   here = ours && m->proved;
   wanted = ours && m->o.fail && m->phase != PHASE_STOPPED;
+  incarnation = m->incarnation;
   if (m->quit && !err)
     err = ESHUTDOWN;
-  if (here) {
-    mirror_use_init (&use, USE_OF_CLIENT);
-    mirror_use_begin (m, &use);
-  }
+  if (here)
+    mirror_use_begin (m, use);
   mutex_unlock (&m->lock);
   if (here) {
-    mirror_waits (&use);
-    r = mirror_flush_secondary (m);
+    mirror_waits (use);
+    r = mirror_flush_secondary (m, incarnation);
     mutex_lock (&m->lock);
-    mirror_use_end (m, &use);
+    mirror_use_end (m, use);
     mutex_unlock (&m->lock);
   }
   if (!err && wanted && (!here || r == -1))
@@ -519,12 +516,13 @@ static int
 client_flush (struct bdev *b)
 {
   struct mirror_client *c = client_of (b);
-  enum way way = mirror_enter (c);
+  struct mirror_use use;
+  enum way way = mirror_enter (c, &use);
   int r;
 
   if (way != WAY_BOTH)
     return way == WAY_NONE ? -1 : mirror_after_flush (c);
-  r = flush_sides (c->m, c->local);
+  r = flush_sides (c->m, c->local, &use);
   mirror_leave (c);
   return r;
 }
@@ -533,7 +531,8 @@ static int
 client_cache (struct bdev *b, uint32_t count, uint64_t offset)
 {
   struct mirror_client *c = client_of (b);
-  enum way way = mirror_enter (c);
+  struct mirror_use use;
+  enum way way = mirror_enter (c, &use);
   int r;
 
   if (way != WAY_BOTH)
@@ -548,7 +547,8 @@ client_extents (struct bdev *b, uint64_t count, uint64_t offset,
                 uint32_t flags, bdev_extent_fn fn, void *opaque)
 {
   struct mirror_client *c = client_of (b);
-  enum way way = mirror_enter (c);
+  struct mirror_use use;
+  enum way way = mirror_enter (c, &use);
   int r;
 
   if (way != WAY_BOTH)

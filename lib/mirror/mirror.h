@@ -104,8 +104,9 @@
  *       the data.  The job makes the secondary proved while nothing is being
  *       copied.
  *   Y11 What a client's request waits for the secondary, by itself, for its
- *       range, or at the gate, is added up.  When the sum exceeds max_stall
- *       and the request still waits, the secondary is lost (stall.c).
+ *       range, or at the gate of any number of switches, is added up.  When the
+ *       sum exceeds max_stall and the request still waits, the secondary is
+ *       lost (stall.c).
  *
  * Locking and lifetime.  The order is: the instance (engine.h), the range lock,
  * m->lock.  m->lock is held for bookkeeping only, never during a request.  The

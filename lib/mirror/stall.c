@@ -12,11 +12,14 @@
  * wait themselves: what these are charged with is passed on to it.
  *
  * This may be too much if several holders wait at the same time, but never more
- * than the time that has passed.  Charging takes place when a use ends, and
- * whenever the thread looks.
+ * than the time for which the use was blocked.  Charging takes place when a use
+ * ends, and whenever the thread looks.
  *
- * A loss of the secondary ends the count (incarnation).  A request that a
- * switch held at the gate, and that failed, is counted anew.
+ * A request at the gate waits for a switch, which waits for the requests that
+ * were let in, and then for the secondary.  So it is charged with what all of
+ * them wait.  If the switch fails, the request goes on, and so does its sum.
+ *
+ * A loss of the secondary ends the count (incarnation).
  */
 
 #include <config.h>
@@ -34,8 +37,8 @@
 #define FASTEST_LOOK (10 * NS_PER_MS)
 #define SLOWEST_LOOK (500 * NS_PER_MS)
 
-/* A flush holds no range, but a switch waits for it (mirror_use_block_all).  So
- * its range is a byte that no disk has.
+/* A flush and a switch hold no range, but those at the gate wait for them
+ * (mirror_use_block_all).  So their range is a byte that no disk has.
  */
 #define NO_BYTES (UINT64_MAX - 1)
 
@@ -45,11 +48,21 @@ mirror_use_init (struct mirror_use *use, enum use_of of)
   atomic_init (&use->since, 0);
   atomic_init (&use->waited, 0);
   use->of = of;
-  use->blocked = false;
+  use->blocked = use->at_gate = false;
   use->from = NO_BYTES;
   use->end = UINT64_MAX;
-  use->begun = use->charged = use->passed_on = 0;
+  use->begun = use->charged = use->before = use->passed_on = 0;
   use->incarnation = 0;
+}
+
+/* What it was charged with in an earlier incarnation does not count. */
+static void
+forget_earlier (const struct mirror *m, struct mirror_use *use)
+  REQUIRES (&m->lock)
+{
+  if (use->incarnation != m->incarnation)
+    use->charged = use->before = 0;
+  use->incarnation = m->incarnation;
 }
 
 static void
@@ -57,9 +70,7 @@ add (struct mirror *m, struct mirror_use *use) REQUIRES (&m->lock)
 {
   struct mirror_uses *uses = &m->uses;
 
-  if (use->incarnation != m->incarnation)
-    use->charged = 0;
-  use->incarnation = m->incarnation;
+  forget_earlier (m, use);
   use->next = NULL;
   use->prev = uses->last;
   if (use->prev)
@@ -93,7 +104,7 @@ own_waits (const struct mirror_use *use, int64_t now)
   return since && now > since ? waited + now - since : waited;
 }
 
-/* Charge those that wait for this use's range, directly or behind others. */
+/* Charge those that wait for this use, directly or behind others. */
 static void
 charge_others (struct mirror *m, const struct mirror_use *use, int64_t time,
                int64_t now) REQUIRES (&m->lock)
@@ -104,12 +115,12 @@ charge_others (struct mirror *m, const struct mirror_use *use, int64_t time,
   for (u = m->uses.first; u; u = u->next) {
     if (!u->blocked || u->from >= end || from >= u->end)
       continue;
-    if (u->incarnation != m->incarnation)
-      u->charged = 0;
-    u->incarnation = m->incarnation;
+    forget_earlier (m, u);
     u->charged += time;
-    if (u->charged > now - u->begun)
-      u->charged = now - u->begun;
+    if (u->charged > u->before + now - u->begun)
+      u->charged = u->before + now - u->begun;
+    if (u->at_gate)
+      continue;
     if (u->from < from)
       from = u->from;
     if (u->end > end)
@@ -154,17 +165,17 @@ mirror_use_end (struct mirror *m, struct mirror_use *use)
   take_away (m, use);
 }
 
-/* From here on it waits for its range. */
+/* From here on it waits for its range, or at the gate. */
 static void
 block (struct mirror *m, struct mirror_use *use) REQUIRES (&m->lock)
 {
   int64_t now = clock_now ();
 
   pass_on_all (m, now);
-  if (use->begun == 0)
-    use->begun = now;
-  use->blocked = true;
   add (m, use);
+  use->begun = now;
+  use->before = use->charged;
+  use->blocked = true;
   m->uses.blocked++;
 }
 
@@ -174,12 +185,17 @@ mirror_use_unblock (struct mirror *m, struct mirror_use *use)
   m->uses.blocked--;
   take_away (m, use);
   use->blocked = false;
+  if (use->at_gate)
+    use->from = NO_BYTES;
+  use->at_gate = false;
 }
 
 void
 mirror_use_block_all (struct mirror *m, struct mirror_use *use)
 {
   use->from = 0;
+  use->end = UINT64_MAX;
+  use->at_gate = true;
   block (m, use);
 }
 
@@ -217,6 +233,25 @@ is_stalled (struct mirror *m) REQUIRES (&m->lock)
   return false;
 }
 
+/* Give up once: requests that still wait after that end with the connections.
+ * This thread counts among the users (Y7) until it has ended these, so that it
+ * does not end the next ones.
+ */
+static void
+give_up (struct mirror *m) REQUIRES (&m->lock)
+{
+  uint64_t incarnation;
+
+  mirror_get (m, &incarnation);
+  mirror_lose (m, ETIMEDOUT, "a client's request waited for it for longer "
+               "than mnbd-max-stall allows");
+  mutex_unlock (&m->lock);
+  if (m->o.instance->abandon)
+    m->o.instance->abandon (m->o.instance);
+  mutex_lock (&m->lock);
+  mirror_put (m, incarnation, 0, "give up");
+}
+
 static void *
 watch (void *opaque)
 {
@@ -230,17 +265,8 @@ watch (void *opaque)
   mutex_lock (&m->lock);
   while (!m->quit) {
     mirror_wait (m, &m->stall_wake, clock_now () + look);
-    /* Give up once: requests that still wait after that end with the
-     * connections.
-     */
-    if (m->quit || !m->connected || !is_stalled (m))
-      continue;
-    mirror_lose (m, ETIMEDOUT, "a client's request waited for it for longer "
-                 "than mnbd-max-stall allows");
-    mutex_unlock (&m->lock);
-    if (m->o.instance->abandon)
-      m->o.instance->abandon (m->o.instance);
-    mutex_lock (&m->lock);
+    if (!m->quit && m->connected && is_stalled (m))
+      give_up (m);
   }
   mutex_unlock (&m->lock);
   return NULL;

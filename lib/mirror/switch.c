@@ -46,19 +46,22 @@ wake_switch (struct mirror *m)
 }
 
 static void
-wait_for_gate (struct mirror *m)
+wait_for_gate (struct mirror *m, struct mirror_use *use)
 {
   mutex_lock (&m->lock);
+  mirror_use_block_all (m, use);
   while (atomic_load (&m->gate) == GATE_CLOSED)
     pthread_cond_wait (&m->changed, &m->lock.m);
+  mirror_use_unblock (m, use);
   mutex_unlock (&m->lock);
 }
 
 enum way
-mirror_enter_slowly (struct mirror_client *c)
+mirror_enter_slowly (struct mirror_client *c, struct mirror_use *use)
 {
   struct mirror *m = c->m;
 
+  mirror_use_init (use, USE_OF_CLIENT);
   for (;;) {
     switch (atomic_load (&m->gate)) {
     case GATE_SWITCHED:
@@ -67,7 +70,7 @@ mirror_enter_slowly (struct mirror_client *c)
       errno = ESHUTDOWN;
       return WAY_NONE;
     case GATE_CLOSED:
-      wait_for_gate (m);
+      wait_for_gate (m, use);
       break;
     default:
       /* Sequentially consistent, as in drain: either the switch sees that we
@@ -99,11 +102,10 @@ mirror_after_write (struct mirror_client *c, const void *buf, uint32_t count,
 {
   struct bdev *b = c->after;
   bool flush = (flags & BDEV_FUA) && !b->info.can_fua;
+  int r = bdev_write (b, buf, count, offset, flush ? 0 : flags);
 
   mirror_wrote (c->m);
-  if (bdev_write (b, buf, count, offset, flush ? 0 : flags) == -1)
-    return -1;
-  return flush ? mirror_after_flush (c) : 0;
+  return r == 0 && flush ? mirror_after_flush (c) : r;
 }
 
 static int
@@ -127,17 +129,16 @@ mirror_after_zero (struct mirror_client *c, uint32_t count, uint64_t offset,
   struct bdev *b = c->after;
   bool native = b->info.can_zero;
   bool flush = (flags & BDEV_FUA) && !(native && b->info.can_fua);
+  int r;
 
   if ((flags & BDEV_FAST_ZERO) && !(native && b->info.can_fast_zero)) {
     errno = ENOTSUP;
     return -1;
   }
+  r = native ? bdev_zero (b, count, offset, flush ? flags & ~BDEV_FUA : flags)
+    : write_zeros (b, count, offset);
   mirror_wrote (c->m);
-  if (native
-      ? bdev_zero (b, count, offset, flush ? flags & ~BDEV_FUA : flags) == -1
-      : write_zeros (b, count, offset) == -1)
-    return -1;
-  return flush ? mirror_after_flush (c) : 0;
+  return r == 0 && flush ? mirror_after_flush (c) : r;
 }
 
 int
@@ -146,14 +147,14 @@ mirror_after_trim (struct mirror_client *c, uint32_t count, uint64_t offset,
 {
   struct bdev *b = c->after;
   bool flush = (flags & BDEV_FUA) && !b->info.can_fua;
+  int r;
 
   /* As before the switch, with two sides. */
   if (!b->info.can_trim)
     return mirror_after_zero (c, count, offset, flags | BDEV_MAY_TRIM);
+  r = bdev_trim (b, count, offset, flush ? 0 : flags);
   mirror_wrote (c->m);
-  if (bdev_trim (b, count, offset, flush ? 0 : flags) == -1)
-    return -1;
-  return flush ? mirror_after_flush (c) : 0;
+  return r == 0 && flush ? mirror_after_flush (c) : r;
 }
 
 int
@@ -277,30 +278,27 @@ active (const struct mirror *m) REQUIRES (&m->lock)
   return n;
 }
 
-/* The gate is closed: wait for the requests that were let in, and for the job,
- * so that only we use the secondary.
- */
+/* The gate is closed: wait for the requests that were let in. */
 static bool
-drain (struct mirror *m, char why[MIRROR_WHY]) REQUIRES (&m->lock)
+drain (struct mirror *m, struct mirror_use *use, char why[MIRROR_WHY])
+  REQUIRES (&m->lock)
 {
   int64_t until = clock_now () + SWITCH_DRAIN_TIME;
 
-  while ((active (m) || m->users > 1) && m->connected && !m->quit &&
-         clock_now () < until)
+  mirror_use_block_all (m, use);
+  while (active (m) && m->connected && !m->quit && clock_now () < until)
     mirror_wait (m, &m->changed, until);
-  if (active (m) == 0 && m->users == 1)
-    return true;
-  if (m->quit) {
+  mirror_use_unblock (m, use);
+  if (m->quit)
     snprintf (why, MIRROR_WHY, NO_TIME_TO_SWITCH);
-    return false;
-  }
-  if (!m->connected) {
+  else if (!m->connected)
     snprintf (why, MIRROR_WHY, LOST_MEANWHILE);
-    return false;
-  }
-  snprintf (why, MIRROR_WHY, "%u requests did not end within %d seconds; "
-            "clients use the primary",
-            active (m), (int) (SWITCH_DRAIN_TIME / NS_PER_S));
+  else if (active (m))
+    snprintf (why, MIRROR_WHY, "%u requests did not end within %d seconds; "
+              "clients use the primary",
+              active (m), (int) (SWITCH_DRAIN_TIME / NS_PER_S));
+  else
+    return true;
   return false;
 }
 
@@ -312,7 +310,9 @@ commit (struct mirror *m, uint64_t incarnation, char why[MIRROR_WHY])
 {
   int64_t until = clock_now () + SWITCH_DRAIN_TIME;
 
-  /* The job may have begun to flush before it noticed the switch. */
+  /* Only we may use the secondary, but the job may have begun a request before
+   * it noticed the switch.
+   */
   while (m->users > 1 && m->connected && !m->quit && clock_now () < until)
     mirror_wait (m, &m->changed, until);
   if (m->incarnation != incarnation || !m->connected || m->users > 1) {
@@ -344,28 +344,24 @@ flush_and_commit (struct mirror *m, uint64_t incarnation,
   mirror_waits (use);
   mutex_unlock (&m->lock);
   /* If the flush fails, the secondary is lost, and commit notices that. */
-  mirror_flush_secondary (m);
+  mirror_flush_secondary (m, incarnation);
   mutex_lock (&m->lock);
   r = commit (m, incarnation, why);
   mirror_use_end (m, use);
   return r;
 }
 
-/* The gate is closed.  Clients wait at it for all of this, so max_stall limits
- * what it waits for the secondary, in all.
+/* The gate is closed.  max_stall limits what this waits for the secondary, in
+ * all, even if no client waits at the gate yet.
  */
 static bool
 drain_and_commit (struct mirror *m, uint64_t incarnation, char why[MIRROR_WHY])
   REQUIRES (&m->lock)
 {
   struct mirror_use use;
-  bool drained;
 
   mirror_use_init (&use, USE_OF_CLIENT);
-  mirror_use_block_all (m, &use);
-  drained = drain (m, why);
-  mirror_use_unblock (m, &use);
-  return drained && flush_and_commit (m, incarnation, &use, why);
+  return drain (m, &use, why) && flush_and_commit (m, incarnation, &use, why);
 }
 
 /* With the instance held, and m->switching. */

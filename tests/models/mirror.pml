@@ -286,10 +286,8 @@ end_idle:
   atomic { connected && synced && !dirty -> users++; began_in = incarnation }
   gate = CLOSED;
   /* drain */
-#ifdef BREAK_Y9
-  users == 1 || !connected;
-#else
-  (let_in == 0 && users == 1) || !connected;
+#ifndef BREAK_Y9
+  let_in == 0 || !connected;
 #endif
   if
   :: connected -> flush ()

@@ -28,6 +28,7 @@ unit_tests = \
 	tests/unit/test-memlimit \
 	tests/unit/test-mirror \
 	tests/unit/test-mirror-control \
+	tests/unit/test-mirror-stall \
 	tests/unit/test-mirror-switch \
 	tests/unit/test-mnbd-block-size \
 	tests/unit/test-mnbd-cache \
@@ -208,6 +209,16 @@ tests_unit_test_mirror_control_SOURCES = tests/unit/test-mirror-control.c \
 	$(mirror_fixture)
 tests_unit_test_mirror_control_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_mirror_control_LDADD = $(mirror_ldadd)
+
+fake_clock = tests/unit/fake-clock.c tests/unit/fake-clock.h
+fake_clock_ldflags = \
+	-Wl,--wrap=clock_gettime,--wrap=pthread_cond_timedwait
+
+tests_unit_test_mirror_stall_SOURCES = tests/unit/test-mirror-stall.c \
+	$(mirror_fixture) $(fake_clock)
+tests_unit_test_mirror_stall_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mirror_stall_LDFLAGS = $(AM_LDFLAGS) $(fake_clock_ldflags)
+tests_unit_test_mirror_stall_LDADD = $(mirror_ldadd)
 
 tests_unit_test_mirror_switch_SOURCES = tests/unit/test-mirror-switch.c \
 	$(mirror_fixture)

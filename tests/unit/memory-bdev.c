@@ -53,12 +53,30 @@ begin (struct memory_bdev *m, unsigned *fail)
   return 0;
 }
 
+/* With the lock held, but not while this waits. */
+static void
+hold (struct memory_bdev *m, bool *next)
+{
+  if (!*next)
+    return;
+  *next = false;
+  m->held = true;
+  while (m->held) {
+    pthread_mutex_unlock (&m->lock);
+    nanosleep (&(struct timespec) { .tv_nsec = 1000000 }, NULL);
+    pthread_mutex_lock (&m->lock);
+  }
+}
+
 static int
 memory_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
   struct memory_bdev *m = bdev_of (b);
 
   check (m, count, offset, 0);
+  pthread_mutex_lock (&m->lock);
+  hold (m, &m->hold_next_read);
+  pthread_mutex_unlock (&m->lock);
   if (begin (m, &m->fail_reads) == -1)
     return -1;
   memcpy (buf, m->data + offset, count);
@@ -74,19 +92,6 @@ set_mapped (struct memory_bdev *m, uint32_t count, uint64_t offset)
 
   for (i = offset / MEMORY_BLOCK; i * MEMORY_BLOCK < offset + count; i++)
     m->mapped[i] = true;
-}
-
-/* With the lock held, but not while this waits. */
-static void
-hold (struct memory_bdev *m)
-{
-  m->hold_next = false;
-  m->held = true;
-  while (m->held) {
-    pthread_mutex_unlock (&m->lock);
-    nanosleep (&(struct timespec) { .tv_nsec = 1000000 }, NULL);
-    pthread_mutex_lock (&m->lock);
-  }
 }
 
 static int
@@ -107,8 +112,7 @@ memory_write (struct bdev *b, const void *buf, uint32_t count,
     nanosleep (&ts, NULL);
     pthread_mutex_lock (&m->lock);
   }
-  if (m->hold_next)
-    hold (m);
+  hold (m, &m->hold_next);
   if (m->lost || m->fail_writes) {
     /* It may have been carried out in part nevertheless. */
     if (!m->lost && rand_r (&m->seed) % 2) {
@@ -209,6 +213,7 @@ memory_flush (struct bdev *b)
   if (!m->bdev.info.can_flush)
     broken ("a flush that was not offered");
   pthread_mutex_lock (&m->lock);
+  hold (m, &m->hold_next_flush);
   if (m->fail_flushes && !m->lost) {
     /* As with fsync(2): what was to be saved is lost. */
     memcpy (m->data, m->stable, m->bdev.info.size);
@@ -267,6 +272,7 @@ memory_connect (struct bdev *b)
   int r = 0;
 
   pthread_mutex_lock (&m->lock);
+  hold (m, &m->hold_next_connect);
   if (m->down) {
     errno = ECONNREFUSED;
     r = -1;

@@ -28,7 +28,8 @@ struct memory_bdev {
   int fail_with;
   int slow;                     /* ns that a write takes */
   int slow_seconds;             /* s that the next write takes besides */
-  bool hold_next;               /* the next write waits … */
+  /* The next write, read, flush or connect waits … */
+  bool hold_next, hold_next_read, hold_next_flush, hold_next_connect;
   bool held;                    /* … while this is true, as it then is */
 
   uint64_t bytes_written, bytes_zeroed, bytes_read;
@@ -51,6 +52,14 @@ void memory_up (struct memory_bdev *m);
     (m)->field = (value);                       \
     pthread_mutex_unlock (&(m)->lock);          \
   } while (0)
+
+#define memory_get(m, field)                            \
+  ({                                                    \
+    pthread_mutex_lock (&(m)->lock);                    \
+    __typeof__ ((m)->field) value_ = (m)->field;        \
+    pthread_mutex_unlock (&(m)->lock);                  \
+    value_;                                             \
+  })
 
 /* The first byte that differs; their size if there is none. */
 uint64_t memory_difference (struct memory_bdev *a, struct memory_bdev *b);

@@ -138,3 +138,129 @@ start_full (struct fixture *f, uint64_t size)
   fill (f->primary, 0, size, 1);
   start_synchronised (f);
 }
+
+/* ---------------------------------------------------------- the switch */
+
+unsigned shares, shares_left, rides, rides_left;
+
+/* A client's way to the secondary. */
+struct shared {
+  struct bdev bdev;
+  struct bdev *of;
+};
+
+static struct bdev *
+of (struct bdev *b)
+{
+  return ((struct shared *) b)->of;
+}
+
+static int
+shared_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
+{
+  return bdev_read (of (b), buf, count, offset);
+}
+
+static int
+shared_write (struct bdev *b, const void *buf, uint32_t count, uint64_t offset,
+              uint32_t flags)
+{
+  return bdev_write (of (b), buf, count, offset, flags);
+}
+
+static int
+shared_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  return bdev_zero (of (b), count, offset, flags);
+}
+
+static int
+shared_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  return bdev_trim (of (b), count, offset, flags);
+}
+
+static int
+shared_flush (struct bdev *b)
+{
+  return bdev_flush (of (b));
+}
+
+static int
+shared_cache (struct bdev *b, uint32_t count, uint64_t offset)
+{
+  return bdev_cache (of (b), count, offset);
+}
+
+static int
+shared_extents (struct bdev *b, uint64_t count, uint64_t offset, uint32_t flags,
+                bdev_extent_fn fn, void *opaque)
+{
+  return bdev_extents (of (b), count, offset, flags, fn, opaque);
+}
+
+static void
+shared_close (struct bdev *b)
+{
+  shares--;
+  free (b);
+}
+
+static const struct bdev_ops shared_ops = {
+  .read = shared_read,
+  .write = shared_write,
+  .zero = shared_zero,
+  .trim = shared_trim,
+  .flush = shared_flush,
+  .cache = shared_cache,
+  .extents = shared_extents,
+  .close = shared_close,
+};
+
+static struct bdev *
+share (const struct instance *instance)
+{
+  struct shared *s;
+
+  if (shares_left == 0) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  shares_left--;
+  shares++;
+  s = calloc (1, sizeof *s);
+  s->bdev.ops = &shared_ops;
+  s->bdev.info = instance->upstream->info;
+  s->of = instance->upstream;
+  return &s->bdev;
+}
+
+static int
+ride_out (const struct instance *instance)
+{
+  (void) instance;
+  if (rides_left == 0) {
+    errno = ESHUTDOWN;
+    return -1;
+  }
+  rides_left--;
+  rides++;
+  return 0;
+}
+
+void
+prepare_switch (struct fixture *f)
+{
+  prepare (f, SWITCH_SIZE);
+  f->instance.share = share;
+  f->instance.ride_out = ride_out;
+  shares = rides = 0;
+  shares_left = rides_left = 1000;
+}
+
+void
+finish_switch (struct fixture *f)
+{
+  finish (f);
+  assert_int_equal (0, shares);
+}

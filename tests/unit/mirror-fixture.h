@@ -30,6 +30,17 @@ extern char last_error[1024];
 
 void nap (void);
 
+/* Until it is so; how long that takes is up to the machine. */
+#define wait_until(condition)                                           \
+  do {                                                                  \
+    unsigned naps;                                                      \
+                                                                        \
+    for (naps = 0; naps < 30000 && !(condition); naps++)                \
+      nap ();                                                           \
+    if (!(condition))                                                   \
+      fail_msg ("this did not happen: %s", #condition);                 \
+  } while (0)
+
 /* Make the two devices and the options, which a test may change then; start
  * a mirror, with one client; end and free everything.
  */
@@ -56,5 +67,16 @@ void put (struct fixture *f, uint64_t offset, uint32_t count, int byte);
 /* Both sides must be equal; wait until the mirror is synchronised before. */
 void assert_equal_sides (struct fixture *f);
 void wait_equal (struct fixture *f);
+
+/* A mirror that can switch: prepare it, finish it, and what the instance's
+ * functions do.  shares and rides count their calls, and the others say how
+ * many may succeed.
+ */
+#define SWITCH_SIZE (4 * MIB)
+
+extern unsigned shares, shares_left, rides, rides_left;
+
+void prepare_switch (struct fixture *f);
+void finish_switch (struct fixture *f);
 
 #endif /* TESTS_MIRROR_FIXTURE_H */

@@ -60,6 +60,55 @@ test_stop_start (void **state)
 }
 
 /* It begins stopped, and the secondary need not be there. */
+struct stopping {
+  struct fixture *f;
+  atomic_bool stopped;
+  pthread_t thread;
+};
+
+static void *
+stop_with_force (void *opaque)
+{
+  struct stopping *s = opaque;
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+
+  assert_int_equal (0, mirror_stop (s->f->m, true, &stopped, why));
+  assert_false (stopped.consistent);
+  atomic_store (&s->stopped, true);
+  return NULL;
+}
+
+/* The secondary is free when the mirror has stopped, even if the mirror was
+ * just connecting to it.
+ */
+static void
+test_stop_while_connecting (void **state)
+{
+  struct fixture f;
+  struct stopping s = { .f = &f };
+  unsigned i;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  start_synchronised (&f);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  wait_state (&f, MIRROR_DEGRADED);
+  put (&f, 0, 100, 'a');
+  memory_set (f.secondary, hold_next_connect, true);
+  memory_up (f.secondary);
+  wait_until (memory_get (f.secondary, held));
+  pthread_create (&s.thread, NULL, stop_with_force, &s);
+  wait_state (&f, MIRROR_STOPPED);
+  for (i = 0; i < 50; i++)
+    nap ();
+  assert_false (atomic_load (&s.stopped));
+  memory_set (f.secondary, held, false);
+  pthread_join (s.thread, NULL);
+  assert_true (memory_get (f.secondary, lost));
+  finish (&f);
+}
+
 static void
 test_start_later (void **state)
 {
@@ -337,6 +386,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_stop_start),
+    cmocka_unit_test (test_stop_while_connecting),
     cmocka_unit_test (test_start_later),
     cmocka_unit_test (test_verify),
     cmocka_unit_test (test_stop_while_verifying),
