@@ -5,11 +5,14 @@
 . "$(dirname "${BASH_SOURCE[0]}")/filter-functions.sh"
 
 # start_mirror PLUGIN-ARGUMENTS…: the server s mirrors to the server u on a Unix
-# socket, with a control socket.
+# socket, with a control socket.  The machine may be busy, so that a request
+# takes seconds: unless the test says how long one may, that loses no secondary.
 start_mirror ()
 {
-  start_server s --filter="$filter" "$@" mnbd-socket="$tmp/u.sock" \
-    mnbd-mode=mirror mnbd-control=control
+  local more=()
+  [[ " $*" = *" mnbd-max-stall="* ]] || more=(mnbd-max-stall=100)
+  start_server s --filter="$filter" "$@" "${more[@]}" \
+    mnbd-socket="$tmp/u.sock" mnbd-mode=mirror mnbd-control=control
 }
 
 # mirror: standard input in nbdsh, with what mirrortest.py has.

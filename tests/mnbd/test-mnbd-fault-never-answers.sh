@@ -7,7 +7,7 @@
 only_mnbd
 
 fault_server u
-start_forwarder socket="$tmp/u.sock" request-timeout=1 reconnect=30
+start_forwarder socket="$tmp/u.sock" request-timeout=1 reconnect=600
 for cmd in read write zero trim flush cache extents; do
   for what in never ignore; do
     step "$cmd, $what"
@@ -30,7 +30,7 @@ done
 step "slow, but within the time: no request is sent twice"
 tell u clear
 stop_server s
-start_forwarder socket="$tmp/u.sock" request-timeout=15 reconnect=30
+start_forwarder socket="$tmp/u.sock" request-timeout=60
 tell u fault on=any,do=slow,ms=2000
 before=$(requests u read write | wc -l)
 python <<'END'

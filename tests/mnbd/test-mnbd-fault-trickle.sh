@@ -51,7 +51,7 @@ in_time ()
   step "request-timeout, and $1"
   fault_server u "${server[@]}"
   start_forwarder socket="$tmp/u.sock" connections=1 request-timeout=1 \
-    "${tls[@]}"
+    reconnect=600 "${tls[@]}"
   tell u fault "$1,times=1"
   python <<'END'
 check("content", connect().pread(65536, 0), bytes(65536))

@@ -47,14 +47,24 @@ except nbd.Error as e:
     check("errno of FUA", e.errno, "EIO")
 END
 
-step "at random"
-start_shadow --mode=fsync --connections=2 --trim-zeroes "$(uri)"
-for ((i = 0; i < outages; i++)); do
-  sleep 0.2
-  kill -USR1 $volatile_pid
+# storm PAUSE: returns whether a flush has failed.
+storm ()
+{
+  local i
+  step "at random, every $1 s"
+  start_shadow --mode=fsync --connections=2 --trim-zeroes "$(uri)"
+  for ((i = 0; i < outages; i++)); do
+    sleep "$1"
+    kill -USR1 $volatile_pid
+  done
+  shadow_passed
+  ! grep -q 'flush errors 0,' shadow.out
+}
+
+# On a busy machine the client may have nothing to lose when an outage comes.
+for pause in 0.2 0.5 1 2 5; do
+  if storm $pause; then
+    exit 0
+  fi
 done
-end_shadow
-cat shadow.out
-check "status of the shadow client" $shadow_rc 0
-grep -q 'flush errors 0,' shadow.out && fail "no flush failed"
-true
+fail "no flush failed"
