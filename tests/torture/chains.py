@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 
-from actors import Actor, Calls, count_shadow
+from actors import Actor, Calls, Refused, count_shadow
 from nbdtest import KiB, MiB
 from servers import Died, Process, wait_until
 
@@ -158,12 +158,22 @@ class Chains(Actor):
         def status():
             self.here()
             return control.call("mirror_status")["mirrors"][0]
-        wait_until("the mirror is synchronised; " + self.logs(),
-                   lambda: status()["state"] == "synchronised")
-        control.call("mirror_verify")
-        wait_until("the comparison", lambda: not status()["verify"]["running"])
+
+        def verified():
+            """An outage that the mirror had not noticed ends a comparison."""
+            if status()["state"] != "synchronised":
+                return False
+            try:
+                control.call("mirror_verify")
+            except Refused:
+                return False
+            wait_until("the comparison",
+                       lambda: not status()["verify"]["running"])
+            return not status()["verify"]["error"]
+        wait_until("a synchronised mirror, and a comparison to its end; " +
+                   self.logs(), verified)
         v = status()["verify"]
-        if v["bytes_differing"] or v["error"]:
+        if v["bytes_differing"]:
             raise SystemExit("FAIL: mirror: verify: %r" % v)
         stopped = control.call("mirror_stop")
         if not stopped["consistent"]:
