@@ -242,6 +242,12 @@ check_header (const struct layout_header *h, uint64_t size,
   }
   if (state != LAYOUT_IN_USE && state != LAYOUT_CLEAN)
     return fail (error, "its header is damaged: state %" PRIu32, state);
+  /* It was killed before it had a place for anything. */
+  if (chunks == 0 && atomic_load (&h->tables) == PAGE_HOLE &&
+      size <= CHUNK_BYTES) {
+    f->is_new = true;
+    return 0;
+  }
   if (chunks == 0 || chunks > UINT32_MAX / CHUNK_PAGES)
     return fail (error, "its header is damaged: %" PRIu32 " chunks", chunks);
   if (size < chunks * CHUNK_BYTES) {

@@ -171,8 +171,8 @@
  *   a new chunk     file size; map page; chunks   up to chunks: recovery cuts
  *                                                 the file back
  *   a new table     table; header.tables          up to tables: a free page
- *   creation of     header, CREATING; space;      until IN_USE: begun again
- *   the file        IN_USE
+ *   creation of     header, CREATING; space;      until chunks: begun again
+ *   the file        IN_USE; chunks
  *   clean stop; and fsync; CLEAN; fsync           in use, or clean
  *   between start
  *   and first use

@@ -96,6 +96,23 @@ for ((i = 0; i < 600; i++)); do [ -s w.pid ] && break; sleep 0.05; done
 check "who waited" "$(nbdinfo --size "$(uri a w)")" $((8 << 20))
 stop_server w
 
+step "a file whose creator was killed before it had a chunk"
+start_server m "$mramdisk" arena=young
+stop_server m
+truncate -s 2M young
+# header.chunks and header.tables
+head -c 8 /dev/zero | dd of=young bs=1 seek=52 conv=notrunc status=none
+start_server m "$mramdisk" arena=young disk=b,size=3M
+check "size" "$(nbdinfo --size "$(uri b m)")" $((3 << 20))
+stop_server m
+start_server m "$mramdisk" arena=young auto-create=no
+check "size" "$(nbdinfo --size "$(uri b m)")" $((3 << 20))
+stop_server m
+# But not if there is a table.
+head -c 4 /dev/zero | dd of=young bs=1 seek=52 conv=notrunc status=none
+refused nbdkit -U - "$mramdisk" arena=young --run true
+grep -q 'its header is damaged: 0 chunks' refused || fail "$(cat refused)"
+
 step "an earlier boot"
 cp good f
 start_server m "$mramdisk" arena=f

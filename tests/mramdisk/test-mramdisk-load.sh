@@ -103,6 +103,39 @@ END
   stop_server s
 done
 
+step "Killed while it loads into an arena: the next start loads all"
+serve size=64M control=control
+python <<'END'
+from nbdtest import *
+h = connect("large")
+for i in range(64):
+    h.pwrite(pattern(MiB, i), i * MiB)
+END
+$ctl clone large clone --quiet
+$ctl save large --quiet
+stop_server s
+for ((round = 1; round <= 6; round++)); do
+  rm -f arena
+  nbdkit -f -U killed.sock "$mramdisk" arena=arena load=large >killed.log 2>&1 &
+  pid=$!
+  sleep "0.0$((RANDOM % 10))"
+  kill -KILL "$pid" 2>/dev/null || :
+  wait "$pid" 2>/dev/null || :
+  rm -f killed.sock
+  serve arena=arena load=large control=control
+  python <<'END'
+from nbdtest import *
+for name in "clone", "large":
+    h = connect(name)
+    for i in range(64):
+        check(name, h.pread(MiB, i * MiB) == pattern(MiB, i), True)
+END
+  used=$($ctl stats --json | /usr/bin/python3 -c 'import json, sys
+print(json.load(sys.stdin)["arena"]["used"] >> 20)')
+  [ "$used" -lt 200 ] || fail "$used MiB are in use"
+  stop_server s
+done
+
 step "No room: one line, and the folder has what it had"
 mkdir full
 if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=1M none full 2>mount.err; then

@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/../functions.sh"
 
-requires_filter delay ddrescue
+requires_filter blocksize-policy delay ddrescue error
 cat >faults.py <<'END'
 import json, socket
 from nbdtest import *
@@ -90,6 +90,41 @@ END
 rm -f ctl
 stop_server s
 stop_server bad
+
+step "origins of no bytes, of a few, of large blocks, and of errors only"
+start_server none null 0
+start_server few data data='"abc"'
+start_server large --filter=blocksize-policy memory 1M blocksize-minimum=64k \
+  blocksize-preferred=64k blocksize-maximum=1M blocksize-error-policy=error
+start_server errors --filter=error memory 4M error-pread-rate=100%
+serve control=ctl parallel=yes
+for name in none few large errors; do
+  eval "export uri_$name=\$(uri '' $name)"
+done
+faulty <<'END'
+for name, size in ("none", 0), ("few", 3), ("large", MiB), ("errors", 4 * MiB):
+    call("disk_create", name=name, origin=os.environ["uri_" + name])
+    h = connect(name)
+    check("size of " + name, h.get_size(), size)
+    if name == "errors":
+        refused("a read", errno.EIO, h.pread, 1, 0)
+        refused("a part of a page", errno.EIO, h.pwrite, b"x", 0)
+        h.pwrite(b"x" * PAGE, 0)
+        check("what was written", h.pread(1, 0), b"x")
+    elif size:
+        check("the end of " + name, h.pread(3, size - 3),
+              b"abc" if name == "few" else bytes(3))
+        h.pwrite(b"z", size - 1)
+        check("the end of " + name, h.pread(2, size - 2),
+              b"bz" if name == "few" else b"\0z")
+    call("disk_resize", name=name, size=0)
+    call("disk_resize", name=name, size=2 * MiB)
+    check("grown", connect(name).pread(MiB, 0), bytes(MiB))
+END
+rm -f ctl
+for name in s none few large errors; do
+  stop_server $name
+done
 
 step "shrunk, grown, trimmed, written at the seam"
 start_server up file image
