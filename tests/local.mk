@@ -21,7 +21,7 @@ check_LTLIBRARIES += tests/client-sockets-plugin.la
 tests_client_sockets_plugin_la_SOURCES = tests/client-sockets-plugin.c
 tests_client_sockets_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
 tests_client_sockets_plugin_la_LIBADD = libmblock-end-clients.la \
-	libmblock-base.la
+	libmblock-export-name.la libmblock-base.la
 # rpath: or libtool would not make a module that can be loaded.
 tests_client_sockets_plugin_la_LDFLAGS = $(AM_LDFLAGS) \
 	-module -avoid-version -shared -rpath /nowhere
@@ -48,6 +48,7 @@ mramdisk_tests = \
 	tests/mramdisk/test-mramdisk-disk-parameter.sh \
 	tests/mramdisk/test-mramdisk-dump-plugin.sh \
 	tests/mramdisk/test-mramdisk-ending.sh \
+	tests/mramdisk/test-mramdisk-ending-load.sh \
 	tests/mramdisk/test-mramdisk-ephemeral-race.sh \
 	tests/mramdisk/test-mramdisk-ephemeral.sh \
 	tests/mramdisk/test-mramdisk-error-texts.sh \

@@ -107,7 +107,7 @@ mnbd_after_fork (nbdkit_backend *backend)
   if (control_socket_start ("mnbd-control", filter_config.control,
                             control) == -1)
     return -1;
-  if (end_clients_start (END_SECONDS) == -1)
+  if (end_clients_start (END_ANSWERED, END_SECONDS) == -1)
     nbdkit_debug ("clients will not be disconnected at the end: %m");
   return 0;
 }
@@ -221,6 +221,13 @@ mnbd_default_export (nbdkit_next_default_export *next, nbdkit_backend *nxdata,
     return next (nxdata, readonly);
   name = exports_default ();
   return name && filter_config_concerns (name) ? name : "";
+}
+
+static int
+mnbd_preconnect (nbdkit_next_preconnect *next, nbdkit_backend *nxdata,
+                 int readonly)
+{
+  return end_clients_began () ? -1 : next (nxdata, readonly);
 }
 
 static int
@@ -511,6 +518,7 @@ static struct nbdkit_filter filter = {
   .cleanup            = mnbd_cleanup,
   .list_exports       = mnbd_list_exports,
   .default_export     = mnbd_default_export,
+  .preconnect         = mnbd_preconnect,
   .open               = mnbd_open,
   .prepare            = mnbd_prepare,
   .finalize           = mnbd_finalize,

@@ -22,6 +22,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include <linux/filter.h>
 #include <linux/vm_sockets.h>
 
 #define NBDKIT_API_VERSION 2
@@ -238,6 +239,21 @@ client_sockets_init (void)
 
 /* ----------------------------------------------------------- disconnect */
 
+/* TCP receives what the peer sends after SHUT_RD, and a client that goes on
+ * sending never gets to the end of file.  So drop the data of all segments that
+ * arrive from now on.  Their headers are needed: they acknowledge our replies.
+ * Other sockets ignore such a filter, and need none.
+ */
+static void
+receive_no_more (int fd)
+{
+  struct sock_filter header_only = BPF_STMT (BPF_RET | BPF_K, 1);
+  const struct sock_fprog program = { 1, &header_only };
+
+  (void) setsockopt (fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+                     sizeof program);
+}
+
 struct ending {
   client_socket number;         /* 0: all */
   int how;
@@ -251,6 +267,8 @@ end_one (void *opaque, int fd, client_socket number)
 
   if (e->number && e->number != number)
     return true;
+  if (e->how == SHUT_RD)
+    receive_no_more (fd);
   if (shutdown (fd, e->how) == 0)
     e->found++;
   return e->number == 0;

@@ -19,8 +19,9 @@
  *       reads an end of file, answers what is in flight, and closes it.
  *
  * Shutting down SHUT_RD is the gentle way: a request that was received
- * completely is still answered.  SHUT_RDWR also ends a thread that waits for a
- * client which does not read its replies.
+ * completely is still answered, and what the client sends after that is never
+ * received.  SHUT_RDWR also ends a thread that waits for a client which does
+ * not read its replies.
  *
  * A connection between two processes that needs no listening socket (nbdkit -s)
  * is not found.

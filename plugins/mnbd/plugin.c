@@ -95,7 +95,7 @@ mnbd_after_fork (void)
 {
   if (exports_start () == -1)
     return -1;
-  if (end_clients_start (END_SECONDS) == -1)
+  if (end_clients_start (END_ANSWERED, END_SECONDS) == -1)
     nbdkit_debug ("clients will not be disconnected at the end: %m");
   return 0;
 }
@@ -227,6 +227,7 @@ static struct nbdkit_plugin plugin = {
   .unload             = mnbd_unload,
   .list_exports       = mnbd_list_exports,
   .default_export     = mnbd_default_export,
+  .preconnect         = end_clients_preconnect,
   .open               = mnbd_open,
   .close              = mnbd_close,
   .export_description = mnbd_export_description,

@@ -23,6 +23,7 @@
 #include "parameters.h"
 #include "plugin-parts.h"
 #include "plugins/common/client-sockets.h"
+#include "plugins/common/end-clients.h"
 #include "plugins/common/export-name.h"
 #include "plugins/common/modules.h"
 #include "plugins/common/nbdkit-ending.h"
@@ -281,10 +282,7 @@ mramdisk_close (void *handle)
       atomic_load_explicit (&d->disk->written, memory_order_relaxed))
     nbdkit_debug ("disk \"%s\" is kept without clients",
                   printable_name (d->name, name));
-  /* The nbdkits that we know do not call this when they end, but no manual
-   * promises that.
-   */
-  if (program_ends (&ending_of_nbdkit))
+  if (end_clients_began () || program_ends (&ending_of_nbdkit))
     registry_end (registry);
   registry_close (registry, d);
 }
@@ -382,6 +380,7 @@ static struct nbdkit_plugin plugin = {
   .unload             = config_free,
   .list_exports       = mramdisk_list_exports,
   .default_export     = mramdisk_default_export,
+  .preconnect         = end_clients_preconnect,
   .open               = mramdisk_open,
   .close              = mramdisk_close,
   .export_description = mramdisk_export_description,

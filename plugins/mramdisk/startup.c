@@ -47,9 +47,9 @@ struct buffers buffers;
  */
 #define PARALLEL_THREADS 16
 
-/* How long a request may take once nbdkit ends, in seconds.  Ours take no time,
- * so only a client that does not read its replies is cut off; a filter above us
- * may wait for others.
+/* How long a request may take once nbdkit ends, in seconds, if it is answered
+ * (end-clients.h).  Ours take no time, so only a client that does not read its
+ * replies is cut off; a filter above us may wait for others.
  */
 #define END_SECONDS 5
 #define END_FILTERED_SECONDS 15
@@ -430,7 +430,8 @@ mramdisk_after_fork (void)
   methods_started (&service);
   if (control_socket_start ("control", config.control, service.control) == -1)
     return -1;
-  if (end_clients_start (filtered ? END_FILTERED_SECONDS : END_SECONDS) == -1)
+  if (end_clients_start (end_clients_how (is_parallel ()), filtered
+                         ? END_FILTERED_SECONDS : END_SECONDS) == -1)
     nbdkit_debug ("clients will not be disconnected at the end: %m");
   return 0;
 }

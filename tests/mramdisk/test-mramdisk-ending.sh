@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Clients that stay do not keep nbdkit from ending, with any of mblock's plugins
-# and its filter; and a request that was begun is answered.
+# and its filter; and a client never gets a wrong reply because of it.
 
 . "$(dirname "$0")/../functions.sh"
 
@@ -134,17 +134,23 @@ s.s.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 0, 7, 0, 8 * MiB))
 check("handle", s.read(16), struct.pack(">IIQ", 0x67446698, 0, 7))
 END
 
-step "a request that was begun is answered; below a filter there is time"
-start_server s --filter=nofilter "$mramdisk" 8M max-request=8M
-python <<END
+for above in "" --filter=nofilter; do
+  step "a reply that is being sent is cut off, or complete ($above)"
+  start_server s $above "$mramdisk" 8M max-request=8M
+  python <<END
 connect().pwrite(pattern(8 * MiB), 0)
 $(cat slow.py)
 os.kill($pid, signal.SIGTERM)
-time.sleep(0.5)
-check("the reply", s.read(8 * MiB) == pattern(8 * MiB), True)
-check("end of file", s.s.recv(1), b"")
+got = b""
+try:
+    while more := s.s.recv(MiB):
+        got += more
+except ConnectionResetError:
+    pass
+check("the reply", got == pattern(8 * MiB)[:len(got)], True)
 END
-stop_server s
+  stop_server s
+done
 
 step "a client that does not read is cut off"
 serve 8M max-request=8M

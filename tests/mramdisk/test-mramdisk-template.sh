@@ -74,11 +74,15 @@ grep -q 'export "d": there is no such disk, and template=golden does not exist' 
   s.log || fail "the log does not say why d was refused"
 stop_server s
 
-# The client is still connected when the server ends, and may come back.
-for end in kill_server stop_server; do
-  step "a disk of an arena outlasts the server ($end), then goes with its client"
+# The client is still connected when the server ends, and may come back.  With
+# the filter, it is the filter that disconnects it.
+outlasts ()                     # END NBDKIT-ARGUMENTS…
+{
+  local end=$1 client i
+  step "a disk of an arena outlasts the server ($*), then goes with its client"
   rm -f ctl ready file
-  serve arena=file disk=golden,size=1M template=golden auto-destroy=yes
+  start_server s "${@:2}" arena=file disk=golden,size=1M template=golden \
+    auto-destroy=yes
   nbdsh -u "$(uri a)" -c "h.pwrite(b'a', 0)
 open('ready', 'w').close()
 import time
@@ -102,6 +106,12 @@ become("a is gone", lambda: sorted(names()),
        ["", "golden"])
 END
   stop_server s
+}
+outlasts kill_server "$mramdisk"
+for ((n = 0; n < 5; n++)); do
+  outlasts stop_server "$mramdisk"
+  outlasts stop_server --filter="$builddir/mnbd-filter.so" "$mramdisk" \
+    mnbd-mode=forward mnbd-exports=other mnbd-socket="$tmp/none.sock"
 done
 
 step "what cannot be"

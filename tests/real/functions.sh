@@ -187,12 +187,12 @@ start_ramdisk ()
   serve arena="$arena/disks" arena-wait=60 control=control "${parameters[@]}"
 }
 
-# replace_server [kill]: replace the server of the disks while it is in use: by
-# turns it is stopped and killed, or always killed.
+# Replace the server of the disks while it is in use: by turns it is killed and
+# stopped.
 replace_server ()
 {
   replaced=$((replaced + 1))
-  if [ $((replaced % 2)) = 1 ] || [ -n "${1-}" ]; then
+  if [ $((replaced % 2)) = 1 ]; then
     kill_server s
     killed=$((killed + 1))
   else
