@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,19 +36,18 @@ unit_shift (const char *s)
 }
 
 /* The digits behind a point, as a part of 2^shift: what is below 512 is cut
- * off.
+ * off.  From the last digit to the first, the rest of each division would not
+ * change the next one, so the result is exact.
  */
 static uint64_t
 fraction (const char *digits, unsigned shift)
 {
-  const char *end = digits;
-  long double f = 0;
+  const char *end = digits + strspn (digits, "0123456789");
+  uint64_t part = 0;
 
-  while (isdigit ((unsigned char) *end))
-    end++;
   while (end > digits)
-    f = (f + (*--end - '0')) / 10;
-  return (uint64_t) (f * (UINT64_C (1) << shift)) & ~UINT64_C (511);
+    part = (((uint64_t) (*--end - '0') << (shift - 9)) + part) / 10;
+  return part << 9;
 }
 
 int
@@ -56,6 +56,7 @@ size_parse (const char *s, uint64_t *bytes)
   const char *digits = NULL;
   char *end;
   uint64_t n, part;
+  bool too_much;
   int shift;
 
   if (!isdigit ((unsigned char) *s)) {
@@ -64,8 +65,7 @@ size_parse (const char *s, uint64_t *bytes)
   }
   errno = 0;
   n = strtoull (s, &end, 10);
-  if (errno)
-    return -1;
+  too_much = errno == ERANGE;
   if (*end == '.') {
     digits = end + 1;
     end += 1 + strspn (digits, "0123456789");
@@ -76,7 +76,8 @@ size_parse (const char *s, uint64_t *bytes)
     return -1;
   }
   part = digits ? fraction (digits, shift) : 0;
-  if (n > UINT64_MAX >> shift || (n << shift) > UINT64_MAX - part) {
+  if (too_much || n > UINT64_MAX >> shift ||
+      (n << shift) > UINT64_MAX - part) {
     errno = ERANGE;
     return -1;
   }
@@ -95,12 +96,15 @@ size_format (uint64_t bytes, char buf[SIZE_STRING])
     snprintf (buf, SIZE_STRING, "%" PRIu64, bytes);
   else {
     uint64_t one = UINT64_C (1) << 10 * unit;
-    char name = "KMGTPE"[unit - 1];
+    const char *name = &"KMGTPE"[unit - 1];
+    double n = (double) bytes / one;
 
     if (bytes % one == 0)
-      snprintf (buf, SIZE_STRING, "%" PRIu64 "%c", bytes / one, name);
+      snprintf (buf, SIZE_STRING, "%" PRIu64 "%c", bytes / one, *name);
+    else if (n >= 1023.95 && unit < 6)  /* it would be rounded to 1024.0 */
+      snprintf (buf, SIZE_STRING, "~1.0%c", name[1]);
     else
-      snprintf (buf, SIZE_STRING, "~%.1f%c", (double) bytes / one, name);
+      snprintf (buf, SIZE_STRING, "~%.1f%c", n, *name);
   }
   return buf;
 }
