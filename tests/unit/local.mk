@@ -66,7 +66,8 @@ tests_unit_test_arena_CFLAGS = $(unit_cflags)
 tests_unit_test_arena_LDADD = $(unit_ldadd)
 
 disk_fixture = tests/unit/disk-fixture.c tests/unit/disk-fixture.h
-tests_unit_test_disk_SOURCES = tests/unit/test-disk.c $(disk_fixture)
+tests_unit_test_disk_SOURCES = tests/unit/test-disk.c $(disk_fixture) \
+	tests/unit/disk-shadow.c tests/unit/disk-shadow.h
 tests_unit_test_disk_CFLAGS = $(unit_cflags)
 tests_unit_test_disk_LDADD = $(unit_ldadd)
 

@@ -9,6 +9,7 @@
 #include "ramdisk/disk.h"
 #include "tests/random.h"
 #include "tests/unit/disk-fixture.h"
+#include "tests/unit/disk-shadow.h"
 #include "tests/unit/engine-check.h"
 
 static void
@@ -339,96 +340,66 @@ test_zero_many_then_copy (void **state)
  */
 #define SHADOW_SIZE (3 * LEAF + 5000)
 
-static void
-shadow_op (struct fixture *f, char **shadow, uint64_t *size, uint64_t *seed)
+static enum shadow_kind
+random_kind (uint64_t *seed)
 {
-  unsigned i = xorshift (seed) % 4, op = xorshift (seed) % 100, j;
-  struct disk *d = f->disk[i];
-  uint64_t offset = size[i] ? xorshift (seed) % size[i] : 0, count;
+  static const struct { unsigned percent; enum shadow_kind kind; } kinds[] = {
+    { 40, SHADOW_WRITE }, { 5, SHADOW_DETECT }, { 15, SHADOW_READ },
+    { 8, SHADOW_ZERO }, { 7, SHADOW_ALLOCATE }, { 10, SHADOW_TRIM },
+    { 5, SHADOW_RESIZE }, { 4, SHADOW_CLONE }, { 1, SHADOW_RESET },
+    { 1, SHADOW_NEW }, { 1, SHADOW_EXTENTS }, { 1, SHADOW_SHARING },
+    { 2, SHADOW_DIFF },
+  };
+  unsigned n = xorshift (seed) % 100, i = 0;
+
+  while (n >= kinds[i].percent)
+    n -= kinds[i++].percent;
+  return kinds[i].kind;
+}
+
+static struct shadow_op
+random_op (const struct shadow *s, uint64_t *seed)
+{
+  struct shadow_op op = {
+    .kind = random_kind (seed), .a = xorshift (seed) % SHADOW_DISKS,
+    .b = xorshift (seed) % SHADOW_DISKS, .value = xorshift (seed),
+    .size = xorshift (seed) % SHADOW_SIZE,
+  };
+  uint64_t size = s->size[op.a];
   uint64_t most = xorshift (seed) % 10 == 0 ? SHADOW_SIZE : 20000;
-  char *buf;
 
+  op.offset = size ? xorshift (seed) % size : 0;
   if (xorshift (seed) % 2)
-    offset &= -P;
-  count = size[i] - offset < most ? size[i] - offset : most;
-  count = count ? xorshift (seed) % count + 1 : 0;
+    op.offset &= -P;
+  op.count = size - op.offset < most ? size - op.offset : most;
+  op.count = op.count ? xorshift (seed) % op.count + 1 : 0;
   if (xorshift (seed) % 2)
-    count &= -P;
-
-  if (op < 45) {
-    buf = malloc (count + 1);
-    memset (buf, xorshift (seed), count);
-    assert_int_equal (0, disk_write (d, buf, count, offset));
-    memcpy (shadow[i] + offset, buf, count);
-    free (buf);
-  }
-  else if (op < 60) {
-    buf = malloc (count + 1);
-    assert_int_equal (0, disk_read (d, buf, count, offset));
-    assert_memory_equal (shadow[i] + offset, buf, count);
-    free (buf);
-  }
-  else if (op < 75) {
-    assert_int_equal (0, disk_zero (d, count, offset, op & 1));
-    memset (shadow[i] + offset, 0, count);
-  }
-  else if (op < 85) {
-    uint64_t first = (offset + P - 1) & -P, last = (offset + count) & -P;
-
-    assert_int_equal (0, disk_trim (d, count, offset));
-    if (offset + count == size[i])
-      last = offset + count;
-    if (first < last)
-      memset (shadow[i] + first, 0, last - first);
-  }
-  else if (op < 92) {
-    uint64_t new = xorshift (seed) % SHADOW_SIZE;
-
-    assert_int_equal (0, disk_resize (d, new));
-    if (new < size[i])
-      memset (shadow[i] + new, 0, SHADOW_SIZE - new);
-    size[i] = new;
-  }
-  else {
-    j = xorshift (seed) % 4;
-    if (i != j) {
-      disk_free (f->disk[j]);
-      f->disk[j] = disk_clone (d);
-      memcpy (shadow[j], shadow[i], SHADOW_SIZE);
-      size[j] = size[i];
-    }
-  }
+    op.count &= -P;
+  return op;
 }
 
 static void
 test_shadow (void **state)
 {
+  static const uint64_t sizes[SHADOW_DISKS] = {
+    SHADOW_SIZE, SHADOW_SIZE / 2, SHADOW_SIZE / 3, SHADOW_SIZE / 4
+  };
   struct fixture *f = *state;
-  char *shadow[4];
-  uint64_t size[4], seed = 88172645463325252;
-  unsigned i, n;
+  uint64_t seed = 88172645463325252;
+  struct shadow s;
+  unsigned n;
 
-  for (i = 0; i < 4; i++) {
-    shadow[i] = calloc (1, SHADOW_SIZE);
-    size[i] = SHADOW_SIZE / (i + 1);
-    new_disk (f, i, size[i]);
-  }
+  shadow_init (&s, f->a, f->disk, SHADOW_SIZE, sizes);
   for (n = 1; n <= 3000; n++) {
-    shadow_op (f, shadow, size, &seed);
+    struct shadow_op op = random_op (&s, &seed);
+
+    shadow_do (&s, &op);
     if (n % 300 == 0) {
       engine_check (f->a, f->disk, MOST_DISKS);
-      for (i = 0; i < 4; i++) {
-        char *buf = malloc (size[i] + 1);
-
-        assert_int_equal (size[i], disk_size (f->disk[i]));
-        assert_int_equal (0, disk_read (f->disk[i], buf, size[i], 0));
-        assert_memory_equal (shadow[i], buf, size[i]);
-        free (buf);
-      }
+      shadow_check (&s);
     }
   }
-  for (i = 0; i < 4; i++)
-    free (shadow[i]);
+  shadow_free (&s);
 }
 
 int
