@@ -3,6 +3,7 @@
 # all of their states, within the bounds that each names.
 
 models = \
+	tests/models/arena.pml \
 	tests/models/clone.pml \
 	tests/models/leader.pml \
 	tests/models/mirror.pml \
