@@ -12,32 +12,53 @@ build=${abs_top_builddir:-$PWD}
 clang=${MBLOCK_CLANG:-clang}
 target=${1:-}
 corpus=$src/tests/fuzz/corpus-$target
+lib=$src/lib
 libraries=
 wrap=
+# The engine of mramdisk, and what checks it.
+engine="$lib/base/printable.c $lib/base/size.c $lib/base/thread.c
+  $lib/base/utf8.c $lib/base/uuid.c $(echo "$lib"/ramdisk/*.c)
+  $src/tests/unit/engine-check.c"
 case $target in
+  engine)
+    libraries=liburcu-memb
+    sources="$engine $src/tests/unit/disk-shadow.c"
+    ;;
   jsonrpc)
     libraries='liburcu-memb jansson'
-    lib=$src/lib
     # Without jobs, which need connections; fuzz-jsonrpc.c has no such methods.
     sources="$(echo "$lib"/base/*.c "$lib"/rpc/*.c "$lib"/ramdisk/*.c)
       $lib/save/kept.c $lib/save/saved.c
       $src/plugins/mramdisk/events.c $src/plugins/mramdisk/json-origin.c
       $(ls "$src"/plugins/mramdisk/method*.c | grep -v /methods-jobs.c)"
     ;;
+  parameters)
+    libraries='liburcu-memb jansson nbdkit'
+    sources="$(echo "$lib"/base/*.c "$lib"/rpc/*.c "$lib"/ramdisk/*.c)
+      $src/plugins/common/control-socket.c $src/plugins/common/values.c
+      $src/plugins/mramdisk/buffers.c $src/plugins/mramdisk/parameters.c
+      $src/tests/fuzz/command-line.c"
+    ;;
   recover)
     libraries='liburcu-memb jansson'
     wrap=-Wl,--wrap=uuid_new    # as in tests/crash/local.mk
-    lib=$src/lib
-    sources="$lib/base/printable.c $lib/base/size.c $lib/base/thread.c
-      $lib/base/utf8.c $lib/base/uuid.c $lib/ramdisk/*.c
-      $src/tests/crash/world*.c $src/tests/stress/model.c
-      $src/tests/unit/engine-check.c"
+    sources="$engine $(echo "$src"/tests/crash/world*.c)
+      $src/tests/stress/model.c"
+    ;;
+  sizes)
+    sources=$lib/base/size.c
+    ;;
+  upstream)
+    libraries='libnbd nbdkit'
+    sources="$(echo "$lib"/base/*.c) $lib/nbd/uri.c
+      $src/plugins/common/values.c $src/tests/fuzz/command-line.c"
     ;;
   wire)
-    sources="$src/lib/nbd/cover.c $src/lib/nbd/wire.c"
+    sources="$lib/nbd/cover.c $lib/nbd/wire.c"
     ;;
   *)
-    echo "run-fuzz.sh: '$target': expected jsonrpc, recover or wire" >&2
+    echo "run-fuzz.sh: '$target': expected engine, jsonrpc, parameters," \
+      "recover, sizes, upstream or wire" >&2
     exit 2
     ;;
 esac
@@ -61,8 +82,9 @@ echo 'int LLVMFuzzerTestOneInput (const char *d, long n) { return !d && n; }' \
 flags=${libraries:+$(pkg-config --cflags --libs $libraries)}
 # shellcheck disable=SC2086
 "$clang" -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined \
-  -fno-sanitize-recover=all -I"$build" -I"$src/lib" -I"$src" \
-  "$src/tests/fuzz/fuzz-$target.c" $sources -pthread $wrap $flags -o "fuzz-$target"
+  -fno-sanitize-recover=all -I"$build" -I"$lib" -I"$src" \
+  "$src/tests/fuzz/fuzz-$target.c" $sources -pthread $wrap $flags \
+  -o "fuzz-$target"
 
 if [ "${2:-}" = merge ]; then
   exec "./fuzz-$target" -merge=1 "$corpus" new

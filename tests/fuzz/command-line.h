@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Any command line, in the place of nbdkit: parameters for a plugin, and what
+ * it says of them.
+ *
+ * An input has a line KEY=VALUE for each parameter.  nbdkit passes only keys on
+ * that begin with a letter and go on with letters, digits, ".", "_" and "-".
+ */
+
+#ifndef TESTS_COMMAND_LINE_H
+#define TESTS_COMMAND_LINE_H
+
+#include <stdbool.h>
+
+/* Try one input, and forget it: each fuzzer has this.  The text may be cut up;
+ * it stays until then.
+ */
+void try_command_line (char *text);
+
+/* Set the parameters in the text, until one is refused.  set returns 0 or -1.
+ * Returns whether all were accepted.
+ */
+bool command_line_set (char *text, int (*set) (const char *key,
+                                               const char *value));
+
+/* Does a result fit the messages since the last call: with 0 there was none;
+ * with -1 one, in one line in which nothing is left to be escaped, which says
+ * what was expected, and has the key (NULL: any)?  Returns r == 0.
+ */
+bool command_line_accepted (int r, const char *key);
+
+/* Abort with the text, unless what is true. */
+void require (bool what, const char *text);
+
+#endif /* TESTS_COMMAND_LINE_H */
