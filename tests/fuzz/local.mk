@@ -12,6 +12,7 @@ fuzz_tests = \
 
 EXTRA_DIST += \
 	$(fuzz_tests) \
+	tests/fuzz/RESULTS.md \
 	tests/fuzz/command-line.c \
 	tests/fuzz/command-line.h \
 	tests/fuzz/corpus-engine \
