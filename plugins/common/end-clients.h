@@ -30,9 +30,10 @@
  * it has received, and gets the signal when all clients have gone, after a
  * second, or with the next signal.  A client that does not read its replies is
  * cut off after the time that end_clients_start was given.  A request fails if
- * it takes longer than a second, or waits with nbdkit_nanosleep; before nbdkit
- * 1.34 also if one thread of the connection reads the end of file while another
- * is about to begin it.  This is for two cases:
+ * nbdkit has not begun it within that second, or if it waits with
+ * nbdkit_nanosleep; before nbdkit 1.34 also if one thread of the connection
+ * reads the end of file while another is about to begin it.  This is for two
+ * cases:
  *
  *   - A request in flight may change another server.  A client that lost its
  *     connection could send it again by another way, and write more, before the
