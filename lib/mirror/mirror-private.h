@@ -78,7 +78,7 @@ struct mirror_use {
   int64_t begun;                /* when it was blocked last */
   int64_t charged;              /* the time, in ns, for which the secondary kept
                                  * its range, or the gate, from it … */
-  int64_t before;               /* … and what of it until `begun`, … */
+  int64_t before;               /* … and how much of it before `begun`, … */
   uint64_t incarnation;         /* … in this incarnation */
   int64_t passed_on;            /* of its waits, in ns: charged to others */
   struct mirror_use *prev, *next; /* in m->uses */
@@ -460,7 +460,9 @@ int mirror_after_extents (struct mirror_client *c, uint64_t count,
                           uint64_t offset, uint32_t flags, bdev_extent_fn fn,
                           void *opaque);
 
-/* A change has ended.  Not before: the job's flush would not cover it. */
+/* Note a change that has ended, for the job.  If it were noted earlier, a flush
+ * of the job might not cover it, and the job would forget it.
+ */
 static inline void
 mirror_wrote (struct mirror *m)
 {

@@ -16,8 +16,9 @@
  * ends, and whenever the thread looks.
  *
  * A request at the gate waits for a switch, which waits for the requests that
- * were let in, and then for the secondary.  So it is charged with what all of
- * them wait.  If the switch fails, the request goes on, and so does its sum.
+ * were let in, and then for the secondary.  So it is charged with what they and
+ * the switch wait for the secondary.  If the switch fails, the request goes on,
+ * and so does its sum.
  *
  * A loss of the secondary ends the count (incarnation).
  */

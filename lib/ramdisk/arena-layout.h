@@ -105,8 +105,8 @@
  *   slots of nodes radix.c, disk*.c          see radix.h T2   one store
  *
  * Operations of more than one store, and the state that is recovered after a
- * crash between two of them (tests/crash runs each operation against each, and
- * tests/models/arena.pml other threads at the same time):
+ * crash between two of them (tests/crash ends each operation after each of its
+ * stores, and tests/models/arena.pml does so while other threads run):
  *
  *   operation       stores                        recovered
  *   write, a hole   map bits; data; node; slot    up to the slot: a hole, and

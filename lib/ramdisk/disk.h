@@ -197,7 +197,8 @@ struct disk *disk_clone (struct disk *d);
  * began is in these contents if that other one is.  frozen[i] is a new disk for
  * d[i]; a disk may be there more than once.  To their quotas the disks go on to
  * own what they own (radix.h), so this is for contents that are looked at and
- * thrown away.  They take no page, so disks can be saved while memory is full.
+ * thrown away.  The new disks take no page, so disks can be saved while memory
+ * is full.
  * Returns 0, or -1 with errno ENOMEM; then there are no new disks.
  */
 int disk_freeze (struct disk *const *d, struct disk **frozen, size_t n);

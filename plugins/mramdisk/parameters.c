@@ -520,8 +520,9 @@ config_default_memory (void)
   return possible_memory (percent (DEFAULT_MEMORY_PERCENT));
 }
 
-/* What max-memory= may take of the machine's memory: no more than the arena's
- * file system has, and nothing that must stay there if that is on a disk.
+/* What the disks may take of the machine's memory: max-memory=, or what the
+ * arena's file system has if that is less.  Nothing if the file system is on a
+ * disk, because the system can write these pages back and drop them.
  */
 static uint64_t
 memory_of_disks (void)

@@ -282,7 +282,7 @@ make_disk (const struct config_disk *d)
   if (old) {
     r = check_existing (d, old->disk);
     registry_close (registry, old);
-    if (r == 0)                 /* whoever created it: it is not disposable */
+    if (r == 0)                 /* even if a client has created it */
       (void) registry_stay (registry, d->name);
     return r;
   }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Any command line, in the place of nbdkit: parameters for a plugin, and what
- * it says of them.
+/* Takes the place of nbdkit for a plugin: passes any parameters to it, and
+ * checks its messages.
  *
- * An input has a line KEY=VALUE for each parameter.  nbdkit passes only keys on
- * that begin with a letter and go on with letters, digits, ".", "_" and "-".
+ * An input has a line KEY=VALUE for each parameter.  As in nbdkit, only keys
+ * are passed on that begin with a letter and continue with letters, digits,
+ * ".", "_" and "-".
  */
 
 #ifndef TESTS_COMMAND_LINE_H
@@ -22,13 +23,13 @@ void try_command_line (char *text);
 bool command_line_set (char *text, int (*set) (const char *key,
                                                const char *value));
 
-/* Does a result fit the messages since the last call: with 0 there was none;
- * with -1 one, in one line in which nothing is left to be escaped, which says
- * what was expected, and has the key (NULL: any)?  Returns r == 0.
+/* Abort unless the messages since the last call fit the result: none with 0;
+ * one with -1, which is one escaped line, says what was expected, and has the
+ * key (NULL: any).  Returns r == 0.
  */
 bool command_line_accepted (int r, const char *key);
 
-/* Abort with the text, unless what is true. */
+/* Abort with the text unless `what` is true. */
 void require (bool what, const char *text);
 
 #endif /* TESTS_COMMAND_LINE_H */

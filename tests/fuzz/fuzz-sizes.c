@@ -10,10 +10,9 @@
  *   - What is accepted has the form that size.h says, and gives the number that
  *     128 bits make of it; what is not has the right errno, and changes
  *     nothing.
- *   - What is printed is parsed again: as the same number; or, if it is marked
- *     as rounded, as one that differs by half of the last digit at most, by the
- *     512 bytes to which a fraction is rounded down, and by what a double
- *     cannot tell apart.
+ *   - What is printed is parsed as the same number.  If it is marked as
+ *     rounded, it may differ by half of the last digit, by the 512 bytes to
+ *     which a fraction is rounded down, and by the rounding error of a double.
  *   - Nothing is printed in a unit that is too small for it.
  */
 
