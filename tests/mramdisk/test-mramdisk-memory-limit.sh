@@ -42,7 +42,12 @@ end_group ()
   while read -r process; do
     echo "$process" >"$own/cgroup.procs"
   done <"$group/cgroup.procs"
-  rmdir "$group"
+  # A process that was killed counts until the kernel is done with it.
+  for _ in {1..100}; do
+    ! rmdir "$group" 2>refused || return 0
+    sleep 0.1
+  done
+  cat refused
 }
 
 make_group
