@@ -127,6 +127,7 @@ EXTRA_DIST += \
 	bench/results/2026-11-29-arena.txt \
 	bench/results/2026-11-29-before-after.txt \
 	bench/results/2026-11-29-kill.txt \
+	bench/results/2026-11-30-boot-guests.txt \
 	bench/results/2026-11-30-filter-switch.txt \
 	bench/results/2026-11-30-mnbd.txt \
 	bench/results/2026-11-30-origin.txt \
