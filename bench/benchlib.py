@@ -331,9 +331,10 @@ class Budget:
             first = i % len(names)
             for name in names[first:] + names[:first]:
                 results[name].append(measure(paths[name]))
+            # stable comes first, so that --quick tries it, too.
             if i + 1 >= rounds and (
-                    i + 1 >= 2 * rounds or not self.has_time() or
-                    stable(results) <= STABLE):
+                    stable(results) <= STABLE or i + 1 >= 2 * rounds or
+                    not self.has_time()):
                 break
         self.done += 1
         return results
