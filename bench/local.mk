@@ -119,7 +119,6 @@ EXTRA_DIST += \
 	bench/results/2026-11-22-control.txt \
 	bench/results/2026-11-22-engine.txt \
 	bench/results/2026-11-22-filter-writes.txt \
-	bench/results/2026-11-22-filter.txt \
 	bench/results/2026-11-22-mnbd.txt \
 	bench/results/2026-11-22-server-empty.txt \
 	bench/results/2026-11-22-server.txt \
@@ -129,6 +128,7 @@ EXTRA_DIST += \
 	bench/results/2026-11-29-kill.txt \
 	bench/results/2026-11-30-boot-guests.txt \
 	bench/results/2026-11-30-filter-switch.txt \
+	bench/results/2026-11-30-filter.txt \
 	bench/results/2026-11-30-mnbd.txt \
 	bench/results/2026-11-30-origin.txt \
 	bench/results/2026-11-30-origin-boot.txt \
