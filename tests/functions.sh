@@ -173,6 +173,20 @@ signal.pause()' >free-port &
   [ -n "$port" ] || fail "there is no free port"
 }
 
+# start_tcp_server NBDKIT-ARGUMENTS…: start nbdkit on $port (free_port), and set
+# $pid.  Its log is tcp.log; remove tcp.pid before another one is started.
+start_tcp_server ()
+{
+  local i
+  nbdkit -f -i 127.0.0.1 -p "$port" -P "$tmp/tcp.pid" "$@" >tcp.log 2>&1 &
+  pid=$!
+  at_exit eval "kill -KILL $pid 2>/dev/null || :"
+  for ((i = 0; i < 1200; i++)); do
+    [ ! -s tcp.pid ] || break
+    sleep 0.05
+  done
+}
+
 # uri [EXPORT [ID]]: print the URI of an export, whose name is not escaped.
 uri ()
 {

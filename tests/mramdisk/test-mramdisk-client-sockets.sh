@@ -77,14 +77,7 @@ END
 
   step "TCP, $parameter"
   free_port
-  nbdkit -f -i 127.0.0.1 -p "$port" -P "$tmp/tcp.pid" "$plugin" \
-    $parameter >tcp.log 2>&1 &
-  pid=$!
-  at_exit eval "kill -KILL $pid 2>/dev/null || :"
-  for ((i = 0; i < 1200; i++)); do
-    [ ! -s tcp.pid ] || break
-    sleep 0.05
-  done
+  start_tcp_server "$plugin" $parameter
   python <<END
 import sys
 def new():

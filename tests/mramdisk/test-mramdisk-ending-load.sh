@@ -136,14 +136,7 @@ step "TCP"
 free_port
 rm -f model arena
 for ((n = 0; n < 6; n++)); do
-  nbdkit -f -i 127.0.0.1 -p "$port" -P "$tmp/tcp.pid" "$mramdisk" size=1M \
-    arena=arena >tcp.log 2>&1 &
-  pid=$!
-  at_exit eval "kill -KILL $pid 2>/dev/null || :"
-  for ((i = 0; i < 1200; i++)); do
-    [ ! -s tcp.pid ] || break
-    sleep 0.05
-  done
+  start_tcp_server "$mramdisk" size=1M arena=arena
   port=$port pid=$pid python <load.py || fail "$(cat tcp.log)"
   wait $pid || fail "status $? of the server: $(cat tcp.log)"
   rm tcp.pid
