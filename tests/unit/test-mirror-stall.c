@@ -171,6 +171,16 @@ flush_at_gate (struct fixture *f, struct switching *s, pthread_t *thread)
   not_lost (f);
 }
 
+/* Then the secondary is given up, and the write goes on. */
+static void
+lost_before_switch (struct fixture *f, struct switching *s, pthread_t thread)
+{
+  lost (f);
+  not_switched (s, "the secondary was lost before the switch");
+  wrote (f, thread);
+  finish_switch (f);
+}
+
 static void
 test_gate (void **state)
 {
@@ -182,10 +192,7 @@ test_gate (void **state)
   begin (&f, LIMIT);
   flush_at_gate (&f, &s, &thread);
   clock_skip (WAIT);
-  lost (&f);
-  not_switched (&s, "the secondary was lost before the switch");
-  wrote (&f, thread);
-  finish_switch (&f);
+  lost_before_switch (&f, &s, thread);
 }
 
 /* The switch fails, and the write waits again, for the secondary's answer. */
@@ -228,10 +235,7 @@ test_gate_behind_job (void **state)
   switches (&s, &f);
   wait_until (atomic_load (&f.m->gate) == GATE_CLOSED || outages (&f));
   thread = writes (&f);
-  lost (&f);
-  not_switched (&s, "the secondary was lost before the switch");
-  wrote (&f, thread);
-  finish_switch (&f);
+  lost_before_switch (&f, &s, thread);
 }
 
 /* Waits for the primary do not count, at the gate either. */
