@@ -220,6 +220,19 @@ for line in open(sys.argv[1]):
 END
 }
 
+# freeze PID: stop a process until SIGCONT, and wait until each thread of it has
+# stopped: one that works on another processor does not stop at once.
+freeze ()
+{
+  kill -STOP "$1"
+  wait_for "the threads to stop" frozen "$1"
+}
+
+frozen ()
+{
+  ! grep -hs '^State:' /proc/"$1"/task/*/status | grep -qv 'T (stopped)'
+}
+
 # volatile_server ID ARGUMENTS…: start nbd-volatile-server on $tmp/ID.sock, with
 # the file $tmp/ID.img.  Sets $volatile_pid; kill_child ID crashes it.
 volatile_server ()

@@ -39,7 +39,7 @@ END
 
   step "$mode, the upstream is silent"
   begin
-  kill -STOP "$volatile_pid"
+  freeze "$volatile_pid"
   stop_server s
   kill -CONT "$volatile_pid"
   kill_child u

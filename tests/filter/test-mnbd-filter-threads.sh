@@ -96,7 +96,7 @@ expect_thread s mblock-copy
 wait_mirror synchronised
 call mirror_verify >/dev/null
 expect_thread s mblock-verify
-kill -STOP "$volatile_pid"
+freeze "$volatile_pid"
 call mirror_stop '{"force": true}' >stopped 2>&1 &
 child stop $!
 expect_thread s mblock-method

@@ -115,7 +115,7 @@ silent_server ()
   rm -f connected silent
   client c1 'exec(open("large.py").read())'
   wait_for "the client" [ -e connected ]
-  kill -STOP "$(cat u.pid)"
+  freeze "$(cat u.pid)"
   touch silent
   sleep 1
   client c2 'h.pread(4096, 4096)'
