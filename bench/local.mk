@@ -118,7 +118,6 @@ EXTRA_DIST += \
 	bench/results/2026-11-22-clone.txt \
 	bench/results/2026-11-22-control.txt \
 	bench/results/2026-11-22-engine.txt \
-	bench/results/2026-11-22-filter-writes.txt \
 	bench/results/2026-11-22-mnbd.txt \
 	bench/results/2026-11-22-server-empty.txt \
 	bench/results/2026-11-22-server.txt \
