@@ -182,10 +182,30 @@ option (const char *name)
   abort ();                     /* a misspelt name in our own code */
 }
 
+static const char *const *taken; /* by the command's action, or NULL: all */
+
+void
+take_only (const char *const names[])
+{
+  taken = names;
+}
+
+static bool
+is_taken (const char *name)
+{
+  const char *const *t;
+
+  for (t = taken; t && *t; t++)
+    if (strcmp (*t, name) == 0)
+      return true;
+  return taken == NULL;
+}
+
 bool
 has_option (const char *name)
 {
-  const struct option_def *o = running ? running->options : NULL;
+  const struct option_def *o = running && is_taken (name)
+    ? running->options : NULL;
 
   for (; o && o->name; o++)
     if (strcmp (o->name, name) == 0)

@@ -53,6 +53,9 @@ flag (const char *name)
 /* Does the running command take an option of that name? */
 bool has_option (const char *name);
 
+/* From now on, it takes only these of its options; the list ends with NULL. */
+void take_only (const char *const names[]);
+
 /* In complete.c.  Print the candidates for the last of the words that follow
  * the name of the program, each ended by a NUL byte.  The first string is
  * "files" if the word is the name of a file, else "words"; or "prefix-files" if

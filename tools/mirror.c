@@ -700,6 +700,7 @@ run_mirror (int argc, char **argv)
   for (i = 0; options[i].name; i++)
     if (flag (options[i].name) && !takes (a, options[i].name))
       fail (USAGE, "--%s: %s does not take it", options[i].name, a->name);
+  take_only (a->options);
   return a->run (argc ? argv[0] : NULL);
 }
 

@@ -21,25 +21,32 @@ ctl_is ()
 start_server u "$mramdisk" size=64M
 start_server d "$mramdisk" size=64M
 fill d a 24 0
-start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-rate=16M
+start_mirror "$builddir/mnbd.so" socket="$tmp/d.sock" mnbd-rate=1M
 
 step "while it copies"
 ctl_is 0 'copying' status
-grep -qF ' of at most 16.8M/s' out || grep -q 'rate .*of at most' out ||
+grep -q 'rate .*of at most' out ||
   fail "no limit of the rate: $(cat out)"
 grep -q 'done  *\[#*\.*\] ' out || fail "no bar: $(cat out)"
 ctl_is 1 'expected synchronised, or force' stop
+ctl_is 1 '(EBUSY)' switch
+! grep -qe --force err || fail "switch takes no --force: $(cat err)"
 
 step "wait for the end, with a progress bar on a terminal"
 /usr/bin/python3 - "$ctl" <<'END'
-import os, pty, sys
+import os, pty, subprocess, sys
 
 out = b""
+limited = True
 
 def read(fd):
-    global out
+    global out, limited
     data = os.read(fd, 1024)
     out += data
+    if limited and b"copying [#" in out:
+        limited = False
+        subprocess.run([sys.argv[1], "mirror", "rate", "none"],
+                       stdout=subprocess.DEVNULL, check=True)
     return data
 
 os.environ["TERM"] = "xterm"
