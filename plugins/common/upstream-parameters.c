@@ -683,17 +683,31 @@ check_export (void)
   return 0;
 }
 
-/* libnbd would use the keys and ignore the certificates. */
+/* libnbd would use the keys and ignore the certificates, or what is said about
+ * the server's.
+ */
 static int
 check_tls (void)
 {
   const struct given *psk = last_given ("tls-psk"),
-    *certificates = last_given ("tls-certificates");
+    *certificates = last_given ("tls-certificates"),
+    *hostname_given = last_given ("tls-hostname"),
+    *verify = last_given ("tls-verify");
 
-  if (psk && certificates && config.o.connection.tls != LIBNBD_TLS_DISABLE)
+  if (config.o.connection.tls == LIBNBD_TLS_DISABLE)
+    return 0;
+  if (psk && certificates)
     return contradicts (psk->key, psk->value, certificates->key,
                         certificates->value, "a connection uses either keys or "
                         "certificates");
+  if (psk && hostname_given)
+    return contradicts (psk->key, psk->value, hostname_given->key,
+                        hostname_given->value, "with keys there is no "
+                        "certificate that could have this name");
+  if (hostname_given && config.o.connection.tls_verify == 0)
+    return contradicts (hostname_given->key, hostname_given->value,
+                        verify->key, verify->value, "the name in the "
+                        "certificate would not be verified");
   return 0;
 }
 

@@ -96,6 +96,8 @@ all ()
   touch keys
   both tls-psk=keys tls-certificates=certificates "$s"
   both tls-psk=keys tls-certificates=certificates "$s" tls=require
+  both tls-psk=keys tls-hostname=h "$s"
+  both tls-verify=false tls-hostname=h "$s"
 
   step "twice, with different values"
   both socket=/a socket=/b
