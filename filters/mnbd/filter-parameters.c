@@ -14,6 +14,7 @@
 #include "base/printable.h"
 #include "engines.h"
 #include "filter-parameters.h"
+#include "nbd/pool.h"
 #include "plugins/common/control-socket.h"
 #include "plugins/common/upstream-parameters.h"
 #include "plugins/common/values.h"
@@ -40,7 +41,9 @@ static const char *control_mode_given, *control_group_given;
 
 /* Parameters given to a plugin beneath that forwards, too. */
 static struct {
-  const char *uri, *socket, *hostname, *port, *export_name;
+  const char **uri;             /* mnbd takes a list */
+  size_t nuris;
+  const char *socket, *hostname, *vsock, *socket_fd, *port, *export_name;
   const char *dir_key, *dir;    /* of nbdkit's file plugin */
 } plugin;
 
@@ -199,15 +202,33 @@ filter_config_set (const char *key, const char *value)
   return r == 1 ? unknown (key, value) : r;
 }
 
-void
+static int
+add_plugins_uri (const char *value)
+{
+  const char **p = reallocarray (plugin.uri, plugin.nuris + 1, sizeof *p);
+
+  if (p == NULL) {
+    nbdkit_error ("uri: %m");
+    return -1;
+  }
+  plugin.uri = p;
+  plugin.uri[plugin.nuris++] = value;
+  return 0;
+}
+
+int
 filter_config_passed_on (const char *key, const char *value)
 {
   if (strcmp (key, "uri") == 0)
-    plugin.uri = value;
+    return add_plugins_uri (value);
   else if (strcmp (key, "socket") == 0)
     plugin.socket = nbdkit_absolute_path (value);
   else if (strcmp (key, "hostname") == 0)
     plugin.hostname = value;
+  else if (strcmp (key, "vsock") == 0 || strcmp (key, "cid") == 0)
+    plugin.vsock = value;
+  else if (strcmp (key, "socket-fd") == 0)
+    plugin.socket_fd = value;
   else if (strcmp (key, "port") == 0)
     plugin.port = value;
   else if (strcmp (key, "export") == 0)
@@ -216,6 +237,7 @@ filter_config_passed_on (const char *key, const char *value)
     plugin.dir_key = key;
     plugin.dir = value;
   }
+  return 0;
 }
 
 static bool
@@ -229,18 +251,34 @@ same (const char *a, const char *b, const char *fallback)
 }
 
 static bool
+is_number (const char *value, uint32_t n)
+{
+  return value && strtoull (value, NULL, 0) == n;
+}
+
+static bool
 is_plugins_own (const struct connection_target *t)
 {
   bool same_export = same (plugin.export_name, config.export_name, "");
+  size_t i;
 
   switch (t->kind) {
   case TARGET_URI:
-    return same (plugin.uri, t->name, NULL); /* the export is in it */
+    for (i = 0; i < plugin.nuris; i++)
+      if (strcmp (plugin.uri[i], t->name) == 0)
+        return true;            /* the export is in it */
+    return false;
   case TARGET_UNIX:
     return same (plugin.socket, t->name, NULL) && same_export;
   case TARGET_TCP:
     return same (plugin.hostname, t->name, NULL) &&
       same (plugin.port, t->port, DEFAULT_PORT) && same_export;
+  case TARGET_VSOCK:
+    return is_number (plugin.vsock, t->cid) &&
+      is_number (plugin.port ? plugin.port : DEFAULT_PORT, t->vport) &&
+      same_export;
+  case TARGET_SOCKET_FD:
+    return is_number (plugin.socket_fd, t->fd);
   default:
     return false;
   }
@@ -253,7 +291,7 @@ is_plugins_own (const struct connection_target *t)
 static int
 check_two_disks (void)
 {
-  char shown[PRINTABLE_STRING];
+  char name[POOL_TARGET_NAME];
   size_t i;
 
   for (i = 0; filter_config.engine && i < config.o.ntargets; i++)
@@ -261,7 +299,7 @@ check_two_disks (void)
       nbdkit_error ("mnbd-mode=%s: the plugin and the filter use the same "
                     "upstream, %s: expected two different disks",
                     filter_config.mode,
-                    printable (config.o.target[i].name, shown));
+                    pool_target_name (&config.o.target[i], name));
       return -1;
     }
   return 0;

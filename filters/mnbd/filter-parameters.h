@@ -40,8 +40,8 @@ bool filter_config_is_ours (const char *key);
  */
 int filter_config_set (const char *key, const char *value);
 
-/* Pass a parameter on to the plugin. */
-void filter_config_passed_on (const char *key, const char *value);
+/* A parameter is passed on to the plugin.  Returns 0 or -1. */
+int filter_config_passed_on (const char *key, const char *value);
 
 /* Called after the last parameter: check dependencies between parameters.
  * Returns 0 or -1.

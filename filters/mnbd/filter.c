@@ -62,7 +62,8 @@ mnbd_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
 {
   if (filter_config_is_ours (key))
     return filter_config_set (key, value);
-  filter_config_passed_on (key, value);
+  if (filter_config_passed_on (key, value) == -1)
+    return -1;
   return next (nxdata, key, value);
 }
 

@@ -228,11 +228,6 @@ void pool_say_outage_ended (struct pool *p) REQUIRES (&p->lock);
 /* Before the pool is freed: what has not been said yet of outages. */
 void pool_say_outages (struct pool *p) REQUIRES (&p->lock);
 
-/* Room for what a target is called: its name, and a port. */
-#define POOL_TARGET_NAME (PRINTABLE_STRING + 64)
-const char *pool_target_name (const struct connection_target *t,
-                              char buf[POOL_TARGET_NAME]);
-
 /* ---------------------------------------------------- pool-replay.c */
 
 /* How an attempt to connect may end early. */

@@ -126,6 +126,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/printable.h"
 #include "nbd/connection.h"
 #include "nbd/replay.h"
 
@@ -404,5 +405,10 @@ int pool_extents (struct pool *p, uint64_t count, uint64_t offset,
 
 void pool_stats (struct pool *p, struct pool_stats *stats);
 void pool_outage (struct pool *p, struct pool_outage *outage);
+
+/* Room for what a target is called: its name, and a port. */
+#define POOL_TARGET_NAME (PRINTABLE_STRING + 64)
+const char *pool_target_name (const struct connection_target *t,
+                              char buf[POOL_TARGET_NAME]);
 
 #endif /* MNBD_POOL_H */

@@ -99,6 +99,15 @@ for mode in mirror cache; do
     mnbd-socket="$tmp/a" mnbd-export=b mnbd-mode=$mode
   filter_refused "${same}host" "$builddir/mnbd.so" hostname=host port=10809 \
     mnbd-hostname=host mnbd-mode=$mode
+  for i in 1 2; do
+    filter_refused "${same}nbd://localhost/$i" "$builddir/mnbd.so" \
+      nbd://localhost/1 uri=nbd://localhost/2 mnbd=nbd://localhost/3 \
+      mnbd=nbd://localhost/$i mnbd-mode=$mode
+  done
+  filter_refused "${same}vsock 2 port 10809" "$builddir/mnbd.so" cid=2 \
+    port=10809 mnbd-vsock=2 mnbd-mode=$mode
+  filter_refused "${same}socket-fd 9" "$builddir/mnbd.so" socket-fd=9 \
+    mnbd-socket-fd=9 mnbd-mode=$mode 9<>/dev/udp/127.0.0.1/9
 done
 
 step "a folder of nbdkit's file plugin, which would crash"
