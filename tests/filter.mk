@@ -56,6 +56,7 @@ filter_tests = \
 	tests/filter/test-mnbd-filter-pairs-over.sh \
 	tests/filter/test-mnbd-filter-pairs-reopen.sh \
 	tests/filter/test-mnbd-filter-pairs-replaced.sh \
+	tests/filter/test-mnbd-filter-shutdown-clients.sh \
 	tests/filter/test-mnbd-filter-shutdown-methods.sh \
 	tests/filter/test-mnbd-filter-shutdown-pairs.sh \
 	tests/filter/test-mnbd-filter-shutdown.sh \

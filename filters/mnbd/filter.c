@@ -108,6 +108,7 @@ mnbd_after_fork (nbdkit_backend *backend)
   if (control_socket_start ("mnbd-control", filter_config.control,
                             control) == -1)
     return -1;
+  end_clients_meanwhile (instances_clients_end);
   if (end_clients_start (END_ANSWERED, END_SECONDS) == -1)
     nbdkit_debug ("clients will not be disconnected at the end: %m");
   return 0;

@@ -56,6 +56,10 @@ struct live_instance {
 
   struct opened *opened;        /* all that are in use; under instances_lock */
   unsigned clients;             /* under instances_lock */
+
+  /* For instances_clients_end, which one thread calls. */
+  uint64_t progress;            /* bdev_nbd_progress */
+  int64_t silent_since;         /* 0: the upstream owes no answer */
 };
 
 static struct mutex instances_lock = MUTEX_INITIALIZER;
@@ -643,11 +647,47 @@ instances_start (nbdkit_backend *backend)
 
 /* ------------------------------------------------------------- the end */
 
-/* How long the upstream may be silent while an instance ends, in seconds.  As
+/* How long the upstream may be silent while nbdkit ends, in seconds.  As
  * long as it answers, it is waited for, because much data may have to be
  * written back.
  */
 #define SILENCE 10
+
+static void
+give_up (struct live_instance *p)
+{
+  log_line (ENGINE_ERROR, "the upstream has not answered for %d seconds: "
+            "giving up", SILENCE);
+  bdev_nbd_give_up (p->instance.upstream);
+}
+
+/* nbdkit cleans up when its clients' requests have ended, and one of them may
+ * wait for a silent upstream.  While the upstream owes no answer, silence means
+ * nothing, and what is to be written back needs the connection.
+ */
+void
+instances_clients_end (void)
+{
+  int64_t now = clock_now ();
+  struct live_instance *p;
+  uint64_t progress;
+  bool awaited;
+
+  mutex_lock (&instances_lock);
+  for (p = instances; p; p = p->next) {
+    progress = bdev_nbd_progress (p->instance.upstream, &awaited);
+    if (!awaited)
+      p->silent_since = 0;
+    else if (p->silent_since == 0 || progress != p->progress)
+      p->silent_since = now;
+    else if (now - p->silent_since >= SILENCE * NS_PER_S) {
+      give_up (p);
+      p->silent_since = 0;
+    }
+    p->progress = progress;
+  }
+  mutex_unlock (&instances_lock);
+}
 
 struct watch {
   struct live_instance *p;
@@ -666,15 +706,12 @@ watch (void *opaque)
   mutex_lock (&w->lock);
   while (!w->ended && silent < SILENCE) {
     cond_wait_until (&w->changed, &w->lock, clock_now () + NS_PER_S);
-    now = bdev_nbd_progress (w->p->instance.upstream);
+    now = bdev_nbd_progress (w->p->instance.upstream, NULL);
     silent = now == seen ? silent + 1 : 0;
     seen = now;
   }
-  if (!w->ended) {
-    log_line (ENGINE_ERROR, "the upstream has not answered for %d seconds: "
-              "giving up", SILENCE);
-    bdev_nbd_give_up (w->p->instance.upstream);
-  }
+  if (!w->ended)
+    give_up (w->p);
   mutex_unlock (&w->lock);
   return NULL;
 }

@@ -51,6 +51,11 @@ void instances_unlock_plugin (void);
 /* Begin the instance that exists from the start, if there is one. */
 int instances_start (nbdkit_backend *backend);
 
+/* While nbdkit ends and waits for its clients' requests, call this again and
+ * again, in one thread: it ends the requests that wait for a silent upstream.
+ */
+void instances_clients_end (void);
+
 /* The end, in three steps.  instances_stop makes the engines write back what
  * must not be lost and end their threads.  A control socket method that waits
  * in an engine then returns, unless its request is in flight and the upstream

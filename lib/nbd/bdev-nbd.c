@@ -453,7 +453,7 @@ bdev_nbd_dirty (struct bdev *b)
 }
 
 uint64_t
-bdev_nbd_progress (struct bdev *b)
+bdev_nbd_progress (struct bdev *b, bool *awaited)
 {
   struct own *u = own_of (b);
   struct pool_stats stats = { .attempts = 0 };
@@ -464,6 +464,8 @@ bdev_nbd_progress (struct bdev *b)
   if (u->nbd.pool)
     pool_stats (u->nbd.pool, &stats);
   mutex_unlock (&u->lock);
+  if (awaited)
+    *awaited = stats.awaited;
   n = stats.replays;
   for (i = 0; i < NBD_OPS; i++)
     n += stats.requests[i];

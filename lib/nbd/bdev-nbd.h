@@ -101,8 +101,10 @@ bool bdev_nbd_dirty (struct bdev *b);
  */
 bool bdev_nbd_changed (struct bdev *b);
 
-/* A number that changes whenever the server has answered. */
-uint64_t bdev_nbd_progress (struct bdev *b);
+/* A number that changes whenever the server has answered.  *awaited, unless it
+ * is NULL: does it owe an answer now?
+ */
+uint64_t bdev_nbd_progress (struct bdev *b, bool *awaited);
 
 /* Stop waiting for the server, now and later. */
 void bdev_nbd_give_up (struct bdev *b);

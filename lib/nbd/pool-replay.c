@@ -174,6 +174,19 @@ write_zeros (struct pool *p, struct nbd_command *c, uint32_t max,
   }
 }
 
+/* At once, because they show that the server answers. */
+static void
+count_replays (struct pool *p, const struct nbd_command *c, unsigned n)
+{
+  unsigned i;
+
+  mutex_lock (&p->lock);
+  p->stats.replays += n;
+  for (i = 0; i < n; i++)
+    p->stats.replay_bytes += c[i].count;
+  mutex_unlock (&p->lock);
+}
+
 int
 pool_replay (struct pool *p, const struct pool_time_limit *time_limit,
              char why[CONNECTION_WHY])
@@ -203,13 +216,10 @@ pool_replay (struct pool *p, const struct pool_time_limit *time_limit,
       replays++;
       bytes += c[i].count;
     }
+    count_replays (p, c, n);
   }
   if (replays)
     pool_note (p, "replayed %" PRIu64 " writes of %" PRIu64 " bytes",
                replays, bytes);
-  mutex_lock (&p->lock);
-  p->stats.replays += replays;
-  p->stats.replay_bytes += bytes;
-  mutex_unlock (&p->lock);
   return 0;
 }

@@ -164,6 +164,7 @@ pool_stats (struct pool *p, struct pool_stats *stats)
 {
   mutex_lock (&p->lock);
   *stats = p->stats;
+  stats->awaited = p->in_flight || p->state == POOL_CONNECTING;
   if (p->log) {
     struct replay_usage usage = replay_usage (p->log);
 

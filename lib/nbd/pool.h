@@ -188,6 +188,7 @@ struct pool_stats {
   uint64_t waited;              /* ns that requests waited in outages */
   uint64_t log_entries, log_bytes; /* now */
   unsigned connections;         /* now */
+  bool awaited;                 /* the server owes an answer, now */
 };
 
 /* How long a description of what went wrong may be. */

@@ -49,6 +49,7 @@ static _Atomic bool stopped;    /* set by end_clients_stop, before it wakes the
                                  * thread */
 static enum end_clients how_to_end;
 static int64_t patience;        /* nanoseconds */
+static void (*meanwhile) (void); /* or NULL */
 static pthread_t thread;
 static bool started;
 
@@ -210,6 +211,8 @@ wait_and_end (void *opaque)
   kill (getpid (), atomic_load (&caught));
   while (!atomic_load (&stopped)) {
     client_sockets_shutdown (clock_now () < cut ? SHUT_RD : SHUT_RDWR);
+    if (meanwhile)
+      meanwhile ();
     wait_for_event (EVERY_MS);
   }
   return NULL;
@@ -219,6 +222,12 @@ enum end_clients
 end_clients_how (bool parallel)
 {
   return parallel && nbdkit_disconnect == NULL ? END_ANSWERED : END_AT_ONCE;
+}
+
+void
+end_clients_meanwhile (void (*fn) (void))
+{
+  meanwhile = fn;
 }
 
 int

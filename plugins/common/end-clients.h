@@ -46,8 +46,8 @@
  * Each plugin and filter of mblock in a process has such a handler and a
  * thread, one behind the other; they all know when the first has begun.
  *
- * Thread-safety: end_clients_start and end_clients_stop are called by nbdkit's
- * main thread, the others by any.
+ * Thread-safety: end_clients_meanwhile, end_clients_start and end_clients_stop
+ * are called by nbdkit's main thread, the others by any.
  */
 
 #ifndef MBLOCK_END_CLIENTS_H
@@ -67,6 +67,12 @@ enum end_clients end_clients_how (bool parallel);
  * client_sockets_init, pthread_create(3) or eventfd(2).
  */
 int end_clients_start (enum end_clients how, unsigned seconds);
+
+/* Call this before end_clients_start: from nbdkit's signal until
+ * end_clients_stop, the thread that disconnects the clients calls fn every 20
+ * ms or so.
+ */
+void end_clients_meanwhile (void (*fn) (void));
 
 /* Has a signal come?  A filter's .preconnect then refuses the client (E2), and
  * .close must not take it for one that has left (E4).
