@@ -41,7 +41,7 @@ static const char *control_mode_given, *control_group_given;
 
 /* Parameters given to a plugin beneath that forwards, too. */
 static struct {
-  const char **uri;             /* mnbd takes a list */
+  char **uri;                   /* mnbd takes a list */
   size_t nuris;
   const char *socket, *hostname, *vsock, *socket_fd, *port, *export_name;
   const char *dir_key, *dir;    /* of nbdkit's file plugin */
@@ -205,14 +205,17 @@ filter_config_set (const char *key, const char *value)
 static int
 add_plugins_uri (const char *value)
 {
-  const char **p = reallocarray (plugin.uri, plugin.nuris + 1, sizeof *p);
+  char **p = reallocarray (plugin.uri, plugin.nuris + 1, sizeof *p);
 
-  if (p == NULL) {
+  if (p) {
+    plugin.uri = p;
+    p[plugin.nuris] = config_absolute_uri (value);
+  }
+  if (p == NULL || p[plugin.nuris] == NULL) {
     nbdkit_error ("uri: %m");
     return -1;
   }
-  plugin.uri = p;
-  plugin.uri[plugin.nuris++] = value;
+  plugin.nuris++;
   return 0;
 }
 

@@ -285,6 +285,55 @@ nbd_uri_parse (const char *s, struct nbd_uri *uri)
   return expected;
 }
 
+/* Where the value of socket= begins, and ends; NULL if there is none. */
+static const char *
+find_socket (const char *s, const char **end)
+{
+  const char *equals;
+
+  for (s += strcspn (s, "?"); *s; s = *end) {
+    s++;                        /* the question mark, or an ampersand */
+    *end = s + strcspn (s, "&");
+    equals = find (s, *end, '=');
+    if (equals) {
+      CLEANUP_FREE char *key = decode (s, equals);
+
+      if (key && strcmp (key, "socket") == 0)
+        return equals + 1;
+    }
+  }
+  return NULL;
+}
+
+char *
+nbd_uri_with_socket (const char *s, const char *path)
+{
+  static const char digits[] = "0123456789ABCDEF", plain[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+  const char *end, *value = find_socket (s, &end);
+  char *r, *p;
+
+  if (value == NULL)
+    return strdup (s);
+  r = malloc (strlen (s) + 3 * strlen (path) + 1);
+  if (r == NULL)
+    return NULL;
+  p = mempcpy (r, s, value - s);
+  for (; *path; path++) {
+    unsigned char c = *path;
+
+    if (strchr (plain, c))
+      *p++ = c;
+    else {
+      *p++ = '%';
+      *p++ = digits[c >> 4];
+      *p++ = digits[c & 15];
+    }
+  }
+  strcpy (p, end);
+  return r;
+}
+
 void
 nbd_uri_clear (struct nbd_uri *uri)
 {

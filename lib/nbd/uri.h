@@ -38,6 +38,11 @@ struct nbd_uri {
  */
 const char *nbd_uri_parse (const char *s, struct nbd_uri *uri);
 
+/* The URI, which has been parsed, with another path after socket=.  Returns
+ * NULL, with errno, if there is no memory.
+ */
+char *nbd_uri_with_socket (const char *s, const char *path);
+
 void nbd_uri_clear (struct nbd_uri *uri);
 
 #endif /* MBLOCK_NBD_URI_H */

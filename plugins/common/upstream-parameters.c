@@ -163,6 +163,24 @@ parse_replay_buffer (const char *key, const char *value, uint64_t *r)
   return 0;
 }
 
+char *
+config_absolute_uri (const char *value)
+{
+  char *path = NULL, *r = NULL;
+  struct nbd_uri u;
+
+  /* If it is no URI, check_uri says so. */
+  if (nbd_uri_parse (value, &u))
+    return strdup (value);
+  if (u.socket == NULL || *u.socket == '/')
+    r = strdup (value);
+  else if ((path = nbdkit_absolute_path (u.socket)) != NULL)
+    r = nbd_uri_with_socket (value, path);
+  free (path);
+  nbd_uri_clear (&u);
+  return r;
+}
+
 static int
 add_uri (const char *key, const char *value)
 {
@@ -171,7 +189,10 @@ add_uri (const char *key, const char *value)
   if (p == NULL)
     return out_of_memory (key);
   uri = p;
-  uri[nuris++] = value;
+  uri[nuris] = config_absolute_uri (value);
+  if (uri[nuris] == NULL)
+    return out_of_memory (key);
+  nuris++;
   return 0;
 }
 

@@ -49,6 +49,11 @@ extern const char config_keys[];
  */
 int config_set (const char *key, const char *value);
 
+/* The URI with the absolute path of its Unix socket, because nbdkit changes to
+ * another folder.  Returns NULL with errno if there is no memory.
+ */
+char *config_absolute_uri (const char *value);
+
 /* Parse a time in seconds, optionally with decimals, or in milliseconds.  The
  * result is in ns: at most 10^6 s, and at least 1 ms unless zero is allowed.
  * Returns 0 or -1.

@@ -30,6 +30,19 @@ start_forwarder socket=u.sock
 check "size" "$(timeout 60 nbdinfo --size "$(uri)" 2>&1)" 16777216
 stop_server s
 
+if [ "$plugin" != nbd ]; then
+  step "a relative path in a URI, when nbdkit has changed to another folder"
+  forwarder 'nbd+unix:///two?socket=u.sock'
+  nbdkit -U "$tmp/background.sock" -P "$tmp/background.pid" \
+    "${forwarder[@]}" 2>&1
+  rc=0
+  timeout 60 nbdinfo --size "$(uri '' background)" >out 2>&1 || rc=$?
+  pid=$(cat background.pid)
+  kill "$pid"
+  wait_for "the end of nbdkit" eval "! running $pid"
+  check "size" "$rc $(cat out)" "0 2097152"
+fi
+
 step "an export that is not there"
 start_forwarder socket="$tmp/u.sock" export=three
 refused timeout 60 nbdinfo --size "$(uri)"

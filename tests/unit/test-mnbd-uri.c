@@ -152,6 +152,26 @@ lengths (void **state)
   }
 }
 
+static void
+other_socket (void **state)
+{
+  static const struct { const char *s, *path, *result; } table[] = {
+    { "nbd://h/x", "/a", "nbd://h/x" },
+    { "nbd+unix:///x?socket=s", "/a/s", "nbd+unix:///x?socket=/a/s" },
+    { "nbds+unix://u@/?x-y=socket=1&%73ocket=s&x-z", "/a b/%&\u00e9",
+      "nbds+unix://u@/?x-y=socket=1&%73ocket=/a%20b/%25%26%C3%A9&x-z" },
+  };
+  size_t i;
+
+  (void) state;
+  for (i = 0; i < sizeof table / sizeof table[0]; i++) {
+    char *r = nbd_uri_with_socket (table[i].s, table[i].path);
+
+    assert_string_or_null (r, table[i].result);
+    free (r);
+  }
+}
+
 int
 main (void)
 {
@@ -159,6 +179,7 @@ main (void)
     cmocka_unit_test (good),
     cmocka_unit_test (bad),
     cmocka_unit_test (lengths),
+    cmocka_unit_test (other_socket),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
