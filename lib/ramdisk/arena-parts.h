@@ -30,6 +30,9 @@
 #ifndef MADV_POPULATE_WRITE     /* Linux 5.14 */
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE           /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 
 /* The size of a huge page on x86-64, and on arm64 with pages of 4 KiB. */
 #define CHUNK_BYTES (UINT64_C (2) << 20)
@@ -37,6 +40,12 @@
 #define CHUNK_WORDS (CHUNK_PAGES / 64)
 static_assert (CHUNK_PAGES % 64 == 0, "bitmaps are of 64-bit words");
 static_assert (CHUNK_PAGES == LAYOUT_CHUNK_PAGES, "part of the layout");
+
+/* With fewer chunks in use (128 MiB), memory is touched page by page, so that a
+ * small disk takes no more than it needs.  Beyond, the rest of a huge page is
+ * less than 2 % of the total.
+ */
+#define HUGE_AFTER_CHUNKS 64
 
 /* A cache holds free pages of one bitmap word. */
 #define CACHE_PAGES 64
@@ -96,6 +105,9 @@ struct arena_private {
   uint32_t head[NLISTS] GUARDED_BY (lock);
   uint32_t tail[NLISTS] GUARDED_BY (lock);
   uint32_t warm GUARDED_BY (lock);        /* chunks that are not cold */
+  uint32_t small[HUGE_AFTER_CHUNKS] GUARDED_BY (lock);  /* chunks that were
+                                           * touched page by page */
+  unsigned nsmall GUARDED_BY (lock);
   uint64_t free_dirty GUARDED_BY (lock);  /* pages */
   uint64_t reused GUARDED_BY (lock);      /* dirty pages taken since the tick */
   uint64_t keep GUARDED_BY (lock);        /* pages, see tidy_up */
@@ -159,6 +171,11 @@ bool arena_back (struct arena_private *p, uint64_t n, bool promise);
 
 /* Begin to use a chunk that was never used. */
 uint32_t arena_new_chunk (struct arena_private *p) REQUIRES (p->lock);
+
+/* Make a chunk one huge page, if the system has one. how: MADV_POPULATE_WRITE
+ * or MADV_COLLAPSE.
+ */
+void arena_chunk_huge (struct arena_private *p, uint32_t c, int how);
 
 /* The common part of arena_create and arena_file_open.  The range has at least
  * this many chunks, and is anonymous.

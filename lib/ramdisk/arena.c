@@ -23,12 +23,6 @@
  */
 #define SLACK_PAGES (1024 * CACHE_PAGES)
 
-/* With fewer chunks in use (128 MiB), memory is touched page by page, so that a
- * small disk takes no more than it needs.  Beyond, the rest of a huge page is
- * less than 2 % of the total.
- */
-#define HUGE_AFTER_CHUNKS 64
-
 /* How many threads may populate a chunk at a time.  More would take more memory
  * than anyone asked for.
  */
@@ -73,6 +67,19 @@ list_insert (struct arena_private *p, uint32_t c, enum list list, bool at_end)
     p->tail[list] = c;
 }
 
+/* A chunk has no small pages any more. */
+static void
+forget_small (struct arena_private *p, uint32_t c) REQUIRES (p->lock)
+{
+  unsigned i;
+
+  for (i = 0; i < p->nsmall; i++)
+    if (p->small[i] == c) {
+      p->small[i] = p->small[--p->nsmall];
+      return;
+    }
+}
+
 /* Put a chunk on the list for its counts.  Chunks that are completely free go
  * to the end, where the reclaimer takes them and allocation comes last.
  */
@@ -89,8 +96,10 @@ chunk_file (struct arena_private *p, uint32_t c) REQUIRES (p->lock)
   list_remove (p, c);
   if (want != NONE)
     list_insert (p, c, want, empty);
-  if (want == COLD)
+  if (want == COLD) {
     p->warm--;
+    forget_small (p, c);
+  }
 }
 
 uint64_t
@@ -127,21 +136,18 @@ arena_chunk_put (struct arena_private *p, uint32_t c, unsigned w, uint64_t mask,
   chunk_file (p, c);
 }
 
-/* Populate a chunk with one huge page, if the system has one.
- *
- * The arena as a whole is MADV_NOHUGEPAGE.  Otherwise khugepaged would later
+/* The arena as a whole is MADV_NOHUGEPAGE.  Otherwise khugepaged would later
  * turn chunks whose free pages were returned into huge pages again, and the
  * memory in use would grow unnoticed.  The flag matters only at the fault.  The
  * two changes split the mapping and join it again.
  */
-static void
-chunk_populate_huge (struct arena_private *p, uint32_t c)
+void
+arena_chunk_huge (struct arena_private *p, uint32_t c, int how)
 {
   char *addr = chunk_addr (p, c);
 
   if (madvise (addr, CHUNK_BYTES, MADV_HUGEPAGE) == 0) {
-    /* After an error, the pages are faulted in one by one. */
-    (void) madvise (addr, CHUNK_BYTES, MADV_POPULATE_WRITE);
+    (void) madvise (addr, CHUNK_BYTES, how);
     (void) madvise (addr, CHUNK_BYTES, MADV_NOHUGEPAGE);
   }
 }
@@ -188,10 +194,16 @@ warm_up (struct arena_private *p) REQUIRES (p->lock)
     p->populating++;
     move_begins (p);
     mutex_unlock (&p->lock);
-    chunk_populate_huge (p, c);
+    /* After an error, the pages are faulted in one by one. */
+    arena_chunk_huge (p, c, MADV_POPULATE_WRITE);
     mutex_lock (&p->lock);
     p->populating--;
     move_ends (p);
+  }
+  else {
+    /* All others in it are warm, too. */
+    assert (p->nsmall < HUGE_AFTER_CHUNKS);
+    p->small[p->nsmall++] = c;
   }
   list_insert (p, c, CLEAN, false);
   return true;

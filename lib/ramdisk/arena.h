@@ -12,7 +12,9 @@
  * Pages are grouped into chunks of 2 MiB, the unit in which memory is taken
  * from the system and, where possible, returned.  Once the arena has some size,
  * a chunk is populated as one huge page, which costs 190 ns for each 4 KiB;
- * single page faults cost 1300 ns (bench/touch-bench).
+ * single page faults cost 1300 ns (bench/touch-bench).  Before, its pages are
+ * touched one by one; once all are in use, the reclaimer makes them one huge
+ * page.
  *
  * A page has one of three states:
  *

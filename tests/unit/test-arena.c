@@ -4,6 +4,8 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "ramdisk/arena.h"
@@ -11,6 +13,11 @@
 #include "tests/unit/engine-check.h"
 
 #define MIB (UINT64_C (1) << 20)
+#define HUGE_BYTES (2 * MIB)
+
+#ifndef MADV_COLLAPSE           /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 
 static int
 setup (void **state)
@@ -331,6 +338,84 @@ test_give_back (void **state)
   free (some);
 }
 
+/* How much of the arena is huge pages, in bytes. */
+static uint64_t
+huge (struct arena *a)
+{
+  uintptr_t base = (uintptr_t) arena_addr (a, 0);
+  unsigned long start, end, kilobytes;
+  bool inside = false;
+  uint64_t total = 0;
+  char line[512];
+  FILE *fp = fopen ("/proc/self/smaps", "r");
+
+  assert_non_null (fp);
+  while (fgets (line, sizeof line, fp)) {
+    if (sscanf (line, "%lx-%lx ", &start, &end) == 2)
+      inside = start >= base && start < base + 64 * MIB;
+    else if (inside && sscanf (line, "AnonHugePages: %lu", &kilobytes) == 1)
+      total += kilobytes * UINT64_C (1024);
+  }
+  fclose (fp);
+  return total;
+}
+
+/* Whether this system turns small pages into huge ones on request. */
+static bool
+collapses (void)
+{
+  char *p = mmap (NULL, 2 * HUGE_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *aligned = p + -(uintptr_t) p % HUGE_BYTES;
+  bool does;
+
+  assert_true (p != MAP_FAILED);
+  assert_int_equal (0, madvise (p, 2 * HUGE_BYTES, MADV_NOHUGEPAGE));
+  memset (aligned, 'x', HUGE_BYTES);
+  does = madvise (aligned, HUGE_BYTES, MADV_HUGEPAGE) == 0 &&
+    madvise (aligned, HUGE_BYTES, MADV_COLLAPSE) == 0;
+  munmap (p, 2 * HUGE_BYTES);
+  return does;
+}
+
+/* Small pages that are all in use become huge pages; the others do not. */
+static void
+test_gather (void **state)
+{
+  struct arena *a = *state;
+  unsigned n = 3 * HUGE_BYTES / PAGE_BYTES, i;
+  page_t *pages = calloc (n, sizeof *pages);
+
+  if (!collapses ()) {
+    free (pages);
+    skip ();
+  }
+  assert_int_equal (0, arena_reserve (a, n, false));
+  assert_int_equal (n, arena_alloc (a, n, false, pages));
+  for (i = 0; i < n; i++)
+    memset (arena_addr (a, pages[i]), i, PAGE_BYTES);
+  assert_int_equal (0, huge (a));
+  assert_int_equal (0, arena_start (a));
+  for (i = 0; i < 6000 && huge (a) == 0; i++)
+    usleep (10000);
+  arena_stop (a);
+  /* The system may have none for the others.  Numbers 0 and 1 are not pages, so
+   * the last two are in a fourth chunk.
+   */
+  assert_in_range (huge (a), HUGE_BYTES, 3 * HUGE_BYTES);
+  for (i = 0; i < n; i++) {
+    char want[PAGE_BYTES];
+
+    memset (want, i, PAGE_BYTES);
+    assert_memory_equal (want, arena_addr (a, pages[i]), PAGE_BYTES);
+  }
+  retire_all (a, pages, n);
+  free (pages);
+  arena_reclaim (a);
+  arena_give_back (a, 0);
+  assert_int_equal (0, huge (a));
+}
+
 static uint64_t
 granted (struct arena *a)
 {
@@ -424,6 +509,7 @@ main (void)
     TEST (test_free_unlinked),
     TEST (test_threads_end),
     TEST (test_give_back),
+    TEST (test_gather),
     TEST (test_idle_caches),
     TEST (test_idle_caches_race),
   };
