@@ -95,5 +95,5 @@ if [ -e "$src/tests/fuzz/$target.dict" ]; then
 fi
 # shellcheck disable=SC2086
 exec "./fuzz-$target" -max_total_time="${MBLOCK_FUZZ_SECONDS:-10}" \
-  -error_exitcode=1 -timeout=20 -max_len=4096 $dict \
+  -error_exitcode=1 -timeout=120 -max_len=4096 $dict \
   -print_final_stats=1 new "$corpus"
