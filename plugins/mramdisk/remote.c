@@ -112,7 +112,7 @@ pool_options (struct remote *r, const struct remote_options *o)
     .connection = { .tls = LIBNBD_TLS_DISABLE, .tls_verify = -1 },
     .export_name = "",          /* the URI has it */
     .connections = o->connections,
-    .reconnect = o->reconnect,
+    .reconnect = o->reconnect, .request_timeout = o->request_timeout,
     .witness = o->witness, .identity = true,
     .witness_hint = "nobody else may write to it meanwhile, and it must keep "
     "what it has flushed",

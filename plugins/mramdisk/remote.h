@@ -55,6 +55,9 @@ struct remote_options {
                                  * 1 to 64 */
   int64_t reconnect;            /* ns that a request waits for a server that is
                                  * away */
+  int64_t request_timeout;      /* ns; a server that does not answer a request
+                                 * for so long counts as away; 0: it never does
+                                 */
   bool witness;                 /* refuse a server that returns with other data
                                  * than it had on stable storage; not if others
                                  * write to the export */

@@ -6,11 +6,14 @@
 #include <config.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "plugins/mramdisk/remote.h"
@@ -78,6 +81,64 @@ test_itself (void **state)
   rmdir (folder);
 }
 
+/* nbdkit, with an export of 1 MiB on this socket.  0: there is no nbdkit. */
+static pid_t
+start_nbdkit (const char *path)
+{
+  const struct timespec moment = { .tv_nsec = 10000000 };
+  pid_t pid = fork ();
+
+  assert_int_not_equal (pid, -1);
+  if (pid == 0) {
+    execlp ("nbdkit", "nbdkit", "-f", "-U", path, "null", "1M", (char *) NULL);
+    _exit (127);
+  }
+  while (access (path, F_OK) == -1) {
+    if (waitpid (pid, NULL, WNOHANG) == pid)
+      return 0;
+    nanosleep (&moment, NULL);
+  }
+  return pid;
+}
+
+/* The server has connections, and answers nothing any more: not for ever does
+ * a request wait.
+ */
+static void
+test_hangs (void **state)
+{
+  char folder[] = "/tmp/mblock-unit-XXXXXX", path[64], uri[128];
+  struct remote_options o = REMOTE_OPTIONS_INIT;
+  char why[REMOTE_WHY], page[4096];
+  struct remote *r;
+  pid_t pid;
+
+  (void) state;
+  assert_non_null (mkdtemp (folder));
+  snprintf (path, sizeof path, "%s/s", folder);
+  snprintf (uri, sizeof uri, "nbd+unix:///?socket=%s", path);
+  pid = start_nbdkit (path);
+  if (pid) {
+    o.uri = uri;
+    o.request_timeout = o.reconnect = NS_PER_S / 5;
+    r = remote_open (&o, why);
+    assert_non_null (r);
+    assert_int_equal (bdev_read (remote_bdev (r), page, sizeof page, 0), 0);
+    kill (pid, SIGSTOP);
+    waitpid (pid, NULL, WUNTRACED);
+    assert_int_equal (bdev_read (remote_bdev (r), page, sizeof page, 0), -1);
+    assert_int_equal (errno, ESHUTDOWN);
+    assert_int_equal (remote_outages (r), 1);
+    kill (pid, SIGKILL);
+    waitpid (pid, NULL, 0);
+    remote_close (r);
+    unlink (path);
+  }
+  rmdir (folder);
+  if (pid == 0)
+    skip ();
+}
+
 int
 main (void)
 {
@@ -85,6 +146,7 @@ main (void)
     cmocka_unit_test (test_bad_uris),
     cmocka_unit_test (test_away),
     cmocka_unit_test (test_itself),
+    cmocka_unit_test (test_hangs),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
