@@ -17,6 +17,7 @@ EXTRA_DIST += $(real_tests) \
 	tests/real/filesystems \
 	tests/real/functions.sh \
 	tests/real/guests \
+	tests/real/make-guest \
 	tests/real/postgresql \
 	tests/real/short.sh \
 	tests/real/upgrade
