@@ -166,8 +166,9 @@ end_processes ()
 at_exit end_processes
 
 # ---------------------------------------------------------------- the servers
-# Server s is mramdisk with its disks in a file, and server f is mnbd in front
-# of it, for clients that do not connect again by themselves.
+# Server s is the one that a script is about: mramdisk with its disks in a
+# file, or another with two_servers.  Server f is mnbd in front of it, for
+# clients that do not connect again by themselves.
 
 arena=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "$tmp")" \
           mblock-real.XXXXXX)
@@ -177,18 +178,24 @@ replaced=0 killed=0
 # real_servers PARAMETERS…: of mramdisk.
 real_servers ()
 {
-  parameters=("$@")
-  start_ramdisk
+  two_servers "$mramdisk" arena="$arena/disks" arena-wait=60 control=control \
+    "$@"
+}
+
+# two_servers ARGUMENTS…: of nbdkit, for server s.
+two_servers ()
+{
+  server_arguments=("$@")
+  start_server s "${server_arguments[@]}"
+  start_forwarder
+}
+
+start_forwarder ()
+{
   start_server f "$mnbd" socket="$tmp/s.sock" dynamic-export=true reconnect=300
 }
 
-start_ramdisk ()
-{
-  serve arena="$arena/disks" arena-wait=60 control=control "${parameters[@]}"
-}
-
-# Replace the server of the disks while it is in use: by turns it is killed and
-# stopped.
+# Replace server s while it is in use: by turns it is killed and stopped.
 replace_server ()
 {
   replaced=$((replaced + 1))
@@ -198,7 +205,14 @@ replace_server ()
   else
     stop_server s
   fi
-  start_ramdisk
+  start_server s "${server_arguments[@]}"
+}
+
+# Replace server f, for clients that connect again by themselves.
+replace_forwarder ()
+{
+  stop_server f
+  start_forwarder
 }
 
 # --------------------------------------------------------------- file systems
