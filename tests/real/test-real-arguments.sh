@@ -36,3 +36,4 @@ no guests "--memory 'x': expected a number from 1 to 999999" \
   --build "$builddir" --memory x
 no upgrade "--systems 'x': expected postgresql, filesystems, guests or ceph" \
   --systems x
+no upgrade "--from 'x': expected a commit of this repository" --from x
