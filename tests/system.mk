@@ -8,6 +8,7 @@ system_tests = \
 	tests/system/test-example-boot.sh \
 	tests/system/test-example-sandbox.sh \
 	tests/system/test-example-upgrade.sh \
+	tests/system/test-fresh-debian-lock.sh \
 	tests/system/test-fresh-debian.sh \
 	tests/system/test-ignored.sh \
 	tests/system/test-layout.sh \
