@@ -170,18 +170,21 @@ new_record (struct registry *r, const char *name, struct layout_record **rec)
  * changes under the registry's.
  */
 static void
-move_record_locked (struct registry *r, struct tree *t,
+move_record_locked (struct registry *r, struct entry *e,
                     struct layout_record **rec) REQUIRES (r->lock)
 {
   struct layout_record *new = *rec, *old;
+  struct tree *t = &e->d.disk->tree;
 
   if (new == NULL)
     return;
   tree_lock_first (t);
   old = t->record;
   record_copy (new, old);
-  record_link (r->arena, new, record_has_flag (old, LAYOUT_PUSHED_SINCE)
-               ? LAYOUT_PUSHED_SINCE : 0, old);
+  record_link (r->arena, new,
+               (record_has_flag (old, LAYOUT_PUSHED_SINCE)
+                ? LAYOUT_PUSHED_SINCE : 0) |
+               (e->auto_destroy ? LAYOUT_AUTO_DESTROY : 0), old);
   t->record = new;
   tree_unlock (t);
   *rec = old;
@@ -226,8 +229,8 @@ rename_locked (struct registry *r, struct entry *e, struct new_name *n)
 {
   char *lineage = e->self->name;
 
-  registry_keep_for_ever_locked (e);
-  move_record_locked (r, &e->d.disk->tree, &n->record);         /* G6 */
+  registry_keep_locked (e);
+  move_record_locked (r, e, &n->record);        /* G6 */
   registry_remove_locked (r, e);
   n->former->name = e->d.name;
   n->former->next = e->former;

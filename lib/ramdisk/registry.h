@@ -18,7 +18,7 @@
  *   G1  Names are unique, valid UTF-8, of at most REGISTRY_MAX_NAME bytes.
  *   G2  A disk is freed when it has neither name nor handle.
  *   G3  A disk that was created by opening its name is ephemeral until it is
- *       written, resized, set, cloned or named in registry_create; or
+ *       written, resized, renamed, set, cloned or named in registry_create; or
  *       trimmed, if it is a clone.  An ephemeral disk loses its name with its
  *       last handle.
  *   G4  A name is replaced in one step; at no time is it missing.
@@ -30,8 +30,8 @@
  *       lock held.  So everything that was seen, or answered, is recovered.
  *
  *   G7  With auto_destroy, a disk that was made by opening its name loses it
- *       when its last handle is closed, even if it was written, resized, set or
- *       cloned; but not if registry_create or registry_stay named it.  A disk
+ *       when its last handle is closed, even if it was written, resized,
+ *       renamed, set or cloned; but not if registry_create or registry_stay named it.  A disk
  *       that a reset made stays until a client has used it, and so does one
  *       that was recovered: its clients may come back, and whoever sends no
  *       request has only looked.  When the process ends, its clients have not

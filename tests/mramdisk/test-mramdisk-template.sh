@@ -57,6 +57,8 @@ a, b, c = connect("a"), connect("b"), connect("c")
 for h in a, b, c:
     h.pwrite(b"x", 0)
 call("disk_resize", name="a", size=2 << 20)
+call("disk_rename", name="a", new_name="a2")
+call("disk_rename", name="a2", new_name="a")
 call("disk_set", name="a", quota=1 << 20)
 call("disk_clone", source="a", name="copy")
 call("disk_create", name="b", if_exists="ignore")
