@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +148,7 @@ argument_seconds (const char *what, const char *s)
   if (((*s < '0' || *s > '9') && *s != '.') || *end ||
       !(n >= 0 && n <= MOST_SECONDS))
     bad_argument (what, s, "seconds, such as 10 or 0.5");
-  return n * 1000 + 0.5;
+  return n > 0 && n < 0.001 ? 1 : n * 1000 + 0.5;   /* 0 means "for ever" */
 }
 
 json_t *
@@ -674,6 +675,21 @@ list_options (const char *name)
 
 /* ----------------------------------------------------------------- main */
 
+/* A standard file that is closed must not become the number of the socket, or
+ * what is printed would go to the server.  Writing to standard output then
+ * fails, because it is opened for reading.
+ */
+static void
+open_standard_files (void)
+{
+  int fd;
+
+  for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl (fd, F_GETFD) == -1 && errno == EBADF &&
+        open ("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
+      exit (REFUSED);
+}
+
 /* An error before --json is reported as JSON, too. */
 static void
 look_for_json (char **argv)
@@ -700,6 +716,7 @@ main (int argc, char **argv)
 {
   const struct command *c;
 
+  open_standard_files ();
   text_init ();
   settings.socket = getenv ("MBLOCK_SOCKET");
   if (argv[1] && strcmp (argv[1], "--complete") == 0)

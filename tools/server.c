@@ -216,10 +216,7 @@ run_wait_ready (int argc, char **argv)
     left = deadline - client_now ();
     if (left <= 0 || (!c.retry && !c.refused)) {
       s = text_line (c.error);
-      complain ("%s%s", left <= 0 ? "not in time: " : "", s);
-      free (s);
-      client_close (&c);
-      return NO_SERVER;
+      fail (NO_SERVER, "%s%s", left <= 0 ? "not in time: " : "", s);
     }
     client_close (&c);
     progress_at ((client_now () - start) / 1000);

@@ -140,11 +140,33 @@ status 0 -s "$tmp/slow" --timeout 20 version
 status 0 -s "$tmp/slow" --timeout 0 version
 no_error
 
+# The shortest time is not "for ever".
+shown='mblockctl --timeout 0.0000001'
+timeout 60 "$ctl" -s "$tmp/silent" -t 0.0000001 version >"$tmp/out" 2>"$tmp/err"
+[ $? = 3 ] || wrong "expected the exit code 3"
+
+# A standard file that is closed is not taken for the socket: nothing that is
+# printed goes to the server.
+for command in list 'info golden busy' 'list --json' --help; do
+  shown="mblockctl $command >&-"
+  "$ctl" $command >&- 2>"$tmp/err" </dev/null
+  [ $? = 1 ] || wrong "expected the exit code 1"
+  error_has 'cannot write to standard output'
+  shown="mblockctl $command <&- >&- 2>&-"
+  "$ctl" $command <&- >&- 2>&-
+  [ $? = 1 ] || wrong "expected the exit code 1"
+done
+shown='mblockctl list <&- 2>&-'
+"$ctl" list --names >"$tmp/out" <&- 2>&- || wrong "expected success"
+out_has golden
+
 # wait-ready: not in time; in time; not our server.
 status 3 -s "$tmp/none" wait-ready --timeout 0.3
 error_has 'not in time'
 status 3 -s "$tmp/silent" wait-ready --timeout 0.3
 error_has 'not in time'
+status 3 -s "$tmp/none" wait-ready --timeout 0.3 --json
+json 'r["error"]["exit_code"] == 3 and "not in time" in r["error"]["message"]'
 status 3 -s "$tmp/garbage" wait-ready --timeout 30
 error_has 'not JSON'
 python3 "$tests/fake-control.py" "$tmp/late" late=0.5 &
