@@ -20,6 +20,7 @@ mblockctl_tests = \
 	tests/mblockctl/test-mblockctl-newcomer.sh \
 	tests/mblockctl/test-mblockctl-origin.sh \
 	tests/mblockctl/test-mblockctl-push.sh \
+	tests/mblockctl/test-mblockctl-push-ending.sh \
 	tests/mblockctl/test-mblockctl-server.sh \
 	tests/mblockctl/test-mblockctl-terminal.sh \
 	tests/mblockctl/test-mblockctl-totals.sh \

@@ -32,6 +32,13 @@
 #define START_STEPS 3000
 #define START_STEP 10
 
+/* How long to wait for it to end, in steps of this many milliseconds: with its
+ * work done, it may have to write; after a failure, nothing of it is needed.
+ */
+#define STOP_STEP 10
+#define STOP_STEPS 6000
+#define GIVE_UP_STEPS 300
+
 static struct {
   pid_t pid;                    /* 0: none */
   char folder[64], socket[80], uri[120];
@@ -70,10 +77,11 @@ image_format (const char *path)
 
 /* In the child, between fork and exec.  The server must not outlive us.  It
  * must not get the terminal's Ctrl-C either, because it is needed until the job
- * has ended.
+ * has ended.  Signals are blocked until our handlers are gone: one of them would
+ * only note the signal that is to end the server, and nobody would look.
  */
 static void __attribute__ ((noreturn))
-become (char *const argv[], int errors, pid_t parent)
+become (char *const argv[], int errors, pid_t parent, const sigset_t *mask)
 {
   int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -87,6 +95,8 @@ become (char *const argv[], int errors, pid_t parent)
   signal (SIGINT, SIG_DFL);
   signal (SIGTERM, SIG_DFL);
   signal (SIGHUP, SIG_DFL);
+  signal (SIGPIPE, SIG_DFL);
+  sigprocmask (SIG_SETMASK, mask, NULL);
   execvp (argv[0], argv);
   dprintf (STDERR_FILENO, "%s: %s\n", argv[0], strerror (errno));
   _exit (127);
@@ -98,16 +108,20 @@ spawn (char *const argv[], int *errors)
 {
   char path[] = "/tmp/mblockctl-XXXXXX";
   pid_t parent = getpid (), pid;
+  sigset_t all, mask;
 
   *errors = mkostemp (path, O_CLOEXEC);
   if (*errors == -1)
     fail (REFUSED, "/tmp: %s", strerror (errno));
   unlink (path);
+  sigfillset (&all);
+  sigprocmask (SIG_BLOCK, &all, &mask);
   pid = fork ();
+  if (pid == 0)
+    become (argv, *errors, parent, &mask);
+  sigprocmask (SIG_SETMASK, &mask, NULL);
   if (pid == -1)
     fail (REFUSED, "cannot start %s: %s", argv[0], strerror (errno));
-  if (pid == 0)
-    become (argv, *errors, parent);
   return pid;
 }
 
@@ -190,6 +204,8 @@ lend (const char *path)
     complain ("%s: %s", path, strerror (errno));
 }
 
+static void give_up (void);
+
 static void
 make_folder (void)
 {
@@ -204,7 +220,7 @@ make_folder (void)
   snprintf (server.socket, sizeof server.socket, "%s/s", server.folder);
   snprintf (server.uri, sizeof server.uri, "nbd+unix:///?socket=%s",
             server.socket);
-  atexit (image_server_stop);
+  atexit (give_up);
 }
 
 static bool
@@ -286,15 +302,22 @@ image_server_failure (void)
   return said_by ("the server of the file", server.errors);
 }
 
-void
-image_server_stop (void)
+/* A server waits for its client before it ends, which is mblock's server.  If
+ * that hangs, do not wait for ever.
+ */
+static void
+stop (int steps)
 {
   int status;
 
   if (server.pid > 0) {
     kill (server.pid, SIGTERM);
-    while (waitpid (server.pid, &status, 0) == -1 && errno == EINTR)
-      ;
+    while (waitpid (server.pid, &status, WNOHANG) == 0 && steps-- > 0)
+      poll (NULL, 0, STOP_STEP);
+    if (steps < 0) {
+      kill (server.pid, SIGKILL);
+      waitpid (server.pid, &status, 0);
+    }
     server.pid = 0;
   }
   if (*server.folder) {
@@ -302,4 +325,17 @@ image_server_stop (void)
     rmdir (server.folder);
     *server.folder = '\0';
   }
+}
+
+void
+image_server_stop (void)
+{
+  stop (STOP_STEPS);
+}
+
+/* At exit, after a failure. */
+static void
+give_up (void)
+{
+  stop (GIVE_UP_STEPS);
 }

@@ -36,10 +36,14 @@ void
 job_begin (void)
 {
   const struct sigaction action = { .sa_handler = interrupt };
+  struct sigaction hangup;
 
   sigaction (SIGINT, &action, NULL);
   sigaction (SIGTERM, &action, NULL);
-  sigaction (SIGHUP, &action, NULL);
+  /* With nohup(1), the job goes on. */
+  if (sigaction (SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+    sigaction (SIGHUP, &action, NULL);
+  signal (SIGPIPE, SIG_IGN);    /* there is something to clean up */
 }
 
 bool
