@@ -77,8 +77,8 @@ image_format (const char *path)
 
 /* In the child, between fork and exec.  The server must not outlive us.  It
  * must not get the terminal's Ctrl-C either, because it is needed until the job
- * has ended.  Signals are blocked until our handlers are gone: one of them would
- * only note the signal that is to end the server, and nobody would look.
+ * has ended.  Signals are blocked until our handlers are gone: one of them
+ * would only note the signal that is to end the server, and nobody would look.
  */
 static void __attribute__ ((noreturn))
 become (char *const argv[], int errors, pid_t parent, const sigset_t *mask)

@@ -31,11 +31,11 @@
  *
  *   G7  With auto_destroy, a disk that was made by opening its name loses it
  *       when its last handle is closed, even if it was written, resized,
- *       renamed, set or cloned; but not if registry_create or registry_stay named it.  A disk
- *       that a reset made stays until a client has used it, and so does one
- *       that was recovered: its clients may come back, and whoever sends no
- *       request has only looked.  When the process ends, its clients have not
- *       left (registry_end).
+ *       renamed, set or cloned; but not if registry_create or registry_stay
+ *       named it.  A disk that a reset made stays until a client has used it,
+ *       and so does one that was recovered: its clients may come back, and
+ *       whoever sends no request has only looked.  When the process ends, its
+ *       clients have not left (registry_end).
  *
  *   G8  A disk has a UUID from the time that it gets a name, and keeps it when
  *       it is written, resized or renamed, and in an arena's file.  A clone,
