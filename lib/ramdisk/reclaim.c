@@ -295,10 +295,10 @@ full_small_chunk (struct arena_private *p)
 }
 
 /* Turn small pages that are all in use into huge ones.  It takes no memory, and
- * saves accesses a walk of the page tables.  On one machine, probably
- * one without nested paging (PVM), a quarter of the reads from small pages
- * beside huge ones took 15 us more.  If the system has no huge page, the chunk stays as
- * it is.  Returns whether there may be more to do.
+ * saves accesses a walk of the page tables.  On one machine, probably one
+ * without nested paging (PVM), a quarter of the reads from small pages beside
+ * huge ones took 15 us more.  If the system has no huge page, the chunk stays
+ * as it is.  Returns whether there may be more to do.
  */
 static bool
 gather (struct arena_private *p)
