@@ -44,7 +44,7 @@ struct config config = {
 /* As given, until config_finish makes targets of them. */
 static struct connection_target *target;
 static size_t ntargets;
-static const char **uri;
+static char **uri;
 static size_t nuris;
 static char **command;
 static size_t ncommand;
@@ -184,7 +184,7 @@ config_absolute_uri (const char *value)
 static int
 add_uri (const char *key, const char *value)
 {
-  const char **p = reallocarray (uri, nuris + 1, sizeof *uri);
+  char **p = reallocarray (uri, nuris + 1, sizeof *uri);
 
   if (p == NULL)
     return out_of_memory (key);

@@ -98,6 +98,8 @@ static void
 forget (void)
 {
   config = at_first;
+  while (nuris > 0)
+    free (uri[--nuris]);
   free (target);
   free (uri);
   free (command);
@@ -111,7 +113,7 @@ forget (void)
   sockname = tls_certificates = tls_psk = NULL;
   hostname = port = cid = NULL;
   given = NULL;
-  ntargets = nuris = ncommand = ngiven = 0;
+  ntargets = ncommand = ngiven = 0;
   socket_fd = -1;
   witness_given = false;
 }
