@@ -18,9 +18,13 @@ case " $* " in *" -c "*) exec gcc -m32 "$@" ;; esac
 exec gcc "$@"
 END
 chmod +x gcc-32
-mkdir build
+# A copy, since a source tree that is configured cannot be built elsewhere.
+mkdir -p copy/lib/ramdisk build
+cp -r "$testdir/../configure" "$testdir/../build-aux" copy/
+cp "$testdir/../lib/ramdisk/radix.h" copy/lib/ramdisk/
+chmod -R u+w copy
 cd build || exit 99
-! "$configure" CC="$tmp/gcc-32" >../said 2>&1 </dev/null ||
+! ../copy/configure CC="$tmp/gcc-32" >../said 2>&1 </dev/null ||
   fail "configure accepts it"
 grep -q '^configure: error: mblock needs a 64-bit machine: ' ../said ||
   fail "$(tail -n 5 ../said)"
