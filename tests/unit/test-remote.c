@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -81,19 +82,23 @@ test_itself (void **state)
   rmdir (folder);
 }
 
-/* nbdkit, with an export of 1 MiB on this socket.  0: there is no nbdkit. */
+/* nbdkit, with an export of 1 MiB on this socket.  Once it listens, it writes
+ * the other file.  0: there is no nbdkit.
+ */
 static pid_t
-start_nbdkit (const char *path)
+start_nbdkit (const char *path, const char *pidfile)
 {
   const struct timespec moment = { .tv_nsec = 10000000 };
   pid_t pid = fork ();
 
   assert_int_not_equal (pid, -1);
   if (pid == 0) {
-    execlp ("nbdkit", "nbdkit", "-f", "-U", path, "null", "1M", (char *) NULL);
+    prctl (PR_SET_PDEATHSIG, SIGKILL);
+    execlp ("nbdkit", "nbdkit", "-f", "-U", path, "-P", pidfile, "null", "1M",
+            (char *) NULL);
     _exit (127);
   }
-  while (access (path, F_OK) == -1) {
+  while (access (pidfile, F_OK) == -1) {
     if (waitpid (pid, NULL, WNOHANG) == pid)
       return 0;
     nanosleep (&moment, NULL);
@@ -107,7 +112,7 @@ start_nbdkit (const char *path)
 static void
 test_hangs (void **state)
 {
-  char folder[] = "/tmp/mblock-unit-XXXXXX", path[64], uri[128];
+  char folder[] = "/tmp/mblock-unit-XXXXXX", path[64], pidfile[64], uri[128];
   struct remote_options o = REMOTE_OPTIONS_INIT;
   char why[REMOTE_WHY], page[4096];
   struct remote *r;
@@ -116,23 +121,27 @@ test_hangs (void **state)
   (void) state;
   assert_non_null (mkdtemp (folder));
   snprintf (path, sizeof path, "%s/s", folder);
+  snprintf (pidfile, sizeof pidfile, "%s/pid", folder);
   snprintf (uri, sizeof uri, "nbd+unix:///?socket=%s", path);
-  pid = start_nbdkit (path);
+  pid = start_nbdkit (path, pidfile);
   if (pid) {
     o.uri = uri;
-    o.request_timeout = o.reconnect = NS_PER_S / 5;
+    o.request_timeout = o.reconnect = 2 * NS_PER_S;
     r = remote_open (&o, why);
     assert_non_null (r);
     assert_int_equal (bdev_read (remote_bdev (r), page, sizeof page, 0), 0);
     kill (pid, SIGSTOP);
     waitpid (pid, NULL, WUNTRACED);
+    alarm (300);                /* ends the test if the request does not end */
     assert_int_equal (bdev_read (remote_bdev (r), page, sizeof page, 0), -1);
+    alarm (0);
     assert_int_equal (errno, ESHUTDOWN);
     assert_int_equal (remote_outages (r), 1);
     kill (pid, SIGKILL);
     waitpid (pid, NULL, 0);
     remote_close (r);
     unlink (path);
+    unlink (pidfile);
   }
   rmdir (folder);
   if (pid == 0)
