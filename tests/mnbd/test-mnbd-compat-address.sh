@@ -39,7 +39,7 @@ if [ "$plugin" != nbd ]; then
   timeout 60 nbdinfo --size "$(uri '' background)" >out 2>&1 || rc=$?
   pid=$(cat background.pid)
   kill "$pid"
-  wait_for "the end of nbdkit" eval "! running $pid"
+  wait_for "the end of nbdkit" eval "! kill -0 $pid 2>/dev/null"
   check "size" "$rc $(cat out)" "0 2097152"
 fi
 
