@@ -47,6 +47,7 @@ registry_connect (struct registry *r, struct registry_client *c,
     c->next->prev = c;
   e->first = c;
   e->connections++;
+  e->filters += c->peer.is_filter;
   c->all_next = r->first;
   if (c->all_next)
     c->all_next->all_prev = c;
@@ -74,6 +75,7 @@ registry_disconnect (struct registry *r, struct registry_client *c)
   if (c->next)
     c->next->prev = c->prev;
   e->connections--;
+  e->filters -= c->peer.is_filter;
   if (c->all_prev)
     c->all_prev->all_next = c->all_next;
   else
@@ -129,4 +131,16 @@ registry_connections (struct registry *r, struct named_disk *d)
   n = registry_entry (d)->connections;
   mutex_unlock (&r->lock);
   return n;
+}
+
+bool
+registry_is_in_use (struct registry *r, struct named_disk *d)
+{
+  struct entry *e = registry_entry (d);
+  bool is;
+
+  mutex_lock (&r->lock);
+  is = e->connections > e->filters;
+  mutex_unlock (&r->lock);
+  return is;
 }

@@ -145,6 +145,7 @@ struct named_disk {
 /* Who is at the other end of a connection, as far as the system tells. */
 struct registry_peer {
   char address[REGISTRY_ADDRESS];       /* "127.0.0.1:4242", "unix"; "": none */
+  bool is_filter;               /* no client: a filter's own context */
   int64_t pid, uid, gid;        /* of a Unix socket's peer; -1: not known */
   /* Escaped (printable.h); "": none or not known. */
   char security_context[REGISTRY_IDENTITY]; /* of a Unix socket's peer */
@@ -311,6 +312,11 @@ size_t registry_stats (struct registry *r, struct named_disk *d,
 /* The same for all disks together, including destroyed ones. */
 size_t registry_all_stats (struct registry *r, struct stats_sum *sum);
 size_t registry_connections (struct registry *r, struct named_disk *d);
+
+/* Do clients have it open?  A filter's own context is none: the filter itself
+ * has to notice that the name means another disk.
+ */
+bool registry_is_in_use (struct registry *r, struct named_disk *d);
 
 /* Take the name away.  The disk goes when nobody has it open.
  * Returns 0, or -1 with errno ENOENT, or EBUSY (clients have it open, and

@@ -80,6 +80,8 @@ add_user (void *opaque, const struct registry_client_info *info)
   struct users *u = opaque;
   char text[REGISTRY_ADDRESS + 48];
 
+  if (info->peer.is_filter)
+    return 0;
   peer_text (&info->peer, text, sizeof text);
   if (u->n < MOST_NAMED) {
     size_t len = strlen (u->named);

@@ -158,8 +158,7 @@ static bool
 is_free_to_go (struct jsonrpc_call *call, struct named_disk *d)
 {
   struct registry *r = service_of (call)->registry;
-  bool used = if_open (call) == IF_OPEN_ERROR &&
-    registry_connections (r, d) > 0;
+  bool used = if_open (call) == IF_OPEN_ERROR && registry_is_in_use (r, d);
 
   registry_close (r, d);
   return !used;
@@ -211,7 +210,7 @@ shrinks_in_use (struct service *s, const char *name, uint64_t size)
 {
   struct named_disk *d = registry_hold (s->registry, name);
   bool r = d && size < disk_size (d->disk) &&
-    registry_connections (s->registry, d) > 0;
+    registry_is_in_use (s->registry, d);
 
   if (d)
     registry_close (s->registry, d);

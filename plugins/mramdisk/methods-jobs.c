@@ -371,7 +371,7 @@ can_make (struct jsonrpc_call *call, const char *name, uint32_t sector_size,
     if (if_exists == IF_EXISTS_ERROR)
       failed (call, EEXIST, 0, 1);
     else if (if_open == IF_OPEN_ERROR &&
-             registry_connections (s->registry, old) > 0)
+             registry_is_in_use (s->registry, old))
       in_use (call, name);
     registry_close (s->registry, old);
   }

@@ -240,6 +240,7 @@ mramdisk_open (int readonly)
 
   (void) readonly;
   /* A filter's own context belongs to no client. */
+  peer.is_filter = name != NULL;
   if (name == NULL) {
     name = nbdkit_export_name ();
     peer_look (&peer);

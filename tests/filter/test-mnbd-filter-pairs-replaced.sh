@@ -105,6 +105,37 @@ END
   stop_server u
 done
 
+step "who has it open: the filter itself is no client"
+start_server u "$mramdisk" size=8M
+start_replaceable mirror
+mirror <<'END'
+exec(open("replace.py").read())
+synchronised()
+h = connect()
+h.pwrite(b"old", 0)
+disks.call("disk_create", name="golden", size=8 * MiB)
+
+
+def changes(disk):
+    return {"disk_clone": dict(name=disk, source="golden",
+                               if_exists="replace", if_open="error"),
+            "disk_destroy": dict(name=disk, if_open="error")}
+
+
+for method, parameters in changes("").items():
+    data = disks.answer(method, **parameters)["error"]["data"]
+    check(method, (data["clients"], data["errno"]), (1, "EBUSY"))
+h.shutdown()
+disks.wait("only the filter has it", lambda: len(
+    disks.call("client_list", name="")["clients"]) == 1)
+for method, parameters in changes("").items():
+    disks.call(method, **parameters)
+check("consistent", control.call("mirror_stop", force=True)["consistent"],
+      False)
+END
+stop_server s
+stop_server u
+
 step "a name that is gone"
 start_server u "$mramdisk" size=8M
 start_replaceable mirror disk= auto-create=no
