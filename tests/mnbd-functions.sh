@@ -200,8 +200,8 @@ end_fault_server ()
 
 tell ()
 {
-  /usr/bin/python3 "$testdir/nbd-fault-server.py" --tell "$tmp/$1.ctl" \
-    "${@:2}" >told || fail "tell $*: $(cat told)"
+  /usr/bin/python3 -I -S "$testdir/tell.py" "$tmp/$1.ctl" "${@:2}" >told ||
+    fail "tell $*: $(cat told)"
 }
 
 # requests ID [CMD…]: print the requests that the fault server has received, in

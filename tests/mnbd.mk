@@ -12,6 +12,7 @@ EXTRA_DIST += \
 	tests/mnbd-functions.sh \
 	tests/mnbd-identity-functions.sh \
 	tests/mnbdtest.py \
+	tests/tell.py \
 	tests/nbd-fault-server.py \
 	tests/stress-mnbd.sh
 

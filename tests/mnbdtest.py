@@ -6,22 +6,17 @@ import errno
 import json
 import os
 import signal
-import socket
 import time
 
 import nbd
 
 from nbdtest import check, extents_once, pattern, refused
+from tell import tell as tell_socket
 
 
 def tell(command, server="u"):
     """Send a command to the fault server's control socket."""
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect("%s/%s.ctl" % (os.environ["tmp"], server))
-        with s.makefile("rw") as stream:
-            stream.write(command + "\n")
-            stream.flush()
-            answer = stream.readline().strip()
+    answer = tell_socket("%s/%s.ctl" % (os.environ["tmp"], server), command)
     if not answer.startswith("ok"):
         raise SystemExit("FAIL: tell %s: %s" % (command, answer))
     return answer[3:]

@@ -60,8 +60,7 @@ Settings (--set KEY=VALUE[,...], or after a name in --export)
 Control
   --tls DIR knows STARTTLS, with DIR/server-cert.pem and its key.
   --control SOCKET takes one command a line and answers with one line that
-  begins with "ok" or "error"; "nbd-fault-server.py --tell SOCKET COMMAND"
-  sends one.  Commands: down, up, drop, set KEY=VALUE[,...] [EXPORT],
+  begins with "ok" or "error"; tell.py sends one.  Commands: down, up, drop, set KEY=VALUE[,...] [EXPORT],
   exports NAME[,...], fault FAULT, clear, count CMD, connections, quit.
 """
 
@@ -969,20 +968,7 @@ class Connection(threading.Thread):
         return struct.pack('>IIQ', SIMPLE, error, cookie)
 
 
-def tell(path, line):
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(path)
-        with sock.makefile('rw') as stream:
-            stream.write(line + '\n')
-            stream.flush()
-            answer = stream.readline().strip()
-    print(answer)
-    return 0 if answer.startswith('ok') else 1
-
-
 def main():
-    if len(sys.argv) > 3 and sys.argv[1] == '--tell':
-        sys.exit(tell(sys.argv[2], ' '.join(sys.argv[3:])))
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -25,10 +25,9 @@ def there(name, sock="dest"):
     return h
 
 def whole(h):
-    size, r = h.get_size(), b""
-    while len(r) < size:
-        r += bytes(h.pread(min(1 * MiB, size - len(r)), len(r)))
-    return r
+    size = h.get_size()
+    return b"".join(h.pread(min(MiB, size - i), i)
+                    for i in range(0, size, MiB))
 
 def push(name, to, **params):
     job = c.call("disk_push", name=name, uri=to, **params)["job"]

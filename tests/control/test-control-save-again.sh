@@ -228,7 +228,7 @@ def change():
         c.call("disk_create", name="n%d" % rng.randrange(5), size=3 * MiB,
                if_exists="replace")
 
-for i in range(30):
+for i in range(12):
     for _ in range(rng.randrange(1, 12)):
         change()
     patterns = {}

@@ -21,14 +21,14 @@ def job(method, expected="done", error=None, **params):
     return j
 
 def content(name):
-    h, r = connect(name), b""
+    h, r = connect(name), []
     for e in c.call("disk_extents", name=name, limit=10000)["extents"]:
         end = e["offset"] + e["length"]
         for i in range(e["offset"], end, MiB):
             if e["type"] == "data":
-                r += bytes(h.pread(min(MiB, end - i), i))
+                r.append(h.pread(min(MiB, end - i), i))
     h.shutdown()
-    return r
+    return b"".join(r)
 
 def picture():
     """All that is to be the same again."""

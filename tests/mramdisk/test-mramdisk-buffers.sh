@@ -104,14 +104,14 @@ check("given back, of %d" % left, left <= 64 * MiB + 32 * MiB, True)
 END
   stop_server s
 }
-bounded 100 1
+bounded 40 1
 bounded 20 4 parallel=yes -t 4
 
 step "a few large requests are served, and more when those are gone"
 serve size=64M max-connections=64
 python <<'END'
 import time
-for i in range(4):
+for i in range(2):
     h = [connect("d")]
     data = pattern(32 * MiB, i)
     for k in range(600):        # the last ones may not be closed yet
