@@ -21,6 +21,7 @@ control_tests = \
 	tests/control/test-control-names.sh \
 	tests/control/test-control-parameters.sh \
 	tests/control/test-control-pull.sh \
+	tests/control/test-control-pull-hung.sh \
 	tests/control/test-control-push.sh \
 	tests/control/test-control-push-again.sh \
 	tests/control/test-control-push-outage.sh \

@@ -15,11 +15,6 @@
 #include "open-origin.h"
 #include "plugins/common/nbdkit-ending.h"
 
-/* Only reads and block status are asked of an origin, so it is no harm if they
- * are asked again of a server that was only slow.
- */
-#define REQUEST_TIMEOUT (30 * NS_PER_S)
-
 static bool
 is_away (void *opaque)
 {
@@ -70,7 +65,7 @@ open_remote (const char *uri, const struct remote_host *host,
 
   o.uri = uri;
   o.host = host;
-  o.request_timeout = REQUEST_TIMEOUT;
+  o.request_timeout = REMOTE_READ_TIMEOUT;
   return remote_open (&o, why);
 }
 

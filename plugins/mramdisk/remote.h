@@ -64,6 +64,11 @@ struct remote_options {
   const struct remote_host *host; /* stays longer than the remote */
 };
 
+/* The request_timeout of a remote that is only read, in ns.  It is no harm if
+ * reads and block status are asked again of a server that was only slow.
+ */
+#define REMOTE_READ_TIMEOUT (30 * NS_PER_S)
+
 #define REMOTE_OPTIONS_INIT                                             \
   { .connections = REMOTE_DEFAULT_CONNECTIONS,                          \
     .reconnect = REMOTE_DEFAULT_RECONNECT }

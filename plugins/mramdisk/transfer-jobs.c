@@ -53,7 +53,7 @@ say (void *opaque, bool error, const char *message)
 /* Connect.  NULL: after job_fail.  h stays as long as the remote. */
 static struct remote *
 open_remote (struct job *job, const struct service *s, const char *uri,
-             struct job_host *h)
+             int64_t request_timeout, struct job_host *h)
 {
   struct remote_options o = REMOTE_OPTIONS_INIT;
   char why[REMOTE_WHY];
@@ -66,6 +66,7 @@ open_remote (struct job *job, const struct service *s, const char *uri,
   };
   o.uri = uri;
   o.host = &h->host;
+  o.request_timeout = request_timeout;
   o.witness = true;
   job_phase (job, "connecting", 0);
   r = remote_open (&o, why);
@@ -111,7 +112,8 @@ run_push (struct job *job, void *opaque)
 {
   struct push_job *p = opaque;
   struct job_host host;
-  struct remote *r = open_remote (job, p->s, p->uri, &host);
+  /* A flush may take any time. */
+  struct remote *r = open_remote (job, p->s, p->uri, 0, &host);
   struct push_options o = {
     .disk = p->o.frozen[0], .since = p->o.frozen[1],
     .compares = p->o.compares, .verify = p->o.verify,
@@ -230,7 +232,8 @@ run_pull (struct job *job, void *opaque)
 {
   struct pull_job *p = opaque;
   struct job_host host;
-  struct remote *r = open_remote (job, p->s, p->uri, &host);
+  struct remote *r = open_remote (job, p->s, p->uri, REMOTE_READ_TIMEOUT,
+                                  &host);
   struct disk *disk;
   int ret = -1;
 
