@@ -18,7 +18,7 @@ create_from (const char *name, json_t *params, const char *source,
              const char *format)
 {
   bool file = !image_is_uri (source), done;
-  char *shown = text_name (name), *from = text_line (source), *said, *sent;
+  char *shown = text_name (name), *from = text_line (source), *sent;
   json_t *job;
 
   if (format && !file)
@@ -30,10 +30,7 @@ create_from (const char *name, json_t *params, const char *source,
                                        : image_format (source), IMAGE_READ))
     : argument_name ("--from", source));
   job = job_follow (rpc_call ("disk_pull", params));
-  said = image_server_failure ();
-  if (said)
-    complain ("%s", said);
-  done = job_is_done (job);
+  done = image_server_job_is_done (job);
   image_server_stop ();
   if (settings.json)
     print_json (job);
@@ -43,7 +40,6 @@ create_from (const char *name, json_t *params, const char *source,
     free (sent);
   }
   json_decref (job);
-  free (said);
   free (shown);
   free (from);
   return done ? DONE : REFUSED;

@@ -37,6 +37,7 @@
  */
 #define STOP_STEP 10
 #define STOP_STEPS 6000
+#define END_STEPS 100           /* after its job has failed */
 #define GIVE_UP_STEPS 300
 
 static struct {
@@ -290,8 +291,9 @@ image_server_start (const char *path, const char *format,
   return server.uri;
 }
 
-char *
-image_server_failure (void)
+/* The server's message if it has ended, for the caller to free; or NULL. */
+static char *
+failure (void)
 {
   int status;
 
@@ -300,6 +302,28 @@ image_server_failure (void)
     return NULL;
   server.pid = 0;
   return said_by ("the server of the file", server.errors);
+}
+
+bool
+image_server_job_is_done (const json_t *job)
+{
+  bool failed = job_state_is (job, "failed");
+  char *said = failure ();
+  unsigned i;
+
+  /* A server that is about to end has closed its socket before. */
+  for (i = 0; failed && server.pid > 0 && said == NULL && i < END_STEPS; i++) {
+    poll (NULL, 0, STOP_STEP);
+    said = failure ();
+  }
+  if (said)
+    complain ("%s", said);
+  if (said && failed) {
+    free (said);
+    return false;
+  }
+  free (said);
+  return job_is_done (job);
 }
 
 /* A server waits for its client before it ends, which is mblock's server.  If

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 enum image_access { IMAGE_READ, IMAGE_WRITE };
 
 /* Does the name mean an NBD export rather than a file? */
@@ -40,9 +42,10 @@ void image_keep (void);
 const char *image_server_start (const char *path, const char *format,
                                 enum image_access access);
 
-/* The server's message if it ended by itself, for the caller to free; or NULL.
+/* Is the job done that uses the server?  If not, complains: if the server ended
+ * by itself, what it said tells more than the job's error.
  */
-char *image_server_failure (void);
+bool image_server_job_is_done (const json_t *job);
 
 /* Does nothing if there is none. */
 void image_server_stop (void);

@@ -52,8 +52,8 @@ job_interrupted (void)
   return interrupted;
 }
 
-static bool
-is (const json_t *job, const char *state)
+bool
+job_state_is (const json_t *job, const char *state)
 {
   return strcmp (need_string (job, "state"), state) == 0;
 }
@@ -105,7 +105,7 @@ job_follow (json_t *started)
   json_decref (started);
   for (;;) {
     job = rpc_call ("job_wait", json_pack ("{s:I}", "job", id));
-    if (!is (job, "running"))
+    if (!job_state_is (job, "running"))
       break;
     show (job, &phase);
     json_decref (job);
@@ -127,9 +127,9 @@ job_is_done (const json_t *job)
   const json_t *error = json_object_get (job, "error");
   char *why;
 
-  if (is (job, "done"))
+  if (job_state_is (job, "done"))
     return true;
-  if (is (job, "cancelled"))
+  if (job_state_is (job, "cancelled"))
     complain ("the job was cancelled");
   else {
     why = text_line (json_is_string (error) ? json_string_value (error)
@@ -147,7 +147,7 @@ percent_done (const json_t *job)
 {
   uint64_t total = need_size (job, "bytes_total");
 
-  if (!is (job, "running"))
+  if (!job_state_is (job, "running"))
     return text_format ("-");
   return text_percent (need_size (job, "bytes_done"), total ? total : 1);
 }
@@ -167,15 +167,16 @@ print_jobs (const json_t *jobs)
 
   json_array_foreach (jobs, i, job) {
     const json_t *error = json_object_get (job, "error");
+    bool is_running = job_state_is (job, "running");
 
     table_addf (t, "%" PRIu64, need_size (job, "job"));
     table_add (t, text_line (need_string (job, "kind")));
     table_add (t, text_name (need_string (job, "disk")));
-    table_add (t, is (job, "running") ? text_line (need_string (job, "phase"))
-               : text_line (need_string (job, "state")));
+    table_add (t, text_line (need_string (job, is_running ? "phase"
+                                          : "state")));
     table_add (t, percent_done (job));
     table_add (t, text_size (need_size (job, "bytes_sent")));
-    table_add (t, is (job, "running") ? speed (job) : text_format ("-"));
+    table_add (t, is_running ? speed (job) : text_format ("-"));
     table_add (t, text_line (need_string (job, "target")));
     table_add (t, text_line (json_is_string (error)
                              ? json_string_value (error) : ""));

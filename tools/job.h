@@ -23,6 +23,9 @@ bool job_interrupted (void);
  */
 json_t *job_follow (json_t *started);
 
+/* Is this its "state", one of those in mblock-control(7)? */
+bool job_state_is (const json_t *job, const char *state);
+
 /* Is the job done?  If not, complains. */
 bool job_is_done (const json_t *job);
 

@@ -51,13 +51,8 @@ serve_file (const char *name, const char *path)
 static int
 finish (const char *name, const char *dest, json_t *job)
 {
-  char *shown, *sent, *said = image_server_failure ();
-  bool done;
-
-  if (said)
-    complain ("%s", said);
-  free (said);
-  done = job_is_done (job);
+  char *shown, *sent;
+  bool done = image_server_job_is_done (job);
 
   if (settings.json)
     print_json (job);

@@ -294,8 +294,8 @@ drain (struct mirror *m, struct mirror_use *use, char why[MIRROR_WHY])
   else if (!m->connected)
     snprintf (why, MIRROR_WHY, LOST_MEANWHILE);
   else if (active (m))
-    snprintf (why, MIRROR_WHY, "%u requests did not end within %d seconds; "
-              "clients use the primary",
+    snprintf (why, MIRROR_WHY, "requests (%u) did not end within %d "
+              "seconds; clients use the primary",
               active (m), (int) (SWITCH_DRAIN_TIME / NS_PER_S));
   else
     return true;

@@ -67,6 +67,10 @@ said "create: --format: expected a file as --from, not a URI" \
 said "create: --from: expected no SIZE: the disk gets the image's" \
   $ctl create n 1G --from nbd://localhost --lazy
 said "create: --format: expected --from as well" $ctl create n --format raw
+# qemu-nbd listens before it opens the image, and then ends.
+refused $ctl create n --from image.raw --format nosuch
+check "lines" "$(wc -l <refused)" 1
+grep -q "Unknown driver 'nosuch'" refused || fail "$(cat refused)"
 for option in --origin '--lazy --from'; do
   said "create: n: ${option%% *}: nbd+unix:///?socket=/no/socket: connect: No \
 such file or directory (EIO)" $ctl create n $option 'nbd+unix:///?socket=/no/socket'

@@ -256,7 +256,7 @@ test_primary (void **state)
   second = writes (&f);
   wait_until (blocked (&f) == 2);
   clock_skip (2 * WAIT);
-  not_switched (&s, "1 requests did not end within 5 seconds");
+  not_switched (&s, "requests (1) did not end within 5 seconds");
   not_lost (&f);
   memory_set (f.primary, held, false);
   pthread_join (first, NULL);

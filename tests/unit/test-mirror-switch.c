@@ -262,7 +262,7 @@ test_slow_primary (void **state)
       break;
     nap ();
   }
-  not_switched (&f, "1 requests did not end within 5 seconds");
+  not_switched (&f, "requests (1) did not end within 5 seconds");
   memory_set (f.primary, held, false);
   pthread_join (thread, NULL);
   wait_state (&f, MIRROR_SYNCHRONISED);
