@@ -35,6 +35,14 @@ skip ()
   exit 77
 }
 
+# pause SECONDS: sleep(1) would be a process, which takes longer to start than
+# most pauses last.
+pause ()
+{
+  [ -p "$tmp/.silent" ] || mkfifo "$tmp/.silent"
+  read -rt "$1" <>"$tmp/.silent" || :
+}
+
 # What the following lines of the test are about.
 step ()
 {
@@ -133,7 +141,7 @@ start_server ()
   for ((i = 0; i < 600; i++)); do
     [ -s "$id.pid" ] && break
     running "$pid" || break
-    sleep 0.05
+    pause 0.05
   done
   if [ ! -s "$id.pid" ]; then
     ! running "$pid" || kill "$pid"
@@ -167,7 +175,7 @@ signal.pause()' >free-port &
   at_exit kill "$holder"
   for ((i = 0; i < 1200; i++)); do
     [ ! -s free-port ] || break
-    sleep 0.05
+    pause 0.05
   done
   port=$(cat free-port)
   [ -n "$port" ] || fail "there is no free port"
@@ -183,7 +191,7 @@ start_tcp_server ()
   at_exit eval "kill -KILL $pid 2>/dev/null || :"
   for ((i = 0; i < 1200; i++)); do
     [ ! -s tcp.pid ] || break
-    sleep 0.05
+    pause 0.05
   done
 }
 
@@ -197,8 +205,10 @@ uri ()
 # cannot mistake another process with the same number for it.
 running ()
 {
+  local pids
   jobs -pr >"$tmp/running"
-  grep -qx "$1" "$tmp/running"
+  mapfile -t pids <"$tmp/running"
+  [[ " ${pids[*]} " = *" $1 "* ]]
 }
 
 # end_of ID: send a server the signal to end, wait until it has ended, for at
@@ -211,7 +221,7 @@ end_of ()
   ! running "$pid" || kill "$pid"
   for ((i = 0; i < 3000; i++)); do
     running "$pid" || break
-    sleep 0.02
+    pause 0.02
   done
   ! running "$pid" || kill -KILL "$pid"
   wait "$pid"

@@ -23,7 +23,7 @@ attach ()
     [ -s nbdfuse.pid ] && [ -e fuse/nbd ] && return
     running $fuse_pid ||
       skip "nbdfuse cannot mount here: $(cat nbdfuse.log)"
-    sleep 0.05
+    pause 0.05
   done
   fail "nbdfuse did not start: $(cat nbdfuse.log)"
 }
@@ -34,7 +34,7 @@ unmount_fuse ()
   local i
   for ((i = 0; i < 600; i++)); do
     fusermount3 -u fuse 2>err && return
-    sleep 0.05
+    pause 0.05
   done
   fail "fusermount3: $(cat err)"
 }

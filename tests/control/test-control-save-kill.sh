@@ -56,7 +56,7 @@ END
   # It attaches to all threads, one by one.
   for ((i = 0; i < 3000; i++)); do
     ! grep -q '^TracerPid:.0$' "/proc/$pid"/task/*/status && break
-    sleep 0.02
+    pause 0.02
   done
   python <<'END' || exit 1
 exec(open("save-kill.py").read())

@@ -45,12 +45,12 @@ rm control
 
 step "a relative path works when nbdkit goes to the background"
 nbdkit -U "$tmp/s.sock" -P "$tmp/bg.pid" "$mramdisk" size=1M control=control
-for ((i = 0; i < 600; i++)); do [ -s bg.pid ] && break; sleep 0.05; done
+for ((i = 0; i < 600; i++)); do [ -s bg.pid ] && break; pause 0.05; done
 end_background () { kill "$(cat "$tmp/bg.pid")" 2>/dev/null || :; }
 at_exit end_background
 echo 'print(__import__("controltest").Control().call("version"))' | python   >/dev/null
 kill "$(cat bg.pid)"
-for ((i = 0; i < 600; i++)); do [ -e control ] || break; sleep 0.05; done
+for ((i = 0; i < 600; i++)); do [ -e control ] || break; pause 0.05; done
 [ ! -e control ] || fail "the background server left the socket behind"
 
 step "a folder that all share: what others lock there does not matter"
@@ -69,7 +69,7 @@ fi
 locker=$!
 end_locker () { kill $locker 2>/dev/null || :; }
 at_exit end_locker
-for ((i = 0; i < 600; i++)); do [ -e shared/.told ] && break; sleep 0.05; done
+for ((i = 0; i < 600; i++)); do [ -e shared/.told ] && break; pause 0.05; done
 [ -e shared/.told ] || fail "the folder was not locked"
 for i in fresh stale; do
   serve size=1M control="$tmp/shared/control"

@@ -52,7 +52,7 @@ for plugin_or_filter in plugin filter; do
       for ((i = 0; i < 1200; i++)); do
         [ -s s.pid ] && break
         running $pid || break
-        sleep 0.05
+        pause 0.05
       done
       [ -s s.pid ] && break
       grep -q 'in use' s.log || fail "$(cat s.log)"

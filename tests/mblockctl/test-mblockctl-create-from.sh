@@ -96,7 +96,7 @@ $ctl create slow --from image.qcow2 --rate 1 2>slow.err &
 slow=$!
 for ((i = 0; i < 3000; i++)); do
   $ctl jobs --json | grep -q '"running"' && break
-  sleep 0.02
+  pause 0.02
 done
 kill -INT $slow
 refused wait $slow

@@ -18,7 +18,7 @@ ends ()
   local i status=0
   for ((i = 0; i < 1200; i++)); do
     running "$1" || break
-    sleep 0.05
+    pause 0.05
   done
   ! running "$1" || { kill -KILL "$1"; fail "it does not end"; }
   wait "$1" || status=$?
@@ -34,7 +34,7 @@ until_copying ()
   for ((i = 0; i < 3000; i++)); do
     $ctl jobs >jobs
     ! grep -q copying jobs || return 0
-    sleep 0.02
+    pause 0.02
   done
   fail "nothing copies: $(cat jobs)"
 }
@@ -52,7 +52,7 @@ PATH=$tmp/bin:$PATH "$ctl" push a new.raw 2>err &
 push=$!
 for ((i = 0; i < 3000; i++)); do
   [ ! -e started ] || break
-  sleep 0.02
+  pause 0.02
 done
 kill -INT "$push"
 ends "$push" 1

@@ -87,7 +87,7 @@ slow=$!
 for ((i = 0; i < 3000; i++)); do
   $ctl jobs >jobs
   grep -q copying jobs && break
-  sleep 0.02
+  pause 0.02
 done
 grep -q copying jobs || fail "it does not copy: $(cat jobs)"
 [ -e slow.raw ] || fail "there is no file"

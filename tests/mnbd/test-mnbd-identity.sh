@@ -65,9 +65,10 @@ ctl clone golden d
 disconnect kept
 begin 'write(b"b")'
 is_refused 1
-ctl clone golden d --replace    # another wrong one
+# Another wrong one; with --force, since mnbd connects to it now and then.
+ctl clone golden d --replace --force
 nothing_answered
-ctl destroy d
+ctl destroy d --force
 ctl rename kept d
 answer written
 ask 'read()' b

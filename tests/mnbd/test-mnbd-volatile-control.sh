@@ -13,7 +13,7 @@ storm ()
   shift
   start_shadow "$@" "nbd+unix:///?socket=$tmp/u.sock"
   for ((i = 0; i < 30; i++)); do
-    sleep 0.04
+    pause 0.04
     shadow_runs || break
     kill -"$what" $volatile_pid
   done

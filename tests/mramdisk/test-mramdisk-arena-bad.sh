@@ -92,7 +92,7 @@ nbdkit -f -U "$tmp/w.sock" -P "$tmp/w.pid" "$mramdisk" arena=f \
 sleep 0.2
 kill_server m
 servers+=(w)
-for ((i = 0; i < 600; i++)); do [ -s w.pid ] && break; sleep 0.05; done
+for ((i = 0; i < 600; i++)); do [ -s w.pid ] && break; pause 0.05; done
 check "who waited" "$(nbdinfo --size "$(uri a w)")" $((8 << 20))
 stop_server w
 

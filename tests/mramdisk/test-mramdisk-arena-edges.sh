@@ -103,7 +103,7 @@ wait_file () {
   for ((i = 0; i < 1200; i++)); do
     [ ! -e "$1" ] || return 0
     running $client || fail "the client has ended"
-    sleep 0.05
+    pause 0.05
   done
   fail "no $1"
 }

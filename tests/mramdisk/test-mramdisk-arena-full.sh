@@ -45,7 +45,7 @@ connect("a").trim(64 * MiB, 0)
 END
 for ((i = 0; i < 200; i++)); do
   [ "$(df --output=avail -k m | tail -1)" -lt 9000 ] || break
-  sleep 0.05
+  pause 0.05
 done
 cat /dev/zero >m/other 2>/dev/null || :
 python <<'END'

@@ -178,7 +178,7 @@ goes_on ()
   for ((i = 0; i < 6000; i++)); do
     [ "$(grep -c 'wrote ' qemu.out)" -lt "$1" ] || return 0
     running $client || fail "qemu-io has ended: $(said)"
-    sleep 0.05
+    pause 0.05
   done
   fail "qemu-io does not go on: $(said)"
 }

@@ -43,7 +43,7 @@ wait_for_clients ()
   for ((i = 0; i < 1200; i++)); do
     [ ! -e connected ] || return 0
     running $client || fail "the clients have ended"
-    sleep 0.05
+    pause 0.05
   done
   fail "the clients have not connected"
 }
@@ -102,7 +102,7 @@ nbdkit -i 127.0.0.1 -p "$port" -P "$tmp/tcp.pid" "$mramdisk" 1M
 # The server may write its number after the command has ended.
 for ((i = 0; i < 1200; i++)); do
   [ ! -s tcp.pid ] || break
-  sleep 0.05
+  pause 0.05
 done
 pid=$(cat tcp.pid)
 at_exit eval "kill -KILL $pid 2>/dev/null || :"

@@ -8,7 +8,7 @@
 nbdkit -U "$sock" -P "$tmp/daemon.pid" "$mramdisk" size=1G
 for ((i = 0; i < 600; i++)); do
   [ -s daemon.pid ] && break
-  sleep 0.05
+  pause 0.05
 done
 daemon=$(cat daemon.pid)
 export daemon

@@ -63,7 +63,7 @@ waiting=$!
 for ((i = 0; i < 1200; i++)); do
   [ -e began ] && break
   running "$waiting" || break
-  sleep 0.05
+  pause 0.05
 done
 kill_server gone
 touch killed                    # the others go on meanwhile

@@ -70,7 +70,7 @@ client=$!
 for ((i = 0; i < 1200; i++)); do
   ! grep -q ' Read ' up.requests 2>/dev/null || break
   running "$client" || break
-  sleep 0.05
+  pause 0.05
 done
 grep -q ' Read ' up.requests || fail "no request came"
 kill_server up

@@ -58,7 +58,7 @@ f.write(bytes([7]) * 70000)' # what the backing file does not have
   at_exit kill $!
   for ((i = 0; i < 600; i++)); do
     [ -S qemu.sock ] && break
-    sleep 0.05
+    pause 0.05
   done
   shows "a qcow2 image" "nbd+unix:///?socket=$tmp/qemu.sock"
 else
@@ -99,7 +99,7 @@ END
   at_exit kill $!
   for ((i = 0; i < 600; i++)); do
     [ -e port ] && break
-    sleep 0.05
+    pause 0.05
   done
   start_server web curl "http://127.0.0.1:$(cat port)/image"
   shows "HTTP" "$(uri '' web)"

@@ -123,7 +123,7 @@ while True:
   for ((i = 0; i < 1200; i++)); do
     [ ! -e ready ] || return 0
     running "$client" || fail "the client: $(cat err)"
-    sleep 0.05
+    pause 0.05
   done
   fail "the client did not begin"
 }
@@ -304,7 +304,7 @@ nbdsh -u "$(uri b)" -c 'h.pread(1, 3 << 20)' 2>/dev/null & # it waits
 waiting=$!
 for ((i = 0; i < 1200; i++)); do
   [ "$(reads)" = "$before" ] || break
-  sleep 0.05
+  pause 0.05
 done
 kill_server s
 leave

@@ -236,7 +236,7 @@ attach ()
   for ((i = 0; i < 6000; i++)); do
     [ ! -s "dev/$1.pid" ] || [ ! -e "dev/$1/nbd" ] || return 0
     runs "fuse-$1" || fail "nbdfuse: $(cat "dev/$1.log")"
-    sleep 0.05
+    pause 0.05
   done
   fail "nbdfuse did not start: $(cat "dev/$1.log")"
 }

@@ -29,7 +29,7 @@ pid=$!
 for ((i = 0; i < 3000; i++)); do
   [ "$(pgrep -c -f "qemu-system.*$tmp/ends/boot")" -lt 4 ] || break
   running "$pid" || fail "it ended: $(cat ending)"
-  sleep 0.05
+  pause 0.05
 done
 kill "$pid"
 rc=0

@@ -45,7 +45,7 @@ end ()
   local i
   for ((i = 0; i < 1200; i++)); do
     running $pid || break
-    sleep 0.05
+    pause 0.05
   done
   if running $pid; then
     kill -KILL $pid
@@ -70,7 +70,7 @@ start bookworm
 for ((i = 0; i < 1200; i++)); do
   ! grep -q 'waiting: another run makes' said || break
   running $pid || break
-  sleep 0.05
+  pause 0.05
 done
 running $pid || fail "it does not wait: $(cat said)"
 kill -TERM $pid

@@ -27,7 +27,7 @@ exporter=$!
 at_exit kill "$exporter"
 for ((i = 0; i < 3000; i++)); do
   grep -q metrics serving && break
-  sleep 0.02
+  pause 0.02
 done
 target=$(sed 's|^serving http://||; s|/metrics$||' serving)
 free_port
