@@ -53,7 +53,7 @@ struct entry {
   bool used;                    /* … of which there was one */
   time_t quota_reported;
   bool quota_low;               /* that was reported, too */
-  size_t connections, filters;  /* filters: those of them that no client has */
+  uint32_t connections, filters; /* filters: those that no client has */
   struct registry_client *first;
   struct stats_sum *closed;     /* of connections that are closed */
   struct entry *deleted_prev, *deleted_next;

@@ -146,7 +146,8 @@ struct named_disk {
 struct registry_peer {
   char address[REGISTRY_ADDRESS];       /* "127.0.0.1:4242", "unix"; "": none */
   bool is_filter;               /* no client: a filter's own context */
-  int64_t pid, uid, gid;        /* of a Unix socket's peer; -1: not known */
+  int32_t pid;                  /* of a Unix socket's peer … */
+  int64_t uid, gid;             /* … and who that is; -1: not known */
   /* Escaped (printable.h); "": none or not known. */
   char security_context[REGISTRY_IDENTITY]; /* of a Unix socket's peer */
   char tls_dn[REGISTRY_IDENTITY]; /* whom its certificate names … */

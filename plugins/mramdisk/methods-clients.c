@@ -30,7 +30,7 @@ peer_text (const struct registry_peer *peer, char *text, size_t size)
                     : "unknown");
 
   if (peer->pid >= 0 && n < (int) size)
-    n += snprintf (text + n, size - n, ", pid %" PRId64, peer->pid);
+    n += snprintf (text + n, size - n, ", pid %" PRId32, peer->pid);
   if (peer->uid >= 0 && n < (int) size)
     snprintf (text + n, size - n, ", uid %" PRId64, peer->uid);
   return text;
