@@ -108,6 +108,9 @@ subscribed () {
   grep -q '"complete"' "$tmp/events"
 }
 wait_for subscribed
+# The event may have been that of the disk before.
+probe_is_complete () { "$ctl" list probe | grep -q ' complete$'; }
+wait_for probe_is_complete
 stop_origin
 client vm 'h.aio_pread(nbd.Buffer(4096), 3 << 20)
 h.poll(0)
