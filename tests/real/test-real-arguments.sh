@@ -36,4 +36,8 @@ no guests "--memory 'x': expected a number from 1 to 999999" \
   --build "$builddir" --memory x
 no upgrade "--systems 'x': expected postgresql, filesystems, guests or ceph" \
   --systems x
-no upgrade "--from 'x': expected a commit of this repository" --from x
+if type -P git >/dev/null; then
+  no upgrade "--from 'x': expected a commit of this repository" --from x
+else
+  no upgrade "--from 'x': git is not installed" --from x
+fi
