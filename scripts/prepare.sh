@@ -42,7 +42,6 @@ test|python3-pytest|py:pytest|runs an example for pytest
 test|python3-yaml|py:yaml|reads the workflow for a forge
 test|strace|cmd:strace|kills a server at a system call
 test|git|cmd:git|tells what a build leaves in the tree
-test|systemd|cmd:systemd-analyze|checks the units
 test|clang|cmd:clang|builds the fuzzers
 test|zsh|cmd:zsh|completion for zsh
 test|fish|cmd:fish|completion for fish
