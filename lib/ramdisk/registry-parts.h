@@ -59,6 +59,12 @@ struct entry {
   struct entry *deleted_prev, *deleted_next;
 };
 
+static inline bool
+entry_has_clients (const struct entry *e)
+{
+  return e->connections > e->filters;
+}
+
 struct registry {
   struct arena *arena;
   struct registry_options o;

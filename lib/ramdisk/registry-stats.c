@@ -136,11 +136,10 @@ registry_connections (struct registry *r, struct named_disk *d)
 bool
 registry_is_in_use (struct registry *r, struct named_disk *d)
 {
-  struct entry *e = registry_entry (d);
   bool is;
 
   mutex_lock (&r->lock);
-  is = e->connections > e->filters;
+  is = entry_has_clients (registry_entry (d));
   mutex_unlock (&r->lock);
   return is;
 }

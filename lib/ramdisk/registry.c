@@ -188,7 +188,7 @@ remove_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
 static bool
 is_in_use_locked (const struct entry *e, enum if_open if_open)
 {
-  if (if_open == IF_OPEN_KEEP || e->connections == e->filters)
+  if (if_open == IF_OPEN_KEEP || !entry_has_clients (e))
     return false;
   errno = EBUSY;
   return true;

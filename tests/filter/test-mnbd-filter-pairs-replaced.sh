@@ -114,22 +114,18 @@ synchronised()
 h = connect()
 h.pwrite(b"old", 0)
 disks.call("disk_create", name="golden", size=8 * MiB)
-
-
-def changes(disk):
-    return {"disk_clone": dict(name=disk, source="golden",
-                               if_exists="replace", if_open="error"),
-            "disk_destroy": dict(name=disk, if_open="error")}
-
-
-for method, parameters in changes("").items():
-    data = disks.answer(method, **parameters)["error"]["data"]
+changes = {"disk_resize": {"size": 4 * MiB},
+           "disk_clone": {"source": "golden", "if_exists": "replace"},
+           "disk_destroy": {}}
+for method, parameters in changes.items():
+    data = disks.answer(method, name="", if_open="error",
+                        **parameters)["error"]["data"]
     check(method, (data["clients"], data["errno"]), (1, "EBUSY"))
 h.shutdown()
 disks.wait("only the filter has it", lambda: len(
     disks.call("client_list", name="")["clients"]) == 1)
-for method, parameters in changes("").items():
-    disks.call(method, **parameters)
+for method, parameters in changes.items():
+    disks.call(method, name="", if_open="error", **parameters)
 check("consistent", control.call("mirror_stop", force=True)["consistent"],
       False)
 END
