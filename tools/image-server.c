@@ -307,23 +307,23 @@ failure (void)
 bool
 image_server_job_is_done (const json_t *job)
 {
-  bool failed = job_state_is (job, "failed");
+  bool failed = job_state_is (job, "failed"), done;
   char *said = failure ();
   unsigned i;
 
-  /* A server that is about to end has closed its socket before. */
-  for (i = 0; failed && server.pid > 0 && said == NULL && i < END_STEPS; i++) {
+  /* If that was why the job has failed, the server may be about to end: it
+   * closes its socket first.
+   */
+  for (i = 0; failed && said == NULL && server.pid > 0 && i < END_STEPS &&
+         !is_listening (); i++) {
     poll (NULL, 0, STOP_STEP);
     said = failure ();
   }
   if (said)
     complain ("%s", said);
-  if (said && failed) {
-    free (said);
-    return false;
-  }
+  done = said && failed ? false : job_is_done (job);
   free (said);
-  return job_is_done (job);
+  return done;
 }
 
 /* A server waits for its client before it ends, which is mblock's server.  If
