@@ -60,8 +60,9 @@ Settings (--set KEY=VALUE[,...], or after a name in --export)
 Control
   --tls DIR knows STARTTLS, with DIR/server-cert.pem and its key.
   --control SOCKET takes one command a line and answers with one line that
-  begins with "ok" or "error"; tell.py sends one.  Commands: down, up, drop, set KEY=VALUE[,...] [EXPORT],
-  exports NAME[,...], fault FAULT, clear, count CMD, connections, quit.
+  begins with "ok" or "error"; tell.py sends one.  Commands: down, up, drop,
+  set KEY=VALUE[,...] [EXPORT], exports NAME[,...], fault FAULT, clear, count
+  CMD, connections, quit.
 """
 
 import argparse

@@ -198,8 +198,8 @@ damage("mblock-data-4: expected a file of",
                   os.symlink(DIR + "/mblock-data-4", d + "mblock-data-4")))
 # A FIFO, which must not block; a map that is longer than the manifest says.
 for name in "mblock-map-4", "manifest.json":
-    damage(name + ": expected a regular file", lambda d: (os.unlink(d + name),
-                                                 os.mkfifo(d + name)))
+    damage(name + ": expected a regular file",
+           lambda d: (os.unlink(d + name), os.mkfifo(d + name)))
 damage("mblock-map-4: expected a regular file",
        lambda d: open(d + "mblock-map-4", "ab").write(b"x"))
 # The next save repairs a damaged checksum and a damaged page.

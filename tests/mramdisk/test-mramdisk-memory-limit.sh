@@ -118,6 +118,8 @@ END
   stop_server s
 }
 full
+full max-memory=409M
+full max-memory=100G
 full max-memory=100G parallel=yes
 
 step "a line in the log says what does not fit"
