@@ -60,7 +60,7 @@ json_t *method_mirror_verify (struct jsonrpc_call *call);
   { .name = "mirror_verify",                                            \
     .summary = "Start comparing the primary with the secondary; "       \
                "mirror_status reports the result.",                     \
-    .params = mirror_verify_params, .changes = true,                    \
+    .params = mirror_verify_params, .changes = true, .blocking = true,  \
     .result = "{\"export\"}",                                           \
     .fn = method_mirror_verify }
 

@@ -239,10 +239,13 @@ begin_change (struct mirror *m, const struct bdev *local, struct change *c)
   else if (m->o.fail && m->phase != PHASE_STOPPED && !m->connected)
     err = EIO;
   else {
-    /* The primary refuses what lies beyond the end. */
+    /* The primary refuses what lies beyond the end.  What is dirty as a whole
+     * is left to the job, except with fail: then no change is acknowledged that
+     * only one disk has.
+     */
     c->both = m->proved && end <= m->size &&
-      !bitmap_all (&m->dirty, first_granule (m, c->offset),
-                   end_granule (m, end));
+      (m->o.fail || !bitmap_all (&m->dirty, first_granule (m, c->offset),
+                                 end_granule (m, end)));
     /* It does not count among the users, so the secondary may be lost, come
      * back and be copied to before the primary has the change.
      */
@@ -304,6 +307,9 @@ change_secondary (struct mirror *m, struct bdev *local, struct change *c)
   uint64_t from = round_up (c->offset, block), to = round_down (end, block);
   uint32_t flags = c->flags & ~(s->info.can_fua ? 0 : BDEV_FUA);
 
+  /* The primary was fast.  With fail, a slow secondary is waited for. */
+  if (m->o.fail)
+    flags &= ~BDEV_FAST_ZERO;
   if (end == m->size)
     to = end;
   if (from != c->offset &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The mirror: two sides that hold the same bytes.
+/* The mirror: two block devices that hold the same bytes.
  *
  * Design
  *

@@ -174,6 +174,10 @@ memory_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
   check (m, count, offset, flags);
   if (!m->bdev.info.can_zero)
     broken ("a zero that was not offered");
+  if (m->slow_zero && (flags & BDEV_FAST_ZERO)) {
+    errno = ENOTSUP;
+    return -1;
+  }
   if (begin (m, &m->fail_writes) == -1)
     return -1;
   memset (m->data + offset, 0, count);

@@ -26,6 +26,7 @@ struct memory_bdev {
   bool lost;                    /* until the next connect */
   unsigned fail_writes, fail_reads, fail_flushes; /* how many of them */
   int fail_with;
+  bool slow_zero;               /* a fast zero gets ENOTSUP */
   int slow;                     /* ns that a write takes */
   int slow_seconds;             /* s that the next write takes besides */
   /* The next write, read, flush or connect waits … */

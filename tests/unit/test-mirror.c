@@ -377,6 +377,37 @@ test_on_error_fail (void **state)
   finish (&f);
 }
 
+/* What the job has not copied yet is changed on both disks all the same. */
+static void
+test_on_error_fail_dirty (void **state)
+{
+  struct mirror_status s;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, 8 * MIB, 1);
+  f.o.fail = true;
+  f.o.rate = 1;
+  start (&f);
+  do {
+    nap ();
+    mirror_status (f.m, &s);
+  } while (s.bytes_sent == 0);
+  assert_int_equal (0, bdev_write (f.client, "fua", 3, 6 * MIB + 5, BDEV_FUA));
+  assert_memory_equal (f.secondary->stable + 6 * MIB + 5, "fua", 3);
+  put (&f, 7 * MIB, 4096, 'z');
+  memory_set (f.secondary, slow_zero, true);
+  assert_int_equal (0, bdev_zero (f.client, 4096, 7 * MIB, BDEV_FAST_ZERO));
+  assert_int_equal (0, f.secondary->data[7 * MIB]);
+  mirror_status (f.m, &s);
+  assert_int_equal (MIRROR_COPYING, s.state);
+  assert_int_equal (0, mirror_set_rate (f.m, 0, why));
+  wait_equal (&f);
+  finish (&f);
+}
+
 /* A primary that fails: the client gets its error, the job tells. */
 static void
 test_primary_fails (void **state)
@@ -663,6 +694,7 @@ main (void)
     cmocka_unit_test (test_back_empty),
     cmocka_unit_test (test_back_other),
     cmocka_unit_test (test_on_error_fail),
+    cmocka_unit_test (test_on_error_fail_dirty),
     cmocka_unit_test (test_primary_fails),
     cmocka_unit_test (test_slow_primary),
     cmocka_unit_test (test_overlap),
