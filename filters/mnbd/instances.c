@@ -57,7 +57,7 @@ struct live_instance {
   struct opened *opened;        /* all that are in use; under instances_lock */
   unsigned clients;             /* under instances_lock */
 
-  /* For instances_clients_end, which one thread calls. */
+  /* For is_silent. */
   uint64_t progress;            /* bdev_nbd_progress */
   int64_t silent_since;         /* 0: the upstream owes no answer */
 };
@@ -661,6 +661,24 @@ give_up (struct live_instance *p)
   bdev_nbd_give_up (p->instance.upstream);
 }
 
+/* Has the upstream been silent for that long?  To be called about once a second,
+ * by one thread at a time.
+ */
+static bool
+is_silent (struct live_instance *p, bool even_if_idle)
+{
+  int64_t now = clock_now ();
+  bool awaited;
+  uint64_t progress = bdev_nbd_progress (p->instance.upstream, &awaited);
+
+  if (!awaited && !even_if_idle)
+    p->silent_since = 0;
+  else if (p->silent_since == 0 || progress != p->progress)
+    p->silent_since = now;
+  p->progress = progress;
+  return p->silent_since && now - p->silent_since >= SILENCE * NS_PER_S;
+}
+
 /* nbdkit cleans up when its clients' requests have ended, and one of them may
  * wait for a silent upstream.  While the upstream owes no answer, silence means
  * nothing, and what is to be written back needs the connection.
@@ -668,24 +686,14 @@ give_up (struct live_instance *p)
 void
 instances_clients_end (void)
 {
-  int64_t now = clock_now ();
   struct live_instance *p;
-  uint64_t progress;
-  bool awaited;
 
   mutex_lock (&instances_lock);
-  for (p = instances; p; p = p->next) {
-    progress = bdev_nbd_progress (p->instance.upstream, &awaited);
-    if (!awaited)
-      p->silent_since = 0;
-    else if (p->silent_since == 0 || progress != p->progress)
-      p->silent_since = now;
-    else if (now - p->silent_since >= SILENCE * NS_PER_S) {
+  for (p = instances; p; p = p->next)
+    if (is_silent (p, false)) {
       give_up (p);
       p->silent_since = 0;
     }
-    p->progress = progress;
-  }
   mutex_unlock (&instances_lock);
 }
 
@@ -700,16 +708,11 @@ static void *
 watch (void *opaque)
 {
   struct watch *w = opaque;
-  uint64_t seen = 0, now;
-  unsigned silent = 0;
 
+  w->p->silent_since = 0;
   mutex_lock (&w->lock);
-  while (!w->ended && silent < SILENCE) {
+  while (!w->ended && !is_silent (w->p, true))
     cond_wait_until (&w->changed, &w->lock, clock_now () + NS_PER_S);
-    now = bdev_nbd_progress (w->p->instance.upstream, NULL);
-    silent = now == seen ? silent + 1 : 0;
-    seen = now;
-  }
   if (!w->ended)
     give_up (w->p);
   mutex_unlock (&w->lock);
@@ -725,6 +728,11 @@ stop_watched (struct live_instance *p)
 
   cond_init (&w.changed);
   watched = thread_start (&thread, "mblock-watch", watch, &w) == 0;
+  /* nbdkit is ending, but what is to be written back may wait for an upstream
+   * that is just being restarted.
+   */
+  if (watched)
+    bdev_nbd_owner_ends (p->instance.upstream);
   filter_config.engine->stop (p->engine);
   if (watched) {
     mutex_lock (&w.lock);

@@ -45,6 +45,7 @@ struct own {
    * handshake, with its own locks held.
    */
   atomic_bool given_up;
+  atomic_bool owner_ends;
 };
 
 static struct nbd *
@@ -304,7 +305,8 @@ gives_up (void *opaque)
 {
   struct own *u = opaque;
 
-  return u->given.give_up && u->given.give_up (u->given.opaque);
+  return !atomic_load (&u->owner_ends) && u->given.give_up &&
+    u->given.give_up (u->given.opaque);
 }
 
 static bool
@@ -464,8 +466,7 @@ bdev_nbd_progress (struct bdev *b, bool *awaited)
   if (u->nbd.pool)
     pool_stats (u->nbd.pool, &stats);
   mutex_unlock (&u->lock);
-  if (awaited)
-    *awaited = stats.awaited;
+  *awaited = stats.awaited;
   n = stats.replays;
   for (i = 0; i < NBD_OPS; i++)
     n += stats.requests[i];
@@ -486,6 +487,12 @@ bdev_nbd_outage (struct bdev *b, struct pool_outage *outage)
   }
   mutex_unlock (&u->lock);
   return stats.outages;
+}
+
+void
+bdev_nbd_owner_ends (struct bdev *b)
+{
+  atomic_store (&own_of (b)->owner_ends, true);
 }
 
 void

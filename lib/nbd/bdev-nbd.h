@@ -16,7 +16,7 @@
  *                          and, whatever another thread does with the device,
  *                          except close it: bdev_nbd_abandon,
  *                          bdev_nbd_progress, bdev_nbd_outage,
- *                          bdev_nbd_give_up
+ *                          bdev_nbd_owner_ends, bdev_nbd_give_up
  *
  * Knows nothing of nbdkit.  The pool logs errors while connecting.
  */
@@ -101,10 +101,17 @@ bool bdev_nbd_dirty (struct bdev *b);
  */
 bool bdev_nbd_changed (struct bdev *b);
 
-/* A number that changes whenever the server has answered.  *awaited, unless it
- * is NULL: does it owe an answer now?
+/* A number that changes whenever the server has answered.  *awaited: does it owe
+ * an answer now?
  */
 uint64_t bdev_nbd_progress (struct bdev *b, bool *awaited);
+
+/* From now on, pool_options.give_up is not asked: requests wait for a server that
+ * is away as long as their time limits say, or until bdev_nbd_give_up.  For the
+ * last writes of an owner, which is ending with the program and knows how long
+ * they may take.
+ */
+void bdev_nbd_owner_ends (struct bdev *b);
 
 /* Stop waiting for the server, now and later. */
 void bdev_nbd_give_up (struct bdev *b);

@@ -5,6 +5,12 @@
 
 . "$(dirname "$0")/../mirror-functions.sh"
 
+upstream_has_it ()
+{
+  check "upstream" "$(dd if=u.img bs=1 skip=4096 count=11 status=none)" \
+    "not flushed"
+}
+
 for mode in mirror cache; do
   parameters=(mnbd-reconnect=600)
   [ $mode = mirror ] || parameters+=(mnbd-cache=writeback
@@ -26,8 +32,7 @@ END
   begin
   stop_server s
   kill_child u
-  check "upstream" "$(dd if=u.img bs=1 skip=4096 count=11 status=none)" \
-    "not flushed"
+  upstream_has_it
 
   step "$mode, the upstream is away"
   begin
@@ -44,3 +49,23 @@ END
   kill -CONT "$volatile_pid"
   kill_child u
 done
+
+# The mode is cache now.
+step "cache, the upstream was restarted, and nobody has noticed"
+begin
+kill_child u
+volatile_server u --size=2097152 --multi-conn
+stop_server s
+kill_child u
+upstream_has_it
+
+step "cache, the upstream returns while nbdkit ends"
+begin
+kill_child u
+( pause 2; exec "$builddir/tests/nbd-volatile-server" --unix="$tmp/u.sock" \
+    --image="$tmp/u.img" --pidfile="$tmp/u.vpid" --size=2097152 --multi-conn
+) 2>>u.err &
+child u $!
+stop_server s
+kill_child u
+upstream_has_it
