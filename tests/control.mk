@@ -33,6 +33,7 @@ control_tests = \
 	tests/control/test-control-resize.sh \
 	tests/control/test-control-save.sh \
 	tests/control/test-control-save-again.sh \
+	tests/control/test-control-save-files.sh \
 	tests/control/test-control-save-hostile.sh \
 	tests/control/test-control-save-kill.sh \
 	tests/control/test-control-save-origin.sh \

@@ -19,6 +19,7 @@ struct saves {
   struct arena *arena;
   struct mutex lock;
   struct kept *first GUARDED_BY (lock);         /* the latest */
+  struct kept *taken GUARDED_BY (lock);         /* by saves that run */
   /* Disks that have no content any more, to be freed. */
   struct disk **reap GUARDED_BY (lock);
   size_t nreap GUARDED_BY (lock), room GUARDED_BY (lock);
@@ -58,6 +59,31 @@ saves_free (struct saves *s)
   free (s);
 }
 
+static void
+take_away_locked (struct saves *s, struct kept *k) REQUIRES (s->lock)
+{
+  struct kept **at = &s->taken;
+
+  if (k->taken_from == NULL)
+    return;
+  while (*at != k)
+    at = &(*at)->next;
+  *at = k->next;
+  k->taken_from = NULL;
+}
+
+void
+saves_take_away (struct kept *k)
+{
+  struct saves *s = k->taken_from;
+
+  if (s == NULL)
+    return;
+  mutex_lock (&s->lock);
+  take_away_locked (s, k);
+  mutex_unlock (&s->lock);
+}
+
 void
 kept_free (struct kept *k)
 {
@@ -65,6 +91,7 @@ kept_free (struct kept *k)
 
   if (k == NULL)
     return;
+  saves_take_away (k);
   for (i = 0; i < k->saved.ndisks; i++)
     if (k->disk[i].frozen)
       disk_free (k->disk[i].frozen);
@@ -181,7 +208,9 @@ saves_take (struct saves *s, int dir)
     if ((*at)->dev == st.st_dev && (*at)->ino == st.st_ino) {
       k = *at;
       *at = k->next;
-      k->next = NULL;
+      k->next = s->taken;
+      k->taken_from = s;
+      s->taken = k;
       break;
     }
   s->held_until = 0;
@@ -206,12 +235,13 @@ saves_put (struct saves *s, struct kept *k)
 {
   struct kept *old = NULL, **at;
   unsigned n = 0;
-  size_t need;
+  size_t need, i;
   void *p;
 
   if (k == NULL)
     return;
   mutex_lock (&s->lock);
+  take_away_locked (s, k);
   need = count_locked (s) + k->saved.ndisks + s->nreap;
   if (need > s->room) {
     p = reallocarray (s->reap, need, sizeof *s->reap);
@@ -223,6 +253,9 @@ saves_put (struct saves *s, struct kept *k)
       old = k;
   }
   if (old == NULL) {
+    for (i = 0; i < k->saved.ndisks; i++)
+      if (k->disk[i].gone)      /* B2 */
+        give_up_locked (s, &k->disk[i]);
     k->next = s->first;
     s->first = k;
     for (at = &s->first; *at && n < SAVES_MOST_FOLDERS; at = &(*at)->next)
@@ -263,6 +296,11 @@ saves_forget_disk (struct saves *s, uint64_t id)
     i = kept_find (k, id);
     if (i < k->saved.ndisks)
       give_up_locked (s, &k->disk[i]);
+  }
+  for (k = s->taken; k; k = k->next) {
+    i = kept_find (k, id);
+    if (i < k->saved.ndisks)
+      k->disk[i].gone = true;
   }
   mutex_unlock (&s->lock);
 }

@@ -44,11 +44,14 @@
 struct kept_disk {
   uint64_t id;                  /* of the disk that was saved */
   struct disk *frozen;          /* NULL: it is not remembered any more */
+  bool gone;                    /* nor will it be: it has lost its name while a
+                                 * save had taken this */
 };
 
 /* What is remembered of a folder. */
 struct kept {
   struct kept *next;
+  struct saves *taken_from;     /* NULL: it is not taken, or taken away */
   uint64_t dev, ino;            /* of the folder */
   uint64_t stamp;               /* B1 */
   struct saved saved;
@@ -69,11 +72,16 @@ struct saves *saves_new (struct arena *arena);
 void saves_free (struct saves *s);
 
 /* Take what is remembered of a folder, or NULL.  It is the caller's then, to
- * give back with saves_put or to kept_free.
+ * give back with saves_put or to kept_free.  Until then others may look at it;
+ * to change it, first call saves_take_away, after which only kept_free may
+ * follow.
  */
 struct kept *saves_take (struct saves *s, int dir);
+void saves_take_away (struct kept *k);
 
-/* Remember k, unless it is NULL. */
+/* Remember k, unless it is NULL; but not those of its disks that were forgotten
+ * while it was taken.
+ */
 void saves_put (struct saves *s, struct kept *k);
 
 /* Something to remember; takes over *saved and the frozen disks.  NULL: there

@@ -80,8 +80,10 @@ open_files (struct load *l)
     memset (l->file[i].owner, 0xff, f->pages * sizeof (uint32_t));
     l->file[i].sum = (uint64_t *)
       saved_read_file (l->dir, saved_name ("sums", f->number, name), len, &got);
-    if (l->file[i].sum == NULL || got != len)
-      return WRONG (l, "%s: cannot be read", name);
+    if (l->file[i].sum == NULL)
+      return saved_unreadable (name, l->why);
+    if (got != len)
+      return WRONG (l, "%s: expected a file of %zu bytes", name, len);
     l->file[i].fd = saved_open_file (l->dir,
                                      saved_name ("data", f->number, name));
     if (l->file[i].fd == -1)
@@ -253,8 +255,9 @@ own (struct load *l, struct disk *disk, const struct saved_disk *d,
 static int
 no_memory (struct load *l)
 {
-  return WRONG (l, "%s", errno == ENOSPC
-                ? "no memory is left: max-memory is reached"
+  char full[ARENA_NO_SPACE];
+
+  return WRONG (l, "%s", errno == ENOSPC ? arena_no_space (l->o->arena, full)
                 : strerror (errno));
 }
 
@@ -302,7 +305,8 @@ apply (struct load *l, struct disk *disk, const struct saved_disk *d,
 
   if (p.file != NOBODY && p.file != 0)
     return copy_pages (l, disk, d, p);
-  if (p.n < bytes / SAVED_PAGE)
+  /* The disk may end within the page that follows. */
+  if (p.n <= bytes / SAVED_PAGE)
     bytes = p.n * SAVED_PAGE;
   return disk_zero (disk, bytes, offset, p.file == NOBODY) == -1
     ? no_memory (l) : 0;

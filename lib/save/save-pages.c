@@ -212,6 +212,15 @@ is_given_up (const struct save *s, uint32_t file)
   return i < s->base.nfiles && s->old[i].fd == -1;
 }
 
+/* The file that has these pages is given up: take them from the disk. */
+static int
+save_again (struct save *s, uint64_t from, uint64_t to)
+{
+  s->at = from;
+  return disk_pages (s->frozen, from, to, save_own, s) == -1
+    ? -1 : save_hole (s, s->at, to);
+}
+
 int
 save_copy_runs (struct save *s, uint64_t end)
 {
@@ -226,7 +235,7 @@ save_copy_runs (struct save *s, uint64_t end)
       break;
     if (from < to &&
         (s->like.kept && run->file && is_given_up (s, run->file)
-         ? disk_pages (s->frozen, from, to, save_page, s)
+         ? save_again (s, from, to)
          : saved_add (s->disk, from, to - from, run->file,
                       run->page + (from - run->index))) == -1)
       return -1;

@@ -276,22 +276,65 @@ save_disks (struct save *s, size_t n)
 
 /* ----------------------------------------------------------------- files */
 
+/* How many files of a folder a save may find worth it.  Beyond that, it gives up
+ * those with the least in use, all but half as many: so what they had moves to
+ * one file, and a page moves only as often as the number of saves doubles.
+ */
+#define MOST_FILES 64
+
+static bool
+is_worth_it (const struct saved_file *f)
+{
+  return f->live >= f->pages / 2;
+}
+
+static int
+compare_live (const void *a, const void *b)
+{
+  const uint64_t *x = a, *y = b;
+
+  return (*x < *y) - (*x > *y);
+}
+
+/* Of so many pages in use a file must have more, to be kept.  Returns 0, or -1:
+ * no memory.
+ */
+static int
+choose_files (const struct save *s, uint64_t *least)
+{
+  CLEANUP_FREE uint64_t *live = malloc ((s->base.nfiles + 1) * sizeof *live);
+  size_t i, n = 0;
+
+  *least = 0;
+  if (live == NULL)
+    return -1;
+  for (i = 0; i < s->base.nfiles; i++)
+    if (is_worth_it (&s->base.file[i]))
+      live[n++] = s->base.file[i].live;
+  if (n >= MOST_FILES) {
+    qsort (live, n, sizeof *live, compare_live);
+    *least = live[MOST_FILES / 2];
+  }
+  return 0;
+}
+
 /* Files that are still worth it stay open. */
 static int
 open_old (struct save *s)
 {
   char name[40];
+  uint64_t least;
   size_t i;
 
   s->old = calloc (s->base.nfiles + 1, sizeof *s->old);
-  if (s->old == NULL)
+  if (s->old == NULL || choose_files (s, &least) == -1)
     return -1;
   for (i = 0; i < s->base.nfiles; i++) {
     const struct saved_file *f = &s->base.file[i];
 
     s->nold = i + 1;
     s->old[i].fd = s->old[i].sums = -1;
-    if (f->live >= f->pages / 2) {
+    if (is_worth_it (f) && (least == 0 || f->live > least)) {
       s->old[i].fd = saved_open_file (s->dir,
                                       saved_name ("data", f->number, name));
       s->old[i].sums = saved_open_file (s->dir,
@@ -499,12 +542,12 @@ remember (struct save *s, struct save_disk *disk, size_t n, bool done)
   size_t i;
 
   if (s->kept && !done) {
-    s->kept->saved = s->base;
-    s->base = (struct saved) { .generation = 0 };
+    s->base = (struct saved) { .generation = 0 };       /* it is kept->saved */
     saves_put (s->saves, s->kept);
     return;
   }
   if (s->kept) {                /* finish frees what it had saved */
+    saves_take_away (s->kept);
     s->kept->saved = (struct saved) { .ndisks = s->base.ndisks };
     for (i = 0; i < s->base.ndisks; i++)
       if (s->kept->disk[i].frozen)
@@ -516,7 +559,9 @@ remember (struct save *s, struct save_disk *disk, size_t n, bool done)
   if (kept == NULL)
     return;
   for (i = 0; i < n; i++) {
-    kept[i] = (struct kept_disk) { disk[i].id, disk[i].frozen };
+    kept[i] = (struct kept_disk) {
+      .id = disk[i].id, .frozen = disk[i].frozen
+    };
     disk[i].frozen = NULL;
   }
   saves_put (s->saves, kept_new (s->dir, &s->next, kept));

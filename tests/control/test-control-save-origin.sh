@@ -198,6 +198,71 @@ check_all()
 END
 stop_server s
 
+step "… also if the file that has it is given up later"
+start_up
+serve "disk=golden,origin=$origin,readonly=yes,prefetch=yes" \
+  disk=other,size=16M control=control
+dir=$tmp/given-up
+python <<'END'
+exec(open("save-origin.py").read())
+c.wait("it is complete",
+       lambda: c.info("golden")["origin"]["state"] == "complete")
+c.call("disk_clone", source="golden", name="a")
+h = connect("a")
+h.pwrite(b"write", 100)
+h.trim(65536, MiB // 2)
+h.shutdown()
+other = connect("other")
+for n in range(3):
+    for i in range(12):
+        other.pwrite(pattern(MiB, 100 * min(n, 1) + i), i * MiB)
+    sent = job("disk_save", path=DIR)["bytes_sent"]
+    check("bytes of save %d" % n, sent > 4 * MiB, True)
+check("it is given up", os.path.exists(DIR + "/mblock-data-1"), False)
+END
+stop_server s
+stop_server up
+serve size=1M control=control load=given-up
+python <<'END'
+exec(open("save-origin.py").read())
+wanted = {n: wanted[n] for n in ("golden", "a")}
+check_all()
+other = connect("other")
+for i in range(12):
+    check("other", other.pread(MiB, i * MiB) == pattern(MiB, 100 + i), True)
+END
+stop_server s
+
+step "The last page is no whole one, and follows what was trimmed"
+head -c 10000 /dev/urandom >odd
+start_server odd file odd
+serve "disk=odd,origin=$(uri '' odd)" control=control
+dir=$tmp/odd-saved
+export odd=$(uri '' odd)
+python <<'END'
+exec(open("save-origin.py").read())
+connect("odd").trim(8192, 0)
+job("disk_save", path=DIR)
+END
+stop_server s
+serve size=1M control=control load=odd-saved
+python <<'END'
+exec(open("save-origin.py").read())
+check("content", bytes(connect("odd").pread(10000, 0)),
+      bytes(8192) + open("odd", "rb").read()[8192:])
+# What a clone that was shrunk still shows of the origin differs from zeros.
+c.call("disk_create", name="odd", origin=os.environ["odd"], if_exists="replace")
+c.call("disk_clone", source="odd", name="trimmed")
+c.call("disk_clone", source="odd", name="shrunk")
+connect("trimmed").trim(4096, 4096)
+c.call("disk_resize", name="shrunk", size=6000)
+found = c.call("disk_diff", a="trimmed", b="shrunk")["extents"]
+check("diff", any(e["offset"] <= 4096 < e["offset"] + e["length"]
+                  for e in found), True)
+END
+stop_server s
+stop_server odd
+
 step "The limit of prefetch is saved as well"
 start_up
 serve "disk=golden,origin=$origin,prefetch=yes,prefetch-rate=64k" \

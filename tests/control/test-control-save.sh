@@ -238,6 +238,19 @@ job("disk_load", "failed", "no memory is left: max-memory is reached",
     path=DIR + "5", if_exists="replace")
 check("nothing has changed", c.names(), names)
 
+# The last page is no whole one, and follows what was trimmed.
+destroy_all()
+c.call("disk_create", name="odd", size=10000)
+connect("odd").pwrite(pattern(10000), 0)
+c.call("disk_clone", source="odd", name="odd-end")
+connect("odd-end").trim(8192, 0)
+job("disk_save", path=DIR + "6")
+destroy_all()
+job("disk_load", path=DIR + "6")
+check("the end", bytes(connect("odd-end").pread(10000, 0)),
+      bytes(8192) + pattern(10000)[8192:])
+check("its parent", bytes(connect("odd").pread(10000, 0)), pattern(10000))
+
 # Sectors of several pages, of which a save writes some and clones share some.
 destroy_all()
 c.call("disk_create", name="wide", size=8 * MiB, sector_size=65536)

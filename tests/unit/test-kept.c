@@ -113,7 +113,7 @@ keep (struct world *w, int dir)
 
   assert_int_equal (0, disk_freeze (w->f->disk, frozen, DISKS));
   for (i = 0; i < DISKS; i++)
-    disk[i] = (struct kept_disk) { id[i], frozen[i] };
+    disk[i] = (struct kept_disk) { .id = id[i], .frozen = frozen[i] };
   return kept_new (dir, &s, disk);
 }
 
@@ -161,6 +161,8 @@ test_take (void **state)
   saves_forget_disk (w->s, 10);
   assert_non_null (k->disk[1].frozen);
   saves_put (w->s, k);
+  assert_null (k->disk[1].frozen); /* B2 */
+  assert_non_null (k->disk[0].frozen);
   saves_put (w->s, NULL);
   assert_ptr_equal (k, saves_take (w->s, w->dir[0]));
   kept_free (k);
