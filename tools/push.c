@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "image-server.h"
 #include "job.h"
 #include "mblockctl.h"
@@ -74,6 +75,7 @@ run_push (int argc, char **argv)
                               argument_name ("NAME", argv[0]));
   char *dest = text_line (argv[1]);
   bool file = !image_is_uri (argv[1]);
+  CLEANUP_FREE char *absolute = NULL;
   json_t *job;
   int status;
 
@@ -92,9 +94,18 @@ run_push (int argc, char **argv)
     json_object_set_new (params, "rate", json_integer (
                            argument_size ("--rate", option ("rate"))));
   job_begin ();
-  json_object_set_new (params, "uri",
-                       file ? json_string (serve_file (argv[0], argv[1]))
-                       : argument_name ("DEST", argv[1]));
+  if (file) {
+    json_object_set_new (params, "uri",
+                         json_string (serve_file (argv[0], argv[1])));
+    /* The socket has another name each time.  A name that is not UTF-8 is no
+     * JSON string; then it is not given.
+     */
+    absolute = realpath (argv[1], NULL);
+    if (absolute)
+      json_object_set_new (params, "target", json_string (absolute));
+  }
+  else
+    json_object_set_new (params, "uri", argument_name ("DEST", argv[1]));
   job = rpc_call ("disk_push", params);
   if (flag ("detach")) {
     if (settings.json)

@@ -450,6 +450,7 @@ static int
 remember (struct push *p)
 {
   const struct piece *piece = p->plan.piece;
+  uint64_t block = p->o.dest->info.block_min, end;
   size_t i;
   int r = 0;
 
@@ -457,9 +458,13 @@ remember (struct push *p)
     return 0;                   /* the next one compares, too */
   if (p->o.since == NULL)
     return unfinished_add (p->o.unfinished, 0, p->o.target, 0, p->size);
-  for (i = 0; i < p->plan.n && r == 0; i++)
+  /* Whole blocks of the device are written. */
+  for (i = 0; i < p->plan.n && r == 0; i++) {
+    end = round_up (piece[i].offset + piece[i].length, block);
     r = unfinished_add (p->o.unfinished, p->o.since_id, p->o.target,
-                        piece[i].offset, piece[i].offset + piece[i].length);
+                        round_down (piece[i].offset, block),
+                        least (end, p->ours));
+  }
   return r;
 }
 
@@ -737,6 +742,9 @@ push_run (struct job *job, const struct push_options *options)
     ? unfinished_get (p.o.unfinished, p.o.since_id, p.o.target, &p.again) : 0;
   if (r == 0 && p.o.compares)
     r = spans_add (&p.again, 0, p.ours);
+  /* Beyond the end of `since`, the device has whatever it had (Q2). */
+  if (r == 0 && p.o.since && disk_size (p.o.since) < p.size)
+    r = spans_add (&p.again, disk_size (p.o.since), p.size);
   if (p.again.n && p.again.span[p.again.n - 1].end > p.ours)
     p.ours = least (p.again.span[p.again.n - 1].end, p.o.dest->info.size);
   if (r == 0)

@@ -17,7 +17,8 @@
  *   Q1  When push_run returns 0, the device has the disk's content on stable
  *       storage, as far as the device can flush.  With `since` this holds if
  *       the device had the content of `since`, but for what unfinished pushes
- *       have written since (Q3).
+ *       have written since (Q3).  Beyond the end of `since` it may have had
+ *       anything.
  *   Q2  Beyond the disk's end the device is not changed.  The exception, with
  *       `since`: what the older disk, or an unfinished push, had there becomes
  *       zeros.

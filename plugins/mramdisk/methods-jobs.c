@@ -268,6 +268,9 @@ static const struct jsonrpc_param push_params[] = {
   PARAM_NAME,
   { .name = "uri", .type = JSONRPC_STRING, .required = true,
     .summary = "The NBD export to write to, as a URI." },
+  { .name = "target", .type = JSONRPC_STRING,
+    .summary = "A name for the export, the same whenever it is pushed to.  The "
+    "default is uri." },
   { .name = "since", .type = JSONRPC_STRING,
     .summary = "A snapshot whose content the export has: only what has changed "
     "since is sent.  The default is to send everything." },
@@ -320,6 +323,8 @@ method_push (struct jsonrpc_call *call)
 {
   struct push_job_options o = {
     .name = jsonrpc_string (call, "name"), .uri = jsonrpc_string (call, "uri"),
+    .target = jsonrpc_string (call, jsonrpc_given (call, "target")
+                              ? "target" : "uri"),
     .verify = jsonrpc_boolean (call, "verify"), .rate = rate (call),
   };
   char why[REMOTE_WHY];

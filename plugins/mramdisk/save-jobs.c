@@ -117,7 +117,7 @@ hold (struct save_job *p, const json_t *patterns, const char **missing)
     if (q == NULL)
       return -1;
     p->held = q;
-    n = registry_hold_page (p->s->registry, NULL, room, p->held, &more);
+    n = registry_hold_page (p->s->registry, NULL, room, p->held, &more, NULL);
     for (i = 0; i < n && more; i++)
       registry_close (p->s->registry, p->held[i]);
     room *= 2;
@@ -314,7 +314,52 @@ struct load_job {
   json_t *unmatched;            /* those of them that match no disk so far */
   enum if_exists if_exists;
   enum if_open if_open;
+  /* Disks that are there already, and stay if the load succeeds. */
+  struct named_disk **there;
+  size_t nthere, room;
 };
+
+static int
+keep_there (struct load_job *p, struct named_disk *d)
+{
+  if (p->nthere == p->room) {
+    size_t room = p->room ? 2 * p->room : 16;
+    void *q = reallocarray (p->there, room, sizeof *p->there);
+
+    if (q == NULL)
+      return -1;
+    p->there = q;
+    p->room = room;
+  }
+  p->there[p->nthere++] = d;
+  return 0;
+}
+
+/* Is there a disk of that name?  Then hold it until the end.  Without memory for
+ * that, it may go with its last client meanwhile.
+ */
+static bool
+is_there (struct load_job *p, const char *name)
+{
+  struct named_disk *d = registry_hold (p->s->registry, name);
+
+  if (d && keep_there (p, d) == -1)
+    registry_close (p->s->registry, d);
+  return d != NULL;
+}
+
+static void
+let_go_of_there (struct load_job *p, bool stay)
+{
+  size_t i;
+
+  for (i = 0; i < p->nthere; i++) {
+    if (stay)
+      registry_stay (p->s->registry, p->there[i]->name);
+    registry_close (p->s->registry, p->there[i]);
+  }
+  p->nthere = 0;
+}
 
 /* What exists and stays is not read: there may be no memory for it twice, and
  * its origin may be away.
@@ -330,7 +375,7 @@ wanted (void *opaque, const char *name)
                          name))
       json_array_remove (p->unmatched, i);
   return is_wanted (p->patterns, name) &&
-    (p->if_exists != IF_EXISTS_IGNORE || !registry_stay (p->s->registry, name));
+    (p->if_exists != IF_EXISTS_IGNORE || !is_there (p, name));
 }
 
 static struct origin *
@@ -399,7 +444,7 @@ load (struct load_job *p, struct job *job, char why[SAVED_WHY])
   };
   char shown[PRINTABLE_STRING];
   struct loaded l;
-  int r = load_run (&o, &l, why);
+  int r = load_run (&o, &l, why), err;
 
   if (r == 0 && json_array_size (p->unmatched) > 0) {
     const json_t *first = json_array_get (p->unmatched, 0);
@@ -410,7 +455,11 @@ load (struct load_job *p, struct job *job, char why[SAVED_WHY])
   }
   if (r == 0)
     r = add_all (p, &l, why);
+  err = errno;
   loaded_free (&l);
+  let_go_of_there (p, r == 0);
+  free (p->there);
+  errno = err;
   return r;
 }
 

@@ -77,9 +77,10 @@ open_remote (struct job *job, const struct service *s, const char *uri,
 
 /* The job came to nothing, with this errno: say why, if nobody has. */
 static void
-explain (struct job *job, struct remote *r, const char *what, int err)
+explain (struct job *job, struct arena *arena, struct remote *r,
+         const char *what, int err)
 {
-  char why[REMOTE_WHY];
+  char why[REMOTE_WHY], full[ARENA_NO_SPACE];
 
   if (err == ESHUTDOWN) {
     remote_last_error (r, why);
@@ -88,7 +89,7 @@ explain (struct job *job, struct remote *r, const char *what, int err)
   else if (err == EDQUOT)
     job_fail (job, "the disk's quota is reached");
   else if (err == ENOSPC)
-    job_fail (job, "no memory is left: max-memory is reached");
+    job_fail (job, "%s", arena_no_space (arena, full));
   else
     job_fail (job, "%s", strerror (err));
 }
@@ -98,13 +99,19 @@ explain (struct job *job, struct remote *r, const char *what, int err)
 struct push_job {
   struct service *s;
   struct push_job_options o;
-  char *uri;
+  char *uri, *target;
 };
 
 static uint64_t
 outages (void *opaque)
 {
   return remote_outages (opaque);
+}
+
+static int
+has_id (void *opaque, const struct named_disk *d)
+{
+  return d->id == *(const uint64_t *) opaque;
 }
 
 static int
@@ -117,7 +124,8 @@ run_push (struct job *job, void *opaque)
   struct push_options o = {
     .disk = p->o.frozen[0], .since = p->o.frozen[1],
     .compares = p->o.compares, .verify = p->o.verify,
-    .unfinished = p->s->unfinished, .since_id = p->o.since, .target = p->uri,
+    .unfinished = p->s->unfinished, .since_id = p->o.since,
+    .target = p->target,
     .outages = outages, .opaque = r,
   };
   int ret;
@@ -127,7 +135,11 @@ run_push (struct job *job, void *opaque)
   o.dest = remote_bdev (r);
   ret = push_run (job, &o);
   if (ret == -1)
-    explain (job, r, "destination", errno);
+    explain (job, p->s->arena, r, "destination", errno);
+  /* If it lost its name during the push, the listener's call came too early. */
+  if (o.since_id &&
+      !registry_each (p->s->registry, NULL, has_id, &o.since_id))
+    unfinished_forget (p->s->unfinished, o.since_id);
   remote_close (r);
   return ret;
 }
@@ -142,6 +154,7 @@ free_push (void *opaque)
     if (p->o.frozen[i])
       disk_free (p->o.frozen[i]);
   free (p->uri);
+  free (p->target);
   free (p);
 }
 
@@ -150,22 +163,25 @@ push_job_start (struct service *s, const struct push_job_options *options)
 {
   struct push_job *p = calloc (1, sizeof *p);
   struct job_options o = {
-    .kind = "push", .disk = options->name, .target = options->uri,
+    .kind = "push", .disk = options->name, .target = options->target,
     .rate_limit = options->rate, .run = run_push, .free = free_push,
     .opaque = p,
   };
 
-  if (p) {
-    *p = (struct push_job) {
-      .s = s, .o = *options, .uri = strdup (options->uri),
-    };
-    if (p->uri)
-      return jobs_start (s->jobs, &o);
-    free (p);
+  if (p == NULL) {
+    disk_free (options->frozen[0]);
+    if (options->frozen[1])
+      disk_free (options->frozen[1]);
+    errno = ENOMEM;
+    return 0;
   }
-  disk_free (options->frozen[0]);
-  if (options->frozen[1])
-    disk_free (options->frozen[1]);
+  *p = (struct push_job) {
+    .s = s, .o = *options, .uri = strdup (options->uri),
+    .target = strdup (options->target),
+  };
+  if (p->uri && p->target)
+    return jobs_start (s->jobs, &o);
+  free_push (p);
   errno = ENOMEM;
   return 0;
 }
@@ -251,7 +267,7 @@ run_pull (struct job *job, void *opaque)
     errno = err;
   }
   if (ret == -1)
-    explain (job, r, "source", errno);
+    explain (job, p->s->arena, r, "source", errno);
   remote_close (r);
   return ret;
 }

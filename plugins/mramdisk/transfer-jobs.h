@@ -17,6 +17,7 @@
 
 struct push_job_options {
   const char *name, *uri;       /* copied; remote_check_uri takes the URI */
+  const char *target;           /* copied; push_options.target */
   struct disk *frozen[2];       /* the contents (disk_freeze) of the disk and of
                                  * `since`, or NULL; taken over */
   uint64_t since;               /* its id, or 0 */

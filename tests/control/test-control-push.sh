@@ -86,6 +86,7 @@ check("nothing has changed", pushed("a", uri("b"), since="s2")["bytes_sent"],
 # Grown and shrunk since.  The destination is larger: that stays as it is.
 h = there("big", "other")
 h.pwrite(b"mine", 72 * MiB)
+h.pwrite(b"old" * 1000, 65 * MiB)
 pushed("a", uri("big", "other"))
 c.call("disk_resize", name="a", size=70 * MiB)
 connect("a").pwrite(b"grown", 69 * MiB)
@@ -93,6 +94,8 @@ pushed("a", uri("big", "other"), since="s2", verify=True)
 h = there("big", "other")
 check("grown", (h.pread(5, 69 * MiB), h.pread(4, 72 * MiB)),
       (b"grown", b"mine"))
+check("what was there beyond the old end", h.pread(3000, 65 * MiB),
+      bytes(3000))
 c.call("disk_clone", source="a", name="s3", readonly=True)
 c.call("disk_resize", name="a", size=64 * MiB)
 pushed("a", uri("big", "other"), since="s3", verify=True)

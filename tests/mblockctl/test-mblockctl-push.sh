@@ -96,7 +96,6 @@ refused wait $slow
 check "what it says" "$(cat slow.err)" "mblockctl: push: the job was cancelled"
 [ ! -e slow.raw ] || fail "a part of a file is left"
 ! $ctl jobs --json | grep -q '"running"' || fail "the job still runs"
-rmdir mblockctl-* 2>rmdir.err || :
 ! ls -d mblockctl-* 2>/dev/null || fail "a folder is left"
 
 step "In the background"
@@ -105,3 +104,34 @@ job=$($ctl push a "$(uri a d)" --detach)
 $ctl jobs wait "${job#job }"
 nbdcopy "$(uri a d)" copy
 cmp copy tuesday.raw
+
+step "A full push that was interrupted is known to those that follow"
+head -c 32M /dev/urandom >again.raw
+nbdcopy again.raw "$(uri a)"
+$ctl push a again.raw --quiet
+$ctl clone a before
+python <<'END'
+h = connect("a")
+for i in range(32):
+    h.pwrite(pattern(MiB, i), i * MiB)
+END
+$ctl push a again.raw --rate 4M 2>again.err &
+slow=$!
+for ((i = 0; i < 3000; i++)); do
+  sent=$($ctl jobs --json | python3 -c '
+import json, sys
+print(max([j["bytes_sent"] for j in json.load(sys.stdin)["jobs"]
+           if j["state"] == "running"] or [0]))')
+  [ "$sent" -lt 2000000 ] || break
+  pause 0.02
+done
+kill -INT $slow
+refused wait $slow
+check "what it says" "$(cat again.err)" "mblockctl: push: the job was cancelled"
+$ctl clone before a --replace --quiet
+python <<'END'
+connect("a").pwrite(b"one page", 0)
+END
+$ctl push a again.raw --since before --quiet
+nbdcopy "$(uri a)" now.raw
+cmp now.raw again.raw || fail "the file is not the disk"
