@@ -12,7 +12,8 @@
 struct diff {
   struct arena *a;
   struct origin *origin[2];     /* what holes mean, or NULL … */
-  uint64_t end[2];              /* … up to there, in pages */
+  uint64_t end[2];              /* … up to there, in pages, rounded up */
+  uint64_t alike;               /* in pages before that, holes mean the same */
   uint64_t size;                /* of the larger disk */
   uint64_t start;               /* the first page that matters */
   uint64_t offset, length;      /* found and not yet reported */
@@ -82,10 +83,8 @@ over_origin (const struct diff *c, unsigned i, struct side s, uint64_t index,
 static bool
 holes_are_same (const struct diff *c, uint64_t index, uint64_t n)
 {
-  uint64_t low = min (c->end[0], c->end[1]);
-  uint64_t high = c->end[0] + c->end[1] - low;
-
-  return low == high || index + n <= low || index >= high;
+  return index + n <= c->alike ||
+    (index >= c->end[0] && index >= c->end[1]);
 }
 
 /* Compare where at least one side has an origin's content, which is not
@@ -95,9 +94,10 @@ static int
 diff_origins (struct diff *c, struct side a, struct side b, uint64_t index,
               uint64_t n, uint64_t over_a, uint64_t over_b)
 {
-  uint64_t same = c->origin[0] == c->origin[1] ? min (over_a, over_b) : 0;
+  uint64_t same = index < c->alike ? min (over_a, over_b) : 0;
   uint64_t most = over_a > over_b ? over_a : over_b;
 
+  same = min (same, c->alike - index);
   if (a.page >= PAGE_FIRST || b.page >= PAGE_FIRST)
     same = 0;
   if (index + same < c->start && c->start < index + most)
@@ -151,7 +151,7 @@ disk_diff (struct disk *a, struct disk *b, uint64_t offset, diff_fn fn,
     .a = a->tree.arena, .start = offset >> PAGE_SHIFT, .fn = fn,
     .ends = ends, .opaque = opaque
   };
-  uint64_t root[2], ends_in[2];
+  uint64_t root[2], end[2];
   struct side side[2];
   unsigned i, level = 0;
   int64_t unused;
@@ -166,19 +166,18 @@ disk_diff (struct disk *a, struct disk *b, uint64_t offset, diff_fn fn,
     if (c.size < disk_size (disk[i]))
       c.size = disk_size (disk[i]);
     c.origin[i] = disk[i]->origin;
-    c.end[i] = atomic_load_explicit (&disk[i]->origin_end,
-                                     memory_order_relaxed);
+    end[i] = atomic_load_explicit (&disk[i]->origin_end, memory_order_relaxed);
+    c.end[i] = size_in_pages (end[i]);
     tree_unlock (&disk[i]->tree);
     side[i].page = root_page (root[i]);
     side[i].height = root_height (root[i]);
     if (level < side[i].height)
       level = side[i].height;
   }
-  /* Where both end in one page, but not at one byte, that page is different. */
-  for (i = 0; i < 2; i++)
-    ends_in[i] = c.end[i] < c.end[!i]
-      ? c.end[i] >> PAGE_SHIFT : size_in_pages (c.end[i]);
-  memcpy (c.end, ends_in, sizeof c.end);
+  /* In the page where one of two unequal ends is, the other disk sees more. */
+  if (c.origin[0] == c.origin[1])
+    c.alike = end[0] == end[1]
+      ? UINT64_MAX : min (end[0], end[1]) >> PAGE_SHIFT;
   r = diff_below (&c, side[0], side[1], level, 0);
   if (r == 0 && c.length > 0)
     r = fn (opaque, c.offset, c.length);
