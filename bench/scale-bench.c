@@ -206,18 +206,16 @@ time_of_walk (struct registry *r, bool stats)
 {
   static struct named_disk *d[LIST_PAGE];
   struct stats_sum sum;
-  char after[16] = "";
+  char after[REGISTRY_MAX_NAME + 1] = "";
   double begin = cpu_now ();
   size_t n, i, all = 0;
   bool more;
 
   do {
-    n = registry_hold_page (r, after, LIST_PAGE, d, &more);
+    n = registry_hold_page (r, after, LIST_PAGE, d, &more, after);
     for (i = 0; i < n; i++)
       if (stats)
         registry_stats (r, d[i], &sum);
-    if (n > 0)
-      snprintf (after, sizeof after, "%s", d[n - 1]->name);
     for (i = 0; i < n; i++)
       registry_close (r, d[i]);
     all += n;
@@ -437,7 +435,7 @@ report_sizes (void)
   say_size ("its entry in the registry", sizeof (struct entry));
   say_size ("its lineage", sizeof (struct lineage));
   say_size ("record in an arena's file", sizeof (struct layout_record));
-  say_size ("sums of a disk that was opened once",
+  say_size ("statistics of a disk that was opened once",
             sizeof (struct stats_sum));
   say_size ("client", sizeof (struct registry_client));
   say_size ("its counters, for each thread", sizeof (struct stats_shard));

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -152,6 +153,8 @@ chunk_to_back (struct arena_private *p) REQUIRES (p->space_lock, p->lock)
   if (p->top < p->nchunks) {
     mutex_unlock (&p->lock);
     r = extend (p);
+    if (r == -1)
+      atomic_store (&p->file->space_error, errno);
     mutex_lock (&p->lock);
     if (r == 0) {
       c = arena_new_chunk (p);  /* only the holder of space_lock adds one */
@@ -268,6 +271,18 @@ int
 arena_space_error (struct arena *a)
 {
   return a->priv->file ? atomic_load (&a->priv->file->space_error) : 0;
+}
+
+const char *
+arena_no_space (struct arena *a, char buf[ARENA_NO_SPACE])
+{
+  int err = arena_space_error (a);
+
+  if (err == 0)
+    return "no memory is left: max-memory is reached";
+  snprintf (buf, ARENA_NO_SPACE, "no space is left for the arena's file: %s",
+            strerror (err));
+  return buf;
 }
 
 void

@@ -170,6 +170,12 @@ bool arena_is_removed (struct arena *a);
  */
 int arena_space_error (struct arena *a);
 
+/* Why a call of the engine has failed with ENOSPC: the file system is full, or
+ * the limit is reached.
+ */
+#define ARENA_NO_SPACE 160
+const char *arena_no_space (struct arena *a, char buf[ARENA_NO_SPACE]);
+
 /* Free the arena.  No other call may run, and the thread of arena_start must
  * have been stopped.
  */

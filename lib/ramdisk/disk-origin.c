@@ -509,6 +509,9 @@ origins_changed (struct origins *set,
     if (now != o->told && (now >= ORIGIN_COMPLETE || o->told == ORIGIN_AWAY))
       fn (opaque, o, now);
     o->told = now;
+    /* There may have been too many threads when it should have begun. */
+    if (now == ORIGIN_PREFETCHING)
+      start_prefetch (o);
   }
   mutex_unlock (&set->lock);
 }

@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/mutex.h"
 #include "ramdisk/records.h"
@@ -48,7 +49,7 @@ registry_pushed_since (struct registry *r, struct named_disk *d)
 
 size_t
 registry_hold_page (struct registry *r, const char *after, size_t n,
-                    struct named_disk **d, bool *more)
+                    struct named_disk **d, bool *more, char *last)
 {
   struct entry *e;
   size_t held;
@@ -60,6 +61,8 @@ registry_hold_page (struct registry *r, const char *after, size_t n,
     d[held] = &e->d;
   }
   *more = e != NULL;
+  if (last && held > 0)
+    strcpy (last, d[held - 1]->name);
   mutex_unlock (&r->lock);
   return held;
 }

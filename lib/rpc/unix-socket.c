@@ -216,7 +216,7 @@ set_mode (struct unix_socket *s, mode_t mode, gid_t group)
   }
   s->dev = st.st_dev;
   s->ino = st.st_ino;
-  if (group != (gid_t) -1 &&
+  if (group != (gid_t) -1 && group != st.st_gid &&
       fchownat (fd, "", -1, group, AT_EMPTY_PATH) == -1)
     return -1;
   if ((st.st_mode & ALLPERMS) == mode)

@@ -123,7 +123,7 @@ failed (struct jsonrpc_call *call, int err, uint64_t size,
   const struct registry_options *o =
     registry_options (service_of (call)->registry);
   const char *name = jsonrpc_string (call, "name");
-  char shown[PRINTABLE_STRING] = "";
+  char shown[PRINTABLE_STRING] = "", full[ARENA_NO_SPACE];
 
   if (name)
     printable_name (name, shown);
@@ -146,10 +146,8 @@ failed (struct jsonrpc_call *call, int err, uint64_t size,
     return FAIL (call, err, "name: \"%s\": expected %s", shown,
                  registry_check_name (name));
   case ENOSPC:
-    if (arena_space_error (service_of (call)->arena))
-      return FAIL (call, err, "no space is left for the arena's file: %s",
-                   strerror (arena_space_error (service_of (call)->arena)));
-    return FAIL (call, err, "no memory is left: max-memory is reached");
+    return FAIL (call, err, "%s",
+                 arena_no_space (service_of (call)->arena, full));
   case EBUSY:
     return in_use (call, name);
   case ESTALE:
@@ -210,15 +208,17 @@ page_of_disks (struct jsonrpc_call *call,
   struct named_disk *d[MOST_DISKS];
   const char *after = jsonrpc_string (call, "after");
   json_t *disks = json_array ();
+  char last[REGISTRY_MAX_NAME + 1];
   bool more, ok = true;
   size_t i, n = registry_hold_page (s->registry, after,
-                                    jsonrpc_integer (call, "limit"), d, &more);
+                                    jsonrpc_integer (call, "limit"), d, &more,
+                                    last);
 
   *next = NULL;
   for (i = 0; i < n && ok; i++)
     ok = json_array_append_new (disks, fn (s, d[i])) == 0;
   if (ok)
-    *next = more ? json_string (d[n - 1]->name) : json_null ();
+    *next = more ? json_string (last) : json_null ();
   for (i = 0; i < n; i++)
     registry_close (s->registry, d[i]);
   if (*next == NULL) {

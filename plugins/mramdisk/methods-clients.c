@@ -179,20 +179,21 @@ method_deleted (struct jsonrpc_call *call)
 {
   struct service *s = service_of (call);
   struct named_disk *d[MOST_DISKS];
-  json_t *disks = json_array (), *next = json_null ();
+  json_t *disks, *next;
   bool more;
   int i, n = registry_hold_deleted (s->registry,
                                     jsonrpc_integer (call, "after"),
                                     jsonrpc_integer (call, "limit"), d, &more);
 
+  if (n == -1)
+    return FAIL (call, ENOMEM, "no memory is left");
+  disks = json_array ();
+  next = more && n > 0 ? json_integer (d[n - 1]->id) : json_null ();
   for (i = 0; i < n; i++) {
     json_array_append_new (disks, json_deleted (s, d[i]));
-    if (more)
-      next = json_integer (d[i]->id);
     registry_close (s->registry, d[i]);
   }
-  return n == -1 ? FAIL (call, ENOMEM, "no memory is left")
-    : json_pack ("{s:o, s:o}", "disks", disks, "next", next);
+  return json_pack ("{s:o, s:o}", "disks", disks, "next", next);
 }
 
 /* ----------------------------------------------------------------- table */

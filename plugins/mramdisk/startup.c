@@ -418,8 +418,8 @@ mramdisk_get_ready (void)
   return config.control ? control_open () : 0;
 }
 
-int
-mramdisk_after_fork (void)
+static int
+start_threads (void)
 {
   if (arena_start (arena) == -1) {
     nbdkit_error ("cannot start the reclaimer thread: %m");
@@ -434,6 +434,18 @@ mramdisk_after_fork (void)
                          ? END_FILTERED_SECONDS : END_SECONDS) == -1)
     nbdkit_debug ("clients will not be disconnected at the end: %m");
   return 0;
+}
+
+/* nbdkit exits after an error, and calls nobody.  But the arena's file is in use
+ * by then, and would be refused after a reboot.
+ */
+int
+mramdisk_after_fork (void)
+{
+  if (start_threads () == 0)
+    return 0;
+  mramdisk_cleanup ();
+  return -1;
 }
 
 void

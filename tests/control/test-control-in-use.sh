@@ -87,6 +87,17 @@ check("deleted", [(x["name"], x["owned"], sorted(y["pid"] for y in
       x["clients"])[:2]) for x in d], [("b", 8192, [os.getpid()] * 2)])
 check("deleted client", {x["deleted"] for x in c.call("client_list")["clients"]},
       {True})
+# By pages of any length.
+for i in range(3):
+    h.append(connect("gone%d" % i))
+    h[-1].pwrite(b"x", 0)
+    c.call("disk_destroy", name="gone%d" % i)
+found, after = [], 0
+while after is not None:
+    page = c.call("disk_deleted", limit=3, after=after)
+    found += [x["name"] for x in page["disks"]]
+    after = page["next"]
+check("by pages", sorted(found), ["b", "gone0", "gone1", "gone2"])
 for x in h:
     x.shutdown()
 c.wait("it goes with them", lambda: not c.call("disk_deleted")["disks"])

@@ -661,7 +661,7 @@ world_exercise (struct registry *r, struct arena *a)
   bool more;
 
   engine_check_all (a, r);
-  n = registry_hold_page (r, NULL, 64, d, &more);
+  n = registry_hold_page (r, NULL, 64, d, &more, NULL);
   for (i = 0; i < n; i++)
     exercise_disk (r, d[i]->name);
   engine_check_all (a, r);

@@ -98,7 +98,7 @@ destroy_all (void)
   char name[REGISTRY_MAX_NAME + 1];
   bool more;
 
-  while (registry_hold_page (service.registry, NULL, 1, &d, &more)) {
+  while (registry_hold_page (service.registry, NULL, 1, &d, &more, NULL)) {
     strcpy (name, d->name);
     registry_close (service.registry, d);
     registry_destroy (service.registry, name);

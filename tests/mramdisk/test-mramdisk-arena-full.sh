@@ -115,3 +115,27 @@ cat /dev/zero >n/other 2>/dev/null || :
 refused_start "arena=$tmp/n/a: cannot write to it: No space left on device" \
   "$mramdisk" arena=n/a
 [ ! -e n/a ] || fail "the file was left"
+
+# 64 chunks of 2 MiB and what describes them: no room is left for the page that
+# would describe the next ones.
+step "full where the arena's file would be extended"
+mkdir o
+mount -t tmpfs -o size=128M mblock-test o
+at_exit umount -l o
+start_server g "$mramdisk" 1G arena=o/a max-memory=1G control="$tmp/g" -v
+python <<'END'
+h = connect(server="g")
+try:
+    for i in range(1024):
+        h.pwrite(pattern(MiB, i), i * MiB)
+    raise SystemExit("FAIL: it has room")
+except nbd.Error as e:
+    check("errno", e.errno, "ENOSPC")
+check("it is nearly full", i > 110, True)
+h.shutdown()
+END
+grep -q 'no space for arena=: No space left on device' g.log ||
+  fail "the log does not say why: $(cat g.log)"
+! grep -q 'max-memory=1G is reached' g.log ||
+  fail "max-memory is not reached: $(cat g.log)"
+stop_server g

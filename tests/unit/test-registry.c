@@ -639,7 +639,7 @@ assert_names (struct fixture *f, const bool *there, unsigned from)
   bool more;
   char name[NAME_ROOM];
   size_t n = registry_hold_page (f->r, from ? many_name (name, from - 1) : NULL,
-                                 MANY, d, &more), i = 0;
+                                 MANY, d, &more, NULL), i = 0;
   unsigned k;
 
   assert_false (more);
@@ -698,6 +698,34 @@ test_many_names (void **state)
   }
 }
 
+/* A page ends with the name that its last disk had then, whatever becomes of it
+ * before the next page.
+ */
+static void
+test_page_renamed (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *d[2];
+  char last[REGISTRY_MAX_NAME + 1] = "";
+  bool more;
+
+  assert_int_equal (0, create (f->r, "a", 0, 1, false));
+  assert_int_equal (0, create (f->r, "b", 0, 1, false));
+  assert_int_equal (0, create (f->r, "c", 0, 1, false));
+  assert_int_equal (2, registry_hold_page (f->r, NULL, 2, d, &more, last));
+  assert_true (more);
+  assert_int_equal (0, registry_rename (f->r, "b", "z"));
+  assert_string_equal ("b", last);
+  registry_close (f->r, d[0]);
+  registry_close (f->r, d[1]);
+  assert_int_equal (2, registry_hold_page (f->r, last, 2, d, &more, last));
+  assert_false (more);
+  assert_string_equal ("c", d[0]->name);
+  assert_string_equal ("z", last);
+  registry_close (f->r, d[0]);
+  registry_close (f->r, d[1]);
+}
+
 /* ------------------------------------------------------------------- UUIDs */
 
 static void
@@ -724,7 +752,7 @@ bearers (struct fixture *f, const struct uuid *uuid)
   unsigned found = 0;
   bool more;
 
-  n = registry_hold_page (f->r, NULL, MANY, d, &more);
+  n = registry_hold_page (f->r, NULL, MANY, d, &more, NULL);
   for (i = 0; i < n; i++) {
     found += uuid_equal (&d[i]->uuid, uuid);
     assert_true (uuid_is_set (&d[i]->uuid));
@@ -867,6 +895,7 @@ main (void)
     cmocka_unit_test_setup_teardown (test_reset_keeps_auto_destroy,
                                      setup_auto_destroy, teardown),
     cmocka_unit_test_setup_teardown (test_many_names, setup_many, teardown),
+    cmocka_unit_test_setup_teardown (test_page_renamed, setup, teardown),
     cmocka_unit_test_setup_teardown (test_uuids_are_unique, setup_many,
                                      teardown),
     cmocka_unit_test (test_rename_without_memory),
