@@ -87,15 +87,27 @@ finish_output (int status)
   return status == DONE ? REFUSED : status;
 }
 
-/* A person gets indentation, and nothing that controls a terminal: jansson does
- * not escape the control characters beyond ASCII.
+/* A terminal gets nothing that controls it: jansson does not escape the control
+ * characters beyond ASCII.
  */
-void
-print_json (const json_t *v)
+static void
+print_with (const json_t *v, size_t terminal_flags)
 {
   size_t flags = isatty (STDOUT_FILENO)
-    ? JSON_INDENT (2) | JSON_ENSURE_ASCII : 0;
+    ? terminal_flags | JSON_ENSURE_ASCII : 0;
 
   json_dumpf (v, stdout, flags | JSON_ENCODE_ANY);
   putchar ('\n');
+}
+
+void
+print_json (const json_t *v)
+{
+  print_with (v, JSON_INDENT (2));
+}
+
+void
+print_json_line (const json_t *v)
+{
+  print_with (v, 0);
 }

@@ -18,8 +18,11 @@ void print_json_error (json_t *error);
 void fail (int status, const char *fmt, ...)
   __attribute__ ((format (printf, 2, 3), noreturn));
 
-/* Print a result in the format of --json. */
+/* Print a result in the format of --json: indented on a terminal, or always in
+ * one line.
+ */
 void print_json (const json_t *value);
+void print_json_line (const json_t *value);
 
 /* Make sure that all output has been written; complain if not.  Returns the
  * exit code.

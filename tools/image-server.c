@@ -207,12 +207,21 @@ lend (const char *path)
 
 static void give_up (void);
 
+#define OF_USERS "/run/user/"
+
+/* mblock's server must see the folder.  As a service, it may have a /tmp of its
+ * own, and no access to those of users; but it sees /run, where root may have
+ * one.
+ */
 static void
 make_folder (void)
 {
   const char *runtime = getenv ("XDG_RUNTIME_DIR");
 
-  if (runtime == NULL || *runtime != '/' || strlen (runtime) > 40)
+  if (geteuid () == 0 &&
+      (!runtime || strncmp (runtime, OF_USERS, strlen (OF_USERS)) == 0))
+    runtime = "/run";
+  else if (runtime == NULL || *runtime != '/' || strlen (runtime) > 40)
     runtime = "/tmp";
   snprintf (server.folder, sizeof server.folder, "%s/mblockctl-XXXXXX",
             runtime);
@@ -282,8 +291,8 @@ image_server_start (const char *path, const char *format,
   server.pid = spawn ((char *const *) (raw ? nbdkit : reads ? qemu_reads
                                        : qemu), &server.errors);
   await_server (raw ? "nbdkit" : "qemu-nbd", shown);
+  lend (server.socket);         /* while the folder is still ours */
   lend (server.folder);
-  lend (server.socket);
   free (file);
   free (absolute);
   free (line);

@@ -23,13 +23,41 @@
 #define ASK_FIRST 2
 #define ASK_EVERY 200
 
-static volatile sig_atomic_t interrupted;
+/* How long the server may take to answer after a signal, in milliseconds, and
+ * how often to look for the next signal meanwhile.
+ */
+#define LAST_ANSWER 10000
+#define LOOK_EVERY 100
+
+static volatile sig_atomic_t interrupted; /* how many signals, at most 2 */
 
 static void
 interrupt (int signal)
 {
   (void) signal;
-  interrupted = 1;
+  interrupted = interrupted ? 2 : 1;
+}
+
+/* A server that hangs must not keep a user who has sent a signal.  The second
+ * signal ends the program at once.
+ */
+static bool
+wait_for (int fd, int64_t deadline)
+{
+  int64_t last = CLIENT_NEVER;
+
+  for (;;) {
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+    if (poll (&pfd, 1, LOOK_EVERY) > 0)
+      return true;
+    if (client_now () >= deadline)
+      return false;
+    if (interrupted && last == CLIENT_NEVER)
+      last = client_now () + LAST_ANSWER;
+    if (interrupted > 1 || client_now () >= last)
+      fail (NO_SERVER, "interrupted, and the server does not answer");
+  }
 }
 
 void
@@ -44,6 +72,7 @@ job_begin (void)
   if (sigaction (SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
     sigaction (SIGHUP, &action, NULL);
   signal (SIGPIPE, SIG_IGN);    /* there is something to clean up */
+  rpc_client ()->wait = wait_for;
 }
 
 bool

@@ -126,17 +126,19 @@ print_sample (const json_t *stats)
 static void
 print_origin (const json_t *o)
 {
-  char *known, *memory, *fetched, *evicted;
+  char *state, *known, *memory, *fetched, *evicted;
 
   if (!json_is_object (o))
     return;
+  state = text_line (need_string (o, "state"));
   known = text_percent (get_size (o, "known"), get_size (o, "size"));
   memory = text_size (get_size (o, "memory"));
   fetched = text_size (get_size (o, "fetched"));
   evicted = text_size (get_size (o, "evicted"));
   printf ("Origin: %s, %s there, %s in memory, %s fetched, %s evicted, "
-          "%" PRIu64 " errors\n", need_string (o, "state"), known, memory,
-          fetched, evicted, get_size (o, "errors"));
+          "%" PRIu64 " errors\n", state, known, memory, fetched, evicted,
+          get_size (o, "errors"));
+  free (state);
   free (known);
   free (memory);
   free (fetched);
@@ -180,10 +182,13 @@ print_recovery (const json_t *arena)
   const char *file = json_string_value (json_object_get (arena, "file"));
   const json_t *recovery = json_object_get (arena, "recovery");
   const char *from = json_string_value (json_object_get (recovery, "from"));
+  char *shown;
 
   if (file == NULL || from == NULL)
     return;
-  printf ("Arena: %s, ", file);
+  shown = text_line (file);
+  printf ("Arena: %s, ", shown);
+  free (shown);
   if (strcmp (from, "new") == 0)
     puts ("new\n");
   else

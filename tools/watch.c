@@ -166,10 +166,8 @@ run_watch (int argc, char **argv)
     }
     event = json_object_get (message, "params");
     if (json_is_object (event)) {
-      if (settings.json) {
-        json_dumpf (event, stdout, 0);
-        putchar ('\n');
-      }
+      if (settings.json)
+        print_json_line (event);
       else
         print_event (event);
       n++;

@@ -39,6 +39,16 @@ until_copying ()
   fail "nothing copies: $(cat jobs)"
 }
 
+# End what a step has left.
+cancel_jobs ()
+{
+  local job
+  for job in $($ctl jobs | awk '/copying/ { print $1 }'); do
+    $ctl jobs cancel "$job" >/dev/null
+    $ctl jobs wait "$job" 2>/dev/null || :
+  done
+}
+
 step "the file's server does not end"
 mkdir bin
 cat >bin/nbdkit <<'END'
@@ -66,10 +76,23 @@ kill -STOP "$(cat s.pid)"
 ends "$push" 3
 kill -CONT "$(cat s.pid)"
 
+step "mblock's server hangs, and it is interrupted twice"
+cancel_jobs
+$ctl push a new.raw --rate 1 --timeout 0 2>err &
+push=$!
+until_copying
+kill -STOP "$(cat s.pid)"
+kill -INT "$push"
+pause 0.5
+running "$push" || fail "the first signal ends it: $(cat err)"
+kill -INT "$push"
+ends "$push" 3
+check "what it says" "$(cat err)" \
+  "mblockctl: push: interrupted, and the server does not answer"
+kill -CONT "$(cat s.pid)"
+
 step "nobody reads what it says"
-job=$($ctl jobs | awk '/copying/ { print $1 }')
-$ctl jobs cancel "$job" >/dev/null
-$ctl jobs wait "$job" 2>/dev/null || :
+cancel_jobs
 mkfifo pipe
 $ctl push a new.raw --rate 1 2>pipe &
 push=$!
