@@ -172,7 +172,9 @@ packages_install () {           # GROUP...
     $has_dpkg ||
       die "this is no Debian: install what these packages hold, and try again"
     if [ "$(id -u)" != 0 ]; then
-      sudo='sudo -n'
+      # It asks for a password on the terminal, if there is one.
+      sudo=sudo
+      [ -t 2 ] || sudo='sudo -n'
       $sudo true 2>/dev/null || die "cannot install without root;" \
         "type as root: apt-get install $names"
     fi
