@@ -42,7 +42,8 @@ struct entry {
   struct lineage *parent;       /* of the disk that was cloned, or NULL */
   struct former_name *former;
   struct mutex resizing;        /* held from a resize to its report (G5) */
-  size_t handles;               /* open */
+  size_t handles;               /* open … */
+  size_t opens;                 /* … of which so many are not only held */
   bool listed;                  /* in registry.root */
   bool replaced;                /* registry_unique_uuids_locked is to skip it */
   uint32_t priority;            /* of the tree's node; see registry-tree.c */
@@ -62,7 +63,8 @@ struct entry {
 static inline bool
 entry_has_clients (const struct entry *e)
 {
-  return e->connections > e->filters;
+  /* Whoever has opened the disk is about to be its client. */
+  return e->connections > e->filters || e->opens > e->filters;
 }
 
 struct registry {
@@ -77,6 +79,7 @@ struct registry {
   size_t ndeleted GUARDED_BY (lock);
   struct registry_client *first GUARDED_BY (lock);
   size_t connections GUARDED_BY (lock);
+  uint64_t last_client GUARDED_BY (lock);       /* its id */
   struct stats_sum closed GUARDED_BY (lock);
   bool ended GUARDED_BY (lock); /* registry_end was called */
   void (*listener) (void *opaque, const struct change_report *report);

@@ -18,12 +18,10 @@ int
 registry_connect (struct registry *r, struct registry_client *c,
                   struct named_disk *d, const struct registry_peer *peer)
 {
-  static _Atomic uint64_t last_id;
   struct entry *e = registry_entry (d);
   struct stats_sum *closed = NULL;
 
   c->d = d;
-  c->id = atomic_fetch_add_explicit (&last_id, 1, memory_order_relaxed) + 1;
   c->peer = *peer;
   c->socket = 0;
   atomic_init (&c->ended, CLIENT_STAYS);
@@ -37,6 +35,7 @@ registry_connect (struct registry *r, struct registry_client *c,
     return -1;
   }
   mutex_lock (&r->lock);
+  c->id = ++r->last_client;     /* in the order of the list */
   if (e->closed == NULL) {
     e->closed = closed;
     closed = NULL;

@@ -302,8 +302,11 @@ publish_locked (struct registry *r, struct entry *e, const char *from,
   *unused = NULL;
   if (old) {
     say_made (made, MADE_REPLACEMENT);
-    if (options->replaces)      /* a reset: nobody meant it to stay (G7) */
+    if (options->replaces) {    /* a reset: nobody meant it to stay (G7) */
       e->auto_destroy = old->auto_destroy;
+      disk_set (e->d.disk, disk_is_readonly (old->d.disk),
+                disk_quota (old->d.disk));
+    }
     link_locked (r, e, old);
     registry_remove_locked (r, old);
     insert_locked (r, e);
@@ -357,7 +360,7 @@ check_all_locked (struct registry *r, struct entry **e, size_t n,
         is_in_use_locked (old, if_open))
       return errno;
     new += old == NULL;
-    if (new > r->o.max_disks || r->n + new > r->o.max_disks)
+    if (old == NULL && r->n + new > r->o.max_disks)
       return ENFILE;
   }
   return 0;
@@ -553,6 +556,13 @@ clone_template (struct registry *r, const char *name)
   return e;
 }
 
+static void
+open_locked (struct entry *e)
+{
+  e->handles++;
+  e->opens++;
+}
+
 /* Open a name that is not there, with a clone of the template.  A clone may
  * wait, so it is made without the lock: if the name is there by then, the disk
  * that it means is opened instead.
@@ -574,7 +584,7 @@ open_clone (struct registry *r, const char *name)
     add_opened_locked (r, e, r->o.template_name);
   }
   if (e)
-    e->handles++;
+    open_locked (e);
   mutex_unlock (&r->lock);
   if (e != made)
     entry_free (r, made);
@@ -603,7 +613,20 @@ registry_open (struct registry *r, const char *name)
       add_opened_locked (r, e, NULL);
   }
   if (e)
-    e->handles++;
+    open_locked (e);
+  mutex_unlock (&r->lock);
+  return e ? &e->d : NULL;
+}
+
+struct named_disk *
+registry_open_existing (struct registry *r, const char *name)
+{
+  struct entry *e;
+
+  mutex_lock (&r->lock);
+  e = registry_find_locked (r, name);
+  if (e)
+    open_locked (e);
   mutex_unlock (&r->lock);
   return e ? &e->d : NULL;
 }
@@ -623,7 +646,7 @@ is_ephemeral_locked (const struct entry *e)
     !atomic_load_explicit (&e->d.disk->written, memory_order_relaxed);
 }
 
-/* Does a disk without handles lose its name (G3, G7)? */
+/* Does a disk that nobody has opened lose its name (G3, G7)? */
 static bool
 is_finished_locked (const struct registry *r, const struct entry *e)
   REQUIRES (r->lock)
@@ -644,6 +667,23 @@ registry_is_ephemeral (struct registry *r, struct named_disk *d)
   return is;
 }
 
+/* One handle less.  Returns whether the entry is to be freed. */
+static bool
+close_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
+{
+  assert (e->handles > 0);
+  e->handles--;
+  if (e->opens > e->handles)
+    e->opens = e->handles;
+  if (e->opens == 0 && e->listed && is_finished_locked (r, e)) {
+    remove_locked (r, e);
+    registry_report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
+  }
+  else if (e->handles == 0 && !e->listed)
+    unbury_locked (r, e);
+  return e->handles == 0 && !e->listed;
+}
+
 void
 registry_close (struct registry *r, struct named_disk *d)
 {
@@ -651,15 +691,22 @@ registry_close (struct registry *r, struct named_disk *d)
   bool last;
 
   mutex_lock (&r->lock);
-  assert (e->handles > 0);
-  last = --e->handles == 0;
-  if (last && e->listed && is_finished_locked (r, e)) {
-    remove_locked (r, e);
-    registry_report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
-  }
-  else if (last && !e->listed)
-    unbury_locked (r, e);
-  last = last && !e->listed;
+  last = close_locked (r, e);
+  mutex_unlock (&r->lock);
+  if (last)
+    entry_free (r, e);
+}
+
+void
+registry_leave (struct registry *r, struct named_disk *d)
+{
+  struct entry *e = registry_entry (d);
+  bool last;
+
+  mutex_lock (&r->lock);
+  if (e->opens > 0)
+    e->opens--;
+  last = close_locked (r, e);
   mutex_unlock (&r->lock);
   if (last)
     entry_free (r, e);

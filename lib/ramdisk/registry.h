@@ -11,7 +11,7 @@
  * A named disk is held by its name and by each open handle.  As with unlink(2),
  * if the name is removed, open handles keep the disk, and it is freed with the
  * last of them.  Control operations hold a disk in the same way while they work
- * on it, but do not count as connections.
+ * on it, but have not opened it.
  *
  * Invariants
  *
@@ -19,8 +19,8 @@
  *   G2  A disk is freed when it has neither name nor handle.
  *   G3  A disk that was created by opening its name is ephemeral until it is
  *       written, resized, renamed, set, cloned or named in registry_create; or
- *       trimmed, if it is a clone.  An ephemeral disk loses its name with its
- *       last handle.
+ *       trimmed, if it is a clone.  An ephemeral disk loses its name when
+ *       nobody has opened it any more, also if somebody still holds it.
  *   G4  A name is replaced in one step; at no time is it missing.
  *
  *   G5  The listener is called with the changes of a name in their order, with
@@ -30,7 +30,7 @@
  *       lock held.  So everything that was seen, or answered, is recovered.
  *
  *   G7  With auto_destroy, a disk that was made by opening its name loses it
- *       when its last handle is closed, even if it was written, resized,
+ *       when nobody has opened it any more, even if it was written, resized,
  *       renamed, set or cloned; but not if registry_create or registry_stay
  *       named it.  A disk that a reset made stays until a client has used it,
  *       and so does one that was recovered: its clients may come back, and
@@ -235,10 +235,20 @@ int registry_add (struct registry *r, const char *name, struct disk *disk,
 /* Open a disk, and make it if it does not exist and auto_create says so: empty,
  * or as a clone of the template, with its size and sector size.  The template
  * is never made that way.
- * Returns a handle for registry_close, or NULL with errno ENOENT (also for
+ * Returns a handle for registry_leave, or NULL with errno ENOENT (also for
  * a template that does not exist), or as registry_create.
  */
 struct named_disk *registry_open (struct registry *r, const char *name);
+
+/* The same, but make nothing. */
+struct named_disk *registry_open_existing (struct registry *r,
+                                           const char *name);
+
+/* Close a handle of registry_open (leave), or one that only holds the disk.
+ * Closing what was opened as if it were only held is allowed: the disk then
+ * keeps its name until nobody holds it either.
+ */
+void registry_leave (struct registry *r, struct named_disk *d);
 void registry_close (struct registry *r, struct named_disk *d);
 
 /* The process ends, so handles are closed although no client has left: from now
@@ -246,7 +256,7 @@ void registry_close (struct registry *r, struct named_disk *d);
  */
 void registry_end (struct registry *r);
 
-/* Open a disk that exists.  Returns NULL with errno ENOENT. */
+/* Hold a disk that exists.  Returns NULL with errno ENOENT. */
 struct named_disk *registry_hold (struct registry *r, const char *name);
 
 /* Is there a disk of that name?  registry_stay: if so, it does not go with its

@@ -199,7 +199,11 @@ expected (const struct jsonrpc_param *p, char *buf, size_t size)
     snprintf (buf, size, "a string without NUL%s", null);
     break;
   case JSONRPC_STRINGS:
-    snprintf (buf, size, "an array of strings%s", null);
+    if (p->max)
+      snprintf (buf, size, "an array of %" PRId64 " to %" PRId64 " strings%s",
+                p->min, p->max, null);
+    else
+      snprintf (buf, size, "an array of strings%s", null);
     break;
   }
   return buf;
@@ -243,7 +247,8 @@ fits (const struct jsonrpc_param *p, const json_t *value)
     json_array_foreach (value, i, element)
       if (!is_word (p, element))
         return false;
-    return true;
+    return p->max == 0 || ((int64_t) json_array_size (value) >= p->min &&
+                           (int64_t) json_array_size (value) <= p->max);
   }
   return false;
 }

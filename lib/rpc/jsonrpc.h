@@ -46,7 +46,7 @@ struct jsonrpc_param {
   bool required;
   bool nullable;                /* null is allowed */
   /* Of an integer: its range.  Of a string: its length in bytes.  Of an array:
-   * the number of its strings.
+   * the number of its strings; max 0: any.
    */
   int64_t min, max;
   const char *const *words;     /* the allowed strings, ended by NULL; or NULL:

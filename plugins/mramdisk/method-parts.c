@@ -110,6 +110,11 @@ in_use (struct jsonrpc_call *call, const char *name)
   }
   data = json_pack ("{s:s, s:I, s:o}", "errno", "EBUSY", "clients",
                     (json_int_t) u.n, "peers", u.peers);
+  if (u.n == 0)
+    return jsonrpc_fail (call, error_code (EBUSY), data,
+                         "name: the disk \"%s\" is in use: a client is "
+                         "connecting, or a load keeps it",
+                         printable_name (name, shown));
   return jsonrpc_fail (call, error_code (EBUSY), data,
                        "name: the disk \"%s\" is in use by %zu client%s (%s%s)",
                        printable_name (name, shown), u.n, u.n == 1 ? "" : "s",

@@ -213,7 +213,7 @@ open_disk (const char *name, const struct registry_peer *peer)
   if (!export_name_opens (d->id)) {
     nbdkit_error ("export \"%s\": the disk of that name was replaced: expected "
                   "the one that was open before", printable (name, shown));
-    registry_close (registry, d);
+    registry_leave (registry, d);
     errno = ESTALE;
     return NULL;
   }
@@ -221,7 +221,7 @@ open_disk (const char *name, const struct registry_peer *peer)
   if (c == NULL || registry_connect (registry, c, d, peer) == -1) {
     nbdkit_error ("export \"%s\": out of memory", printable_name (name, shown));
     free (c);
-    registry_close (registry, d);
+    registry_leave (registry, d);
     errno = ENOMEM;
     return NULL;
   }
@@ -285,7 +285,7 @@ mramdisk_close (void *handle)
                   printable_name (d->name, name));
   if (end_clients_began () || program_ends (&ending_of_nbdkit))
     registry_end (registry);
-  registry_close (registry, d);
+  registry_leave (registry, d);
 }
 
 static struct named_disk *

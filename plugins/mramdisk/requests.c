@@ -265,7 +265,7 @@ mramdisk_cache (void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 
   (void) flags;
   stats_start (c->stats, &timer);
-  return done (&timer, c->d, STAT_CACHE, count, offset,
+  return done (&timer, c->d, STAT_CACHE, count, offset, is_ended (c) ? -1 :
                disk_fetch (c->d->disk, count, offset));
 }
 

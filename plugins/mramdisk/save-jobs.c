@@ -335,16 +335,16 @@ keep_there (struct load_job *p, struct named_disk *d)
   return 0;
 }
 
-/* Is there a disk of that name?  Then hold it until the end.  Without memory for
- * that, it may go with its last client meanwhile.
+/* Is there a disk of that name?  Then keep it open until the end.  Without memory
+ * for that, it may go with its last client meanwhile.
  */
 static bool
 is_there (struct load_job *p, const char *name)
 {
-  struct named_disk *d = registry_hold (p->s->registry, name);
+  struct named_disk *d = registry_open_existing (p->s->registry, name);
 
   if (d && keep_there (p, d) == -1)
-    registry_close (p->s->registry, d);
+    registry_leave (p->s->registry, d);
   return d != NULL;
 }
 
@@ -356,7 +356,7 @@ let_go_of_there (struct load_job *p, bool stay)
   for (i = 0; i < p->nthere; i++) {
     if (stay)
       registry_stay (p->s->registry, p->there[i]->name);
-    registry_close (p->s->registry, p->there[i]);
+    registry_leave (p->s->registry, p->there[i]);
   }
   p->nthere = 0;
 }

@@ -219,6 +219,12 @@ c.refused(BAD_PARAMS, 'path: "x": expected an absolute path', "disk_save",
           path="x")
 c.refused(BAD_PARAMS, 'patterns: "[": expected', "disk_load", path="/x",
           patterns=["["])
+# No pattern at all is a script's mistake, and not a save of nothing.
+manifest = open(DIR + "/manifest.json").read()
+for method in "disk_save", "disk_load":
+    c.refused(BAD_PARAMS, "patterns: []: expected an array of 1 to ", method,
+              path=DIR, patterns=[])
+check("the save", open(DIR + "/manifest.json").read() == manifest, True)
 c.refused("ENOENT", 'patterns: no disk matches "none"', "disk_save", path="/x",
           patterns=["*", "none"])
 

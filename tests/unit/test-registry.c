@@ -698,6 +698,32 @@ test_many_names (void **state)
   }
 }
 
+/* A disk goes with its last client, also while somebody else holds it; and who
+ * has opened it counts before it is connected.
+ */
+static void
+test_held_disk_goes (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *a, *held, *again;
+  uint64_t id;
+
+  assert_int_equal (0, create (f->r, "golden", 8192, 1, false));
+  a = registry_open (f->r, "a");
+  assert_non_null (a);
+  id = a->id;
+  assert_int_equal (0, disk_write (a->disk, "x", 1, 0));
+  held = registry_hold (f->r, "a");
+  assert_int_equal (-1, registry_destroy_if (f->r, "a", IF_OPEN_ERROR));
+  assert_int_equal (EBUSY, errno);
+  be_client (f->r, a, 1);
+  assert_false (registry_exists (f->r, "a"));
+  again = registry_open (f->r, "a");
+  assert_int_not_equal (id, again->id);
+  registry_leave (f->r, again);
+  registry_close (f->r, held);
+}
+
 /* A page ends with the name that its last disk had then, whatever becomes of it
  * before the next page.
  */
@@ -896,6 +922,8 @@ main (void)
                                      setup_auto_destroy, teardown),
     cmocka_unit_test_setup_teardown (test_many_names, setup_many, teardown),
     cmocka_unit_test_setup_teardown (test_page_renamed, setup, teardown),
+    cmocka_unit_test_setup_teardown (test_held_disk_goes, setup_auto_destroy,
+                                     teardown),
     cmocka_unit_test_setup_teardown (test_uuids_are_unique, setup_many,
                                      teardown),
     cmocka_unit_test (test_rename_without_memory),
