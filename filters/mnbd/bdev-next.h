@@ -34,7 +34,8 @@ struct next_context {
   nbdkit_next *next;
   struct mutex *lock;           /* held around each request, or NULL */
   const char *name;             /* announced for each request, unless NULL */
-  uint64_t disk;                /* reported by the plugin; 0: not reported */
+  uint64_t disk;                /* reported by the plugin; 0: not reported … */
+  uint64_t shrinks;             /* … with this */
   /* The number of failed flushes so far, and the errno of the last one. */
   _Atomic unsigned failures;
   _Atomic int error;

@@ -245,12 +245,15 @@ static int
 open_plugin (struct handle *h, nbdkit_next_open *next,
              nbdkit_context *context, int readonly, const char *export_name)
 {
+  struct export_disk disk;
   int r;
 
   instances_lock_plugin ();
   export_name_opened ();
   r = next (context, readonly, export_name);
-  h->own.disk = export_name_opened ();
+  disk = export_name_opened ();
+  h->own.disk = disk.number;
+  h->own.shrinks = disk.shrinks;
   instances_unlock_plugin ();
   return r;
 }

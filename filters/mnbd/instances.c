@@ -185,6 +185,7 @@ open_now (struct live_instance *p)
 {
   static _Atomic uint64_t untold;
   struct opened *o = calloc (1, sizeof *o);
+  struct export_disk disk;
   nbdkit_next *next;
 
   if (o == NULL) {
@@ -202,9 +203,10 @@ open_now (struct live_instance *p)
     nbdkit_next_context_close (next);
     next = NULL;
   }
+  disk = export_name_opened ();
   o->context = (struct next_context) {
     .next = next, .lock = context_lock (o), .name = p->name,
-    .disk = export_name_opened (),
+    .disk = disk.number, .shrinks = disk.shrinks,
   };
   export_name_announce (NULL, 0);
   instances_unlock_plugin ();
@@ -275,7 +277,10 @@ compare (const struct live_instance *p, const struct bdev_info *found)
   if (is_told (found->disk) && is_told (ours->disk) &&
       found->disk != ours->disk)
     return INSTANCE_REPLACED;
-  return found->size != ours->size ? INSTANCE_RESIZED : INSTANCE_SAME;
+  if (found->size != ours->size)
+    return INSTANCE_RESIZED;
+  return is_told (found->disk) && is_told (ours->disk) &&
+    found->shrinks != ours->shrinks ? INSTANCE_SHRUNK : INSTANCE_SAME;
 }
 
 /* Have the properties changed since it was opened? */

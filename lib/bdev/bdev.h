@@ -92,6 +92,7 @@
 struct bdev_info {
   uint64_t disk;                /* the same number, the same disk; 0: who
                                  * knows */
+  uint64_t shrinks;             /* how often that was made smaller */
   struct uuid uuid;             /* the same for mramdisk's disks elsewhere;
                                  * none: the server gives none */
   uint64_t size;                /* bytes */

@@ -98,11 +98,14 @@ cache_stop (struct cache *c)
 
   atomic_store (&c->stopped, true);
   r = c->o.writeback ? write_back_last (c, c->local) : 0;
-  if (r == 0)
-    r = origin_flush (c, c->origin);
   err = errno;
   workers_end (c);
   errno = err;
+  /* A worker may have failed just now. */
+  if (r == 0 && c->o.writeback && atomic_load (&c->dirty) > 0)
+    r = write_back_last (c, c->local);
+  if (r == 0)
+    r = origin_flush (c, c->origin);
   return r;
 }
 

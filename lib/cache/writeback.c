@@ -339,6 +339,7 @@ write_back_one (struct cache *c, struct bdev *local, uint64_t seq)
   struct queued e;
   struct blocks run;
   struct range range;
+  bool refused;
   int r, err;
 
   if (buf == NULL)
@@ -368,7 +369,11 @@ write_back_one (struct cache *c, struct bdev *local, uint64_t seq)
 
   mutex_lock (&c->q.lock);
   q->promised -= c->run;
-  end_run (c, e, run, r == -1);
+  /* ESHUTDOWN: nobody has refused the blocks.  This thread has stopped waiting,
+   * perhaps because its client has gone; others may go on.
+   */
+  refused = r == -1 && err != ESHUTDOWN;
+  end_run (c, e, run, refused);
   if (me.prev)
     me.prev->next = me.next;
   else
@@ -377,8 +382,10 @@ write_back_one (struct cache *c, struct bdev *local, uint64_t seq)
     me.next->prev = me.prev;
   if (r == -1) {
     log_failure (c, err);
-    q->failures++;
-    q->error = err;
+    if (refused) {
+      q->failures++;
+      q->error = err;
+    }
     q->retry_at = clock_now () + RETRY;
   }
   else

@@ -166,7 +166,8 @@ go_on (struct mirror *m, bool resume, char why[MIRROR_WHY])
   enum instance_now now = mirror_look_held (m, &size);
   int r = 0;
 
-  if (now == INSTANCE_REPLACED || now == INSTANCE_RESIZED) {
+  if (now == INSTANCE_REPLACED || now == INSTANCE_RESIZED ||
+      now == INSTANCE_SHRUNK) {
     mirror_admit (m, now, size, why);
     return -1;
   }
@@ -207,7 +208,8 @@ start_anew (struct mirror *m, bool resume, char why[MIRROR_WHY])
               "disk");
     return -1;
   }
-  other = primary->info.disk != m->disk || primary->info.size != m->size;
+  other = primary->info.disk != m->disk || primary->info.size != m->size ||
+    primary->info.shrinks != m->shrinks;
   if (other && mirror_bitmaps_init (&b, primary->info.size) == -1) {
     snprintf (why, MIRROR_WHY, "%s", strerror (errno));
     return -1;
@@ -226,12 +228,14 @@ start_anew (struct mirror *m, bool resume, char why[MIRROR_WHY])
     m->granule = b.granule;
     m->shift = b.shift;
     m->disk = primary->info.disk;
+    m->shrinks = primary->info.shrinks;
     m->size = primary->info.size;
     mirror_bitmaps_free (&old);
     if (resume)
       mirror_say (m, ENGINE_NOTE, "%s", "the primary is another disk, or has "
-                  "another size: copying everything");
+                  "was resized: copying everything");
   }
+  m->starting = true;
   run (m, resume && !other);
   mutex_unlock (&m->lock);
   ranges_unlock (&m->ranges, &all);
@@ -366,7 +370,8 @@ stop_here (struct mirror *m, struct mirror_use *use, bool force,
      * too.
      */
     stopped->consistent = flushed && m->connected && m->dirty.set == 0 &&
-      !found_differences (m) && !m->replaced && now != INSTANCE_RESIZED;
+      !found_differences (m) && !m->replaced && now != INSTANCE_RESIZED &&
+      now != INSTANCE_SHRUNK;
     stopped->writes = m->writes;
     clock_gettime (CLOCK_REALTIME, &stopped->time);
     m->stopped = *stopped;

@@ -263,6 +263,7 @@ reconnect (struct mirror *m, struct job *j) REQUIRES (&m->lock)
     if (block > atomic_load_explicit (&m->align, memory_order_relaxed))
       atomic_store_explicit (&m->align, block, memory_order_relaxed);
     m->connected = true;
+    m->starting = false;
     /* With fail, no write may go to one side only, so clients wait for the
      * secondary from the start.
      */

@@ -105,7 +105,7 @@ struct mirror {
    * stopped.
    */
   struct bdev *primary;
-  uint64_t disk, size;          /* its info's */
+  uint64_t disk, shrinks, size; /* its info's */
   uint64_t granule;             /* bytes, a power of two */
   unsigned shift;               /* its logarithm */
   bool sec_can_flush;           /* at first */
@@ -131,6 +131,7 @@ struct mirror {
   bool quit GUARDED_BY (lock);
   bool full GUARDED_BY (lock);  /* in a first copy, not a resync */
   bool synced GUARDED_BY (lock); /* flushed since the last pass (Y6) */
+  bool starting GUARDED_BY (lock); /* mirror_start: not connected yet */
 
   /* The secondary. */
   bool connected GUARDED_BY (lock); /* requests may use it */

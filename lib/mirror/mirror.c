@@ -209,6 +209,15 @@ leave_to_job (struct mirror *m, const struct change *c) REQUIRES (&m->lock)
                 end_granule (m, end));
 }
 
+/* Must both disks have each change?  Not between mirror_start and the first
+ * connection: until then all is on the primary only anyway.
+ */
+static bool
+must_fail (const struct mirror *m) REQUIRES (&m->lock)
+{
+  return m->o.fail && m->phase != PHASE_STOPPED && !m->starting;
+}
+
 /* Take the range, wide enough for the secondary's blocks (Y4). */
 static int
 begin_change (struct mirror *m, const struct bdev *local, struct change *c)
@@ -236,7 +245,7 @@ begin_change (struct mirror *m, const struct bdev *local, struct change *c)
     err = ESHUTDOWN;
   else if (!c->ours)
     m->in_flight++;
-  else if (m->o.fail && m->phase != PHASE_STOPPED && !m->connected)
+  else if (must_fail (m) && !m->connected)
     err = EIO;
   else {
     /* The primary refuses what lies beyond the end.  What is dirty as a whole
@@ -383,7 +392,7 @@ make_change (struct mirror *m, struct bdev *local, struct change *c)
    */
   not_fast = (c->flags & BDEV_FAST_ZERO) &&
     (err ? err == ENOTSUP || err == EOPNOTSUPP
-     : sec_err == ENOTSUP || sec_err == EOPNOTSUPP);
+     : !m->o.fail && (sec_err == ENOTSUP || sec_err == EOPNOTSUPP));
   if (both) {
     mirror_use_end (m, &c->use);
     good = mirror_put (m, c->incarnation, not_fast ? 0 : sec_err, c->what);
@@ -498,7 +507,7 @@ flush_sides (struct mirror *m, struct bdev *local, struct mirror_use *use)
   mutex_lock (&m->lock);
   ours = local->info.disk == m->disk;
   here = ours && m->proved;
-  wanted = ours && m->o.fail && m->phase != PHASE_STOPPED;
+  wanted = ours && must_fail (m);
   incarnation = m->incarnation;
   if (m->quit && !err)
     err = ESHUTDOWN;
@@ -690,6 +699,10 @@ mirror_admit (struct mirror *m, enum instance_now now, uint64_t size,
               "expected the mirror's, %" PRIu64 "; stop the mirror to use the "
               "new size",
               size, m->size);
+  else if (now == INSTANCE_SHRUNK)
+    snprintf (why, MIRROR_WHY, "the primary was made smaller and larger again, "
+              "which the secondary was not; stop the mirror to use what it has "
+              "now");
   else
     return 0;
   return -1;
@@ -770,6 +783,7 @@ mirror_new (const struct mirror_options *options)
   m->primary = m->o.instance->local;
   m->secondary = m->o.instance->upstream;
   m->disk = m->primary->info.disk;
+  m->shrinks = m->primary->info.shrinks;
   m->size = m->primary->info.size;
   m->rate = m->o.rate;
   init_locks (m);

@@ -374,6 +374,15 @@ own_connect (struct bdev *b)
   return -1;
 }
 
+static bool
+offers_less (const struct bdev_info *now, const struct bdev_info *was)
+{
+  return now->can_flush < was->can_flush || now->can_fua < was->can_fua ||
+    now->can_trim < was->can_trim || now->can_zero < was->can_zero ||
+    now->can_fast_zero < was->can_fast_zero ||
+    now->can_cache < was->can_cache || now->can_extents < was->can_extents;
+}
+
 bool
 bdev_nbd_changed (struct bdev *b)
 {
@@ -401,6 +410,7 @@ bdev_nbd_changed (struct bdev *b)
     changed = now->size != b->info.size ||
       now->readonly != b->info.readonly ||
       now->block_min != b->info.block_min ||
+      offers_less (now, &b->info) ||
       uuid_differ (&now->uuid, &b->info.uuid);
   }
   pool_free (pool);

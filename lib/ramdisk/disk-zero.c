@@ -210,16 +210,34 @@ part_is_owed (struct disk *d, size_t len, uint64_t offset)
   return owed;
 }
 
-/* The most pages that a request to zero or trim needs at its two ends. */
-uint64_t
-disk_fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with)
+/* The pages that a request to zero or trim needs at its two ends: the most, or
+ * what it needs if pages that are filled already are no reason to copy anything.
+ */
+static uint64_t
+fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with,
+           bool most)
 {
   uint64_t end = offset + count;
   uint64_t first = offset >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
 
-  return tree_fill_cost (&d->tree, first, with, offset % PAGE_BYTES) +
+  return tree_fill_cost (&d->tree, first, with, offset % PAGE_BYTES, most) +
     (first < last
-     ? tree_fill_cost (&d->tree, last, with, end % PAGE_BYTES) : 0);
+     ? tree_fill_cost (&d->tree, last, with, end % PAGE_BYTES, most) : 0);
+}
+
+uint64_t
+disk_fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with)
+{
+  return fill_cost (d, count, offset, with, true);
+}
+
+/* Where memory is full, a range that is filled already needs nothing. */
+static int
+reserve_fill (struct tree_op *op, struct disk *d, uint64_t count,
+              uint64_t offset, page_t with)
+{
+  return tree_op_reserve (op, fill_cost (d, count, offset, with, true)) == -1
+    ? tree_op_reserve (op, fill_cost (d, count, offset, with, false)) : 0;
 }
 
 int
@@ -241,7 +259,7 @@ disk_zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
   owed = part_is_owed (d, head, offset) +
     (whole ? 0 : part_is_owed (d, tail, offset + count - tail));
   if ((owed && tree_op_reserve_quota (op, &d->tree, owed) == -1) ||
-      tree_op_reserve (op, disk_fill_cost (d, count, offset, with)) == -1)
+      reserve_fill (op, d, count, offset, with) == -1)
     return -1;
   if (zero_part (op, d, head, offset, with) == -1)
     return -1;
@@ -276,7 +294,7 @@ disk_trim (struct disk *d, uint64_t count, uint64_t offset)
   if (r != 1)
     return r;
   fill_init (&f, count, offset, d->zeros);
-  r = tree_op_reserve (&op, disk_fill_cost (d, count, offset, d->zeros));
+  r = reserve_fill (&op, d, count, offset, d->zeros);
   if (r == -1)
     r = 0;      /* the range is shared: trimming would take memory and free
                  * none.  Only a hint */
@@ -284,6 +302,8 @@ disk_trim (struct disk *d, uint64_t count, uint64_t offset)
     /* An empty disk stays as good as not there; a template's clone does not. */
     changes = d->origin || root_page (root_load (&d->tree)) >= PAGE_FIRST;
     r = fill_range (&op, d, &f, &tail_done);
+    if (r == -1 && errno == ENOSPC)
+      r = 0;
   }
   tree_op_end (&op);
   if (r == 0 && changes)

@@ -53,6 +53,7 @@ init (struct disk *d, struct arena *arena, uint64_t size, uint32_t sector_size)
   d->zeros = PAGE_HOLE;
   d->origin = NULL;
   atomic_init (&d->origin_end, 0);
+  atomic_init (&d->shrinks, 0);
 }
 
 struct disk *
@@ -696,7 +697,7 @@ set_origin_end (struct disk *d, uint64_t end) REQUIRES (d->tree.lock)
 #define SHRINK_COST (2 * TREE_MAX_HEIGHT + 1)
 
 static int
-shrink_locked (struct tree_op *op, struct disk *d, uint64_t size)
+shrink_locked (struct tree_op *op, struct disk *d, uint64_t size, uint64_t cost)
   REQUIRES (d->tree.lock)
 {
   uint64_t old = disk_size (d);
@@ -704,7 +705,7 @@ shrink_locked (struct tree_op *op, struct disk *d, uint64_t size)
                                            memory_order_relaxed);
   int r;
 
-  if (tree_op_reserve (op, SHRINK_COST) == -1)
+  if (tree_op_reserve (op, cost) == -1)
     return -1;
   set_size (d, size);
   if (size < old_end)           /* O6 */
@@ -740,8 +741,11 @@ disk_resize (struct disk *d, uint64_t size)
   tree_op_begin (&op, d->tree.arena, true);
   op.unlimited = true;
   tree_lock_first (&d->tree);
-  if (size < disk_size (d))
-    r = shrink_locked (&op, d, size);
+  if (size < disk_size (d)) {
+    r = shrink_locked (&op, d, size, SHRINK_COST);
+    if (r == 0)
+      atomic_fetch_add_explicit (&d->shrinks, 1, memory_order_relaxed);
+  }
   else {
     r = tree_set_height_locked (&d->tree, &op, size_in_pages (size));
     if (r == 0)
@@ -773,7 +777,12 @@ disk_settle (struct disk *d)
   tree_op_begin (&op, d->tree.arena, true);
   op.unlimited = true;
   tree_lock_first (&d->tree);
-  r = shrink_locked (&op, d, size);
+  r = shrink_locked (&op, d, size, SHRINK_COST);
+  /* Where memory is full, it may do without: a root that is only too high, after
+   * a growth was cut short, takes nothing.
+   */
+  if (r == -1 && errno == ENOSPC)
+    r = shrink_locked (&op, d, size, 0);
   tree_unlock (&d->tree);
   tree_op_end (&op);
   return r;

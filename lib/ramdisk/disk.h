@@ -78,6 +78,7 @@ struct disk {
   _Atomic uint64_t origin_end;  /* … up to there, in bytes (O6) */
   bool detect_same;             /* see disk_write; on unless it is cleared
                                  * before the disk is used */
+  _Atomic uint64_t shrinks;     /* disk_shrinks */
 };
 
 /* The type of an extent, in the protocol's terms (base:allocation). */
@@ -129,6 +130,13 @@ static inline uint64_t
 disk_size (const struct disk *d)
 {
   return atomic_load_explicit (&d->size, memory_order_acquire);
+}
+
+/* How often this process has made the disk smaller. */
+static inline uint64_t
+disk_shrinks (const struct disk *d)
+{
+  return atomic_load_explicit (&d->shrinks, memory_order_relaxed);
 }
 
 int disk_read (struct disk *d, void *buf, uint64_t count, uint64_t offset);

@@ -130,8 +130,30 @@ leaf_cost (const struct tree *t, uint64_t first, uint64_t last, bool all)
   return cost;
 }
 
+/* The nodes of others that are above a page: if the range has other content
+ * elsewhere below one of them, that is copied.  In a reader section.
+ */
+static uint64_t
+shared_above (const struct tree *t, uint64_t index)
+{
+  uint64_t root = root_load (t), cost = 0;
+  unsigned level = root_height (root);
+  page_t page = root_page (root);
+  bool exclusive = true;
+
+  for (; page >= PAGE_FIRST; level--) {
+    exclusive = exclusive && arena_refs (t->arena, page) == 1;
+    cost += !exclusive;
+    if (level == 1)
+      break;
+    page = slot_load (node_at (t->arena, page), slot_index (index, level));
+  }
+  return cost;
+}
+
 uint64_t
-tree_fill_cost (const struct tree *t, uint64_t index, page_t fill, bool part)
+tree_fill_cost (const struct tree *t, uint64_t index, page_t fill, bool part,
+                bool most)
 {
   uint64_t span, cost = 0;
   page_t page, leaf;
@@ -146,6 +168,8 @@ tree_fill_cost (const struct tree *t, uint64_t index, page_t fill, bool part)
         (cost > 0 || arena_refs (t->arena, page) != 1))
       cost++;
   }
+  else if (most)
+    cost = shared_above (t, index);
   rcu_exit ();
   return cost;
 }

@@ -451,6 +451,12 @@ tree_set_height_locked (struct tree *t, struct tree_op *op, uint64_t pages)
   unsigned height = root_height (root_load (t));
   page_t page = root_page (root_load (t)), new;
 
+  /* All or nothing: a root that is too high could only be lowered behind the
+   * gate (T4).
+   */
+  if (height < want && page != PAGE_HOLE &&
+      tree_op_reserve (op, want - height) == -1)
+    return -1;
   /* Writers in flight are not affected: what they found stays in place. */
   for (; height < want; height++) {
     if (page != PAGE_HOLE) {

@@ -319,10 +319,11 @@ uint64_t tree_not_owned (const struct tree *t, uint64_t first, uint64_t last);
 uint64_t tree_cost (const struct tree *t, uint64_t first, uint64_t last);
 
 /* The number of pages needed to fill the first or last page of a range with
- * PAGE_HOLE or PAGE_ZERO. part: only a part of that page is to be zero.
+ * PAGE_HOLE or PAGE_ZERO. part: only a part of that page is to be zero.  most:
+ * if the page is filled already, other pages of the range may not be.
  */
 uint64_t tree_fill_cost (const struct tree *t, uint64_t index, page_t fill,
-                         bool part);
+                         bool part, bool most);
 
 static inline void
 tree_op_begin (struct tree_op *op, struct arena *a, bool overdraft)

@@ -10,13 +10,14 @@
 
 /* The symbol that a filter exports for the plugins. */
 const char *mblock_export_name (void);
-bool mblock_export_opens (uint64_t disk);
+bool mblock_export_opens_disk (uint64_t number, uint64_t shrinks);
 
 /* ------------------------------------------------------- the filter's part */
 
 static _Thread_local struct {
   const char *name;
-  uint64_t wanted, opened;
+  uint64_t wanted;
+  struct export_disk opened;
 } announced;
 
 static const char *(*of_disk) (const char *name);
@@ -29,11 +30,11 @@ mblock_export_name (void)
 }
 
 __attribute__ ((__visibility__ ("default"))) bool
-mblock_export_opens (uint64_t disk)
+mblock_export_opens_disk (uint64_t number, uint64_t shrinks)
 {
-  if (announced.wanted && announced.wanted != disk)
+  if (announced.wanted && announced.wanted != number)
     return false;
-  announced.opened = disk;
+  announced.opened = (struct export_disk) { number, shrinks };
   return true;
 }
 
@@ -55,12 +56,12 @@ export_name_announce (const char *name, uint64_t disk)
   announced.wanted = disk;
 }
 
-uint64_t
+struct export_disk
 export_name_opened (void)
 {
-  uint64_t disk = announced.opened;
+  struct export_disk disk = announced.opened;
 
-  announced.opened = 0;
+  announced.opened = (struct export_disk) { .number = 0 };
   return disk;
 }
 
@@ -90,7 +91,7 @@ export_name_find_filters (void)
 {
   nnames = modules_find (MODULE_FILTER, "mblock_export_name", name_of,
                          MOST_FILTERS);
-  nopens = modules_find (MODULE_FILTER, "mblock_export_opens", opens,
+  nopens = modules_find (MODULE_FILTER, "mblock_export_opens_disk", opens,
                          MOST_FILTERS);
 }
 
@@ -106,12 +107,13 @@ export_name_announced (void)
 }
 
 bool
-export_name_opens (uint64_t disk)
+export_name_opens (struct export_disk disk)
 {
   bool wanted = true;
   size_t i;
 
   for (i = 0; i < nopens; i++)
-    wanted &= ((bool (*) (uint64_t)) opens[i]) (disk);
+    wanted &= ((bool (*) (uint64_t, uint64_t)) opens[i]) (disk.number,
+                                                          disk.shrinks);
   return wanted;
 }

@@ -10,8 +10,9 @@
  *
  * Disks.  A name may refer to another disk from one moment to the next.  So a
  * plugin with such names reports here, whenever it opens one, which disk it is,
- * by a number that no other disk of this process has or had.  A filter reads
- * it, and may announce that it wants that disk or none.  This works through any
+ * by a number that no other disk of this process has or had, and how often that
+ * was made smaller: what it lost then reads as zeros, also after it has grown
+ * again.  A filter reads both, and may announce that it wants that disk or none.  This works through any
  * filters in between, because .open runs in the thread that asked for it.
  *
  * Filter and plugin are different modules (modules.h).  What they pass to each
@@ -34,10 +35,13 @@ void export_name_find_plugin (void);
  */
 void export_name_announce (const char *name, uint64_t disk);
 
-/* The disk that this thread has opened since its last call.  0: none, or the
- * plugin does not report it.
- */
-uint64_t export_name_opened (void);
+struct export_disk {
+  uint64_t number;              /* 0: none, or the plugin does not report it */
+  uint64_t shrinks;
+};
+
+/* The disk that this thread has opened since its last call. */
+struct export_disk export_name_opened (void);
 
 /* The canonical name among the names that refer to the same disk of the plugin;
  * valid at least as long as name.  NULL: all names refer to the same disk.
@@ -58,7 +62,7 @@ void export_name_find_filters (void);
 const char *export_name_announced (void);
 
 /* In .open: report the disk.  Returns false if a filter wants another one. */
-bool export_name_opens (uint64_t disk);
+bool export_name_opens (struct export_disk disk);
 
 /* Defined by a plugin, for export_name_of_disk.  It is exported; a plugin
  * without it has only one disk.

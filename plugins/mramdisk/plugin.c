@@ -210,7 +210,8 @@ open_disk (const char *name, const struct registry_peer *peer)
       nbdkit_error ("export \"%s\": %s", shown, error_text (errno, why));
     return NULL;
   }
-  if (!export_name_opens (d->id)) {
+  if (!export_name_opens ((struct export_disk) {
+        d->id, disk_shrinks (d->disk) })) {
     nbdkit_error ("export \"%s\": the disk of that name was replaced: expected "
                   "the one that was open before", printable (name, shown));
     registry_leave (registry, d);

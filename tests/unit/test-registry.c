@@ -458,8 +458,8 @@ test_in_use (void **state)
 
   create (f->r, "m", 4096, 1, false);
   make_clone (f->r, "m", "a", false, IF_EXISTS_ERROR);
-  a = registry_open (f->r, "a");
   /* Who only holds a disk for a moment is no client. */
+  a = registry_hold (f->r, "a");
   assert_int_equal (0, registry_create (f->r, "a", &o, IF_EXISTS_REPLACE,
                                         &made));
   registry_close (f->r, a);
