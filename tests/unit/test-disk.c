@@ -253,6 +253,53 @@ test_trim_without_credit (void **state)
   expect (c, 10 * P, 10 * P, 0);
 }
 
+/* The same if both ends of the range are holes already: what is between them is
+ * below a node that the other disk has, too.
+ */
+static void
+test_trim_holes_without_credit (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, GIB), *c;
+  uint64_t left = 0;
+
+  put (d, LEAF, LEAF, 'x');
+  c = clone_to (f, 1, d);
+  while (arena_reserve (f->a, 1, true) == 0)
+    left++;
+  assert_int_equal (0, disk_trim (c, 3 * LEAF, 0));
+  expect (c, LEAF, LEAF, 'x');
+  assert_errno (ENOSPC, disk_zero (c, 3 * LEAF, 0, true));
+  expect (c, LEAF, LEAF, 'x');
+  assert_int_equal (0, disk_zero (c, LEAF, 10 * LEAF, true));   /* a hole */
+  arena_unreserve (f->a, left);
+  assert_int_equal (0, disk_trim (c, 3 * LEAF, 0));
+  expect (c, 0, 3 * LEAF, 0);
+  expect (d, LEAF, LEAF, 'x');
+}
+
+/* A growth takes a node for each level: all of them, or none. */
+static void
+test_grow_without_credit (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, LEAF);
+  uint64_t left = 0;
+
+  put (d, 0, LEAF, 'x');
+  while (arena_reserve (f->a, 1, true) == 0)
+    left++;
+  arena_unreserve (f->a, 1);
+  assert_errno (ENOSPC, disk_resize (d, DISK_MAX_SIZE));
+  assert_true (tree_ends_at (&d->tree, LEAF / P));
+  assert_int_equal (LEAF, disk_size (d));
+  assert_int_equal (0, disk_resize (d, LEAF));
+  assert_int_equal (0, disk_resize (d, 2 * LEAF));
+  arena_unreserve (f->a, left - 1);
+  assert_int_equal (0, disk_resize (d, DISK_MAX_SIZE));
+  expect (d, 0, LEAF, 'x');
+}
+
 static void
 test_shrink_without_memory (void **state)
 {
@@ -419,6 +466,8 @@ main (void)
     TEST (test_no_memory),
     TEST (test_no_memory_changes_nothing),
     TEST (test_trim_clone_without_memory),
+    TEST (test_trim_holes_without_credit),
+    TEST (test_grow_without_credit),
     TEST (test_shrink_without_memory),
     TEST (test_no_memory_detect),
     TEST (test_trim_frees_nodes),

@@ -109,6 +109,35 @@ test_stop_while_connecting (void **state)
   finish (&f);
 }
 
+/* With fail, a mirror that is being started does not disturb its clients before
+ * it has a secondary to lose.
+ */
+static void
+test_start_with_fail (void **state)
+{
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, MIB, 1);
+  f.o.stopped = true;
+  f.o.fail = true;
+  start (&f);
+  memory_set (f.secondary, hold_next_connect, true);
+  assert_int_equal (1, mirror_start (f.m, false, why));
+  wait_until (memory_get (f.secondary, held));
+  put (&f, 0, 100, 'a');
+  assert_int_equal (0, bdev_flush (f.client));
+  memory_set (f.secondary, held, false);
+  wait_equal (&f);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  assert_errno (EIO, bdev_write (f.client, "b", 1, 1, 0));
+  memory_up (f.secondary);
+  wait_equal (&f);
+  finish (&f);
+}
+
 static void
 test_start_later (void **state)
 {
@@ -387,6 +416,7 @@ main (void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_stop_start),
     cmocka_unit_test (test_stop_while_connecting),
+    cmocka_unit_test (test_start_with_fail),
     cmocka_unit_test (test_start_later),
     cmocka_unit_test (test_verify),
     cmocka_unit_test (test_stop_while_verifying),

@@ -665,6 +665,64 @@ write_back (void *opaque)
   return NULL;
 }
 
+/* A thread that gives up, for example because its client has gone, has not been
+ * refused anything: a flush writes the blocks itself.
+ */
+static void
+test_given_up (void **state)
+{
+  (void) state;
+  writeback ();
+  change (0, 20 * BLOCK, 'g', 0);
+  memory_set (&origin, fail_with, ESHUTDOWN);
+  memory_set (&origin, fail_writes, 1);
+  assert_int_equal (-1, write_back_one (cache, &local.bdev, UINT64_MAX));
+  assert_int_equal (ESHUTDOWN, errno);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
+static void *
+give_up_writing (void *opaque)
+{
+  (void) opaque;
+  assert_int_equal (-1, write_back_one (cache, &local.bdev, UINT64_MAX));
+  assert_int_equal (ESHUTDOWN, errno);
+  return NULL;
+}
+
+static void *
+flush_in_thread (void *opaque)
+{
+  *(int *) opaque = flush ();
+  return NULL;
+}
+
+/* The same while the flush waits for that thread's blocks. */
+static void
+test_given_up_meanwhile (void **state)
+{
+  pthread_t writer, flusher;
+  int r = -2;
+
+  (void) state;
+  writeback ();
+  change (0, BLOCK, 'g', 0);
+  memory_set (&origin, fail_with, ESHUTDOWN);
+  memory_set (&origin, fail_writes, 1);
+  memory_set (&origin, hold_next, true);
+  pthread_create (&writer, NULL, give_up_writing, NULL);
+  while (!memory_get (&origin, held))
+    pause_ms (1);
+  pthread_create (&flusher, NULL, flush_in_thread, &r);
+  pause_ms (20);
+  memory_set (&origin, held, false);
+  pthread_join (writer, NULL);
+  pthread_join (flusher, NULL);
+  assert_int_equal (0, r);
+  expect_origin (0, SIZE);
+}
+
 /* A thread that writes this block back loses the range, which somebody else
  * then has, and in that time the block becomes dirty again.
  */
@@ -932,6 +990,8 @@ main (void)
     TEST (writeback_error),
     TEST (bad_block),
     TEST (flush_error),
+    TEST (given_up),
+    TEST (given_up_meanwhile),
     TEST (fua),
     TEST (fua_emulated),
     TEST (dirty_max),
