@@ -187,8 +187,4 @@ int disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
 int disk_zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
                      uint64_t offset, page_t with);
 
-/* The most pages that disk_zero_bytes needs at its two ends. */
-uint64_t disk_fill_cost (struct disk *d, uint64_t count, uint64_t offset,
-                         page_t with);
-
 #endif /* MRAMDISK_DISK_PARTS_H */

@@ -225,19 +225,19 @@ fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with,
      ? tree_fill_cost (&d->tree, last, with, end % PAGE_BYTES, most) : 0);
 }
 
-uint64_t
-disk_fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with)
+/* Where memory is full, a range that is filled already needs nothing. */
+static int
+reserve_most (struct tree_op *op, uint64_t most, uint64_t least)
 {
-  return fill_cost (d, count, offset, with, true);
+  return tree_op_reserve (op, most) == -1 ? tree_op_reserve (op, least) : 0;
 }
 
-/* Where memory is full, a range that is filled already needs nothing. */
 static int
 reserve_fill (struct tree_op *op, struct disk *d, uint64_t count,
               uint64_t offset, page_t with)
 {
-  return tree_op_reserve (op, fill_cost (d, count, offset, with, true)) == -1
-    ? tree_op_reserve (op, fill_cost (d, count, offset, with, false)) : 0;
+  return reserve_most (op, fill_cost (d, count, offset, with, true),
+                       fill_cost (d, count, offset, with, false));
 }
 
 int
@@ -345,7 +345,7 @@ disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
                    uint64_t offset)
 {
   const char *buf = vbuf;
-  uint64_t cost = 0, quota = 0, i, n;
+  uint64_t most = 0, least = 0, quota = 0, i, n, cost;
   struct tree_op op;
   bool zero;
   int r = change_begin (d, &op, count, offset, false);
@@ -360,17 +360,21 @@ disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
 
     n = zero_run (buf + i, count - i, offset + i, &zero);
     last = (offset + i + n - 1) >> PAGE_SHIFT;
-    if (zero)
-      cost += disk_fill_cost (d, n, offset + i, d->zeros);
+    if (zero) {
+      most += fill_cost (d, n, offset + i, d->zeros, true);
+      least += fill_cost (d, n, offset + i, d->zeros, false);
+    }
     else {
-      cost += tree_cost (&d->tree, first, last);
+      cost = tree_cost (&d->tree, first, last);
+      most += cost;
+      least += cost;
       if (disk_quota (d) != TREE_NO_QUOTA)
         quota += tree_not_owned (&d->tree, first, last);
     }
   }
   r = tree_op_reserve_quota (&op, &d->tree, quota);
   if (r == 0)
-    r = tree_op_reserve (&op, cost);
+    r = reserve_most (&op, most, least);
   for (i = 0; i < count && r == 0; i += n) {
     n = zero_run (buf + i, count - i, offset + i, &zero);
     r = zero ? disk_zero_bytes (&op, d, n, offset + i, d->zeros)
