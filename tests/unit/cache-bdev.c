@@ -118,6 +118,7 @@ memory_write (struct bdev *b, const void *buf, uint32_t count,
   check (m, count, offset);
   atomic_fetch_add (&m->writes, 1);
   bad = fails (m, atomic_load (&m->fail_writes)) ||
+    atomic_exchange (&m->fail_next_write, false) ||
     (offset <= m->bad && m->bad - offset < count);
   if (bad)
     /* Part of it may have been written nevertheless. */

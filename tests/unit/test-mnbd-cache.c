@@ -674,8 +674,8 @@ test_given_up (void **state)
   (void) state;
   writeback ();
   change (0, 20 * BLOCK, 'g', 0);
-  memory_set (&origin, fail_with, ESHUTDOWN);
-  memory_set (&origin, fail_writes, 1);
+  origin.error = ESHUTDOWN;
+  origin.fail_next_write = true;
   assert_int_equal (-1, write_back_one (cache, &local.bdev, UINT64_MAX));
   assert_int_equal (ESHUTDOWN, errno);
   assert_int_equal (0, flush ());
@@ -691,6 +691,17 @@ give_up_writing (void *opaque)
   return NULL;
 }
 
+static bool
+is_flushing (void)
+{
+  bool r;
+
+  mutex_lock (&cache->q.lock);
+  r = cache->q.flushing > 0;
+  mutex_unlock (&cache->q.lock);
+  return r;
+}
+
 static void *
 flush_in_thread (void *opaque)
 {
@@ -703,20 +714,21 @@ static void
 test_given_up_meanwhile (void **state)
 {
   pthread_t writer, flusher;
+  struct range range;
   int r = -2;
 
   (void) state;
   writeback ();
   change (0, BLOCK, 'g', 0);
-  memory_set (&origin, fail_with, ESHUTDOWN);
-  memory_set (&origin, fail_writes, 1);
-  memory_set (&origin, hold_next, true);
+  origin.error = ESHUTDOWN;
+  origin.fail_next_write = true;
+  ranges_lock (&cache->ranges, &range, 0, BLOCK, RANGE_EXCLUSIVE);
   pthread_create (&writer, NULL, give_up_writing, NULL);
-  while (!memory_get (&origin, held))
-    pause_ms (1);
+  wait_ranges (1, 1);
   pthread_create (&flusher, NULL, flush_in_thread, &r);
-  pause_ms (20);
-  memory_set (&origin, held, false);
+  while (!is_flushing ())
+    pause_ms (1);
+  ranges_unlock (&cache->ranges, &range);
   pthread_join (writer, NULL);
   pthread_join (flusher, NULL);
   assert_int_equal (0, r);
