@@ -665,23 +665,6 @@ write_back (void *opaque)
   return NULL;
 }
 
-/* A thread that gives up, for example because its client has gone, has not been
- * refused anything: a flush writes the blocks itself.
- */
-static void
-test_given_up (void **state)
-{
-  (void) state;
-  writeback ();
-  change (0, 20 * BLOCK, 'g', 0);
-  origin.error = ESHUTDOWN;
-  origin.fail_next_write = true;
-  assert_int_equal (-1, write_back_one (cache, &local.bdev, UINT64_MAX));
-  assert_int_equal (ESHUTDOWN, errno);
-  assert_int_equal (0, flush ());
-  expect_origin (0, SIZE);
-}
-
 static void *
 give_up_writing (void *opaque)
 {
@@ -709,9 +692,11 @@ flush_in_thread (void *opaque)
   return NULL;
 }
 
-/* The same while the flush waits for that thread's blocks. */
+/* A thread that gives up, for example because its client has gone, has not been
+ * refused anything: a flush that waits for its blocks writes them itself.
+ */
 static void
-test_given_up_meanwhile (void **state)
+test_given_up (void **state)
 {
   pthread_t writer, flusher;
   struct range range;
@@ -1003,7 +988,6 @@ main (void)
     TEST (bad_block),
     TEST (flush_error),
     TEST (given_up),
-    TEST (given_up_meanwhile),
     TEST (fua),
     TEST (fua_emulated),
     TEST (dirty_max),
