@@ -13,8 +13,9 @@
  *   BREAK_Y3          what was not flushed is not marked when it is lost
  *   BREAK_Y3_FLUSH    what is being flushed is not marked when it is lost
  *   BREAK_Y4          the job copies without the range
- *   BREAK_Y6          a mirror counts as synchronised before its last flush
+ *   BREAK_Y6          a mirror counts as synchronised without a last flush
  *   BREAK_Y9          the switch does not wait for requests that were let in
+ *   BREAK_Y9_SYNCED   the switch does not ask again whether it is synchronised
  *   BREAK_Y10         on trial a granule becomes clean although it was touched
  *   BREAK_Y10_BEHIND  a change that is left to the job is marked only before it
  */
@@ -32,6 +33,7 @@ byte faults;
 
 bool dirty = true, touched, unflushed, flushing;
 bool connected, proved, synced;
+bool owed;                      /* a copy by the job is not flushed yet (Y6) */
 byte incarnation, users;
 
 /* The range lock: one who changes, or the job, who copies. */
@@ -185,7 +187,7 @@ inline copy (trial)
       put (inc, failed);
       if
       :: good ->
-        unflushed = true;
+        unflushed = true; owed = true;
 #ifdef BREAK_Y10
         dirty = false
 #else
@@ -220,7 +222,7 @@ inline flush ()
     atomic {
       if
       :: gone -> failed = true
-      :: else -> safe = secondary
+      :: else -> safe = secondary; owed = false
       fi
     }
     atomic {
@@ -265,10 +267,14 @@ end_idle:
     fi
   :: connected && proved && dirty && gate != SWITCHED -> copy (false)
   :: connected && proved && !dirty && !synced && gate != SWITCHED ->
+#ifdef BREAK_Y6
+    good = true;
+#else
     flush ();
+#endif
     atomic {
       if
-      :: good && connected && !dirty -> synced = true           /* Y6 */
+      :: good && connected && !dirty -> assert (!owed); synced = true   /* Y6 */
       :: else
       fi;
       failed = false; good = false; here = false
@@ -297,7 +303,7 @@ end_idle:
   users == 1 || !connected;
   atomic {
     if
-#ifdef BREAK_Y6
+#ifdef BREAK_Y9_SYNCED
     :: incarnation == began_in && connected && !dirty && users == 1 ->
          gate = SWITCHED
 #else
