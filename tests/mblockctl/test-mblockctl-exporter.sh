@@ -27,7 +27,10 @@ bad '[::1:9842'
 status 2 exporter --listen 127.0.0.1:65536
 error_has 'expected a number from 0 to 65535'
 
-"$ctl" exporter 'b*' --listen 127.0.0.1:0 > "$tmp/serving" 2>"$tmp/err" &
+# It waits for the server as long as that takes (--timeout 0), so whoever waits
+# for such a scrape waits for ever.
+"$ctl" --timeout 0 exporter 'b*' --listen 127.0.0.1:0 \
+  > "$tmp/serving" 2>"$tmp/err" &
 exporter=$!
 pids+=($exporter)
 for ((i = 0; i < 3000; i++)); do
@@ -159,13 +162,32 @@ kill "$slow"
 wait "$slow" || wrong "expected exit code 0 after SIGTERM, got $?"
 
 # At the end nobody waits for a server that hangs.
+shown='the end while a server hangs'
 kill -STOP "${pids[-2]}"
-python3 -c '
-import sys, urllib.request
-urllib.request.urlopen(sys.argv[1])' "$url" 2>/dev/null &
+python3 - "$url" > "$tmp/got" <<'END' &
+import http.client, sys, urllib.error, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1]).read().decode())
+except (urllib.error.HTTPError, http.client.HTTPException,
+        ConnectionError) as e:
+    print(repr(e))
+END
 client=$!
+# The process of its scrape.
+for ((i = 0; i < 3000; i++)); do
+  grep -qsx "PPid:[[:space:]]*$exporter" /proc/[0-9]*/status && break
+  sleep 0.02
+done
+[ $i -lt 3000 ] || wrong "expected a scrape"
 kill "$exporter"
-wait "$exporter" || wrong "expected exit code 0 after SIGTERM, got $?"
+for ((i = 0; i < 3000; i++)); do
+  kill -0 "$exporter" 2>/dev/null || break
+  sleep 0.02
+done
+[ $i -lt 3000 ] || wrong "it waits for the server"
 kill -CONT "${pids[-2]}"
-wait $client
+wait "$exporter" || wrong "expected exit code 0 after SIGTERM, got $?"
+wait $client || wrong "expected an answer, or none"
+[ -s "$tmp/got" ] || wrong "expected that the client says what it got"
+! grep -q 'mblock_up 1' "$tmp/got" || wrong "its client got an answer"
 exit $rc
