@@ -283,24 +283,35 @@ destroy_all()
 for i in range(600):
     c.call("disk_create", name="r%03d" % i, size=4096)
 ended = threading.Event()
+renames, failures = 0, []
 def rename():
-    mine, i = Control(), 0
-    while not ended.is_set():
-        for old, new in (("r%03d", "z%03d"), ("z%03d", "r%03d")):
-            mine.call("disk_rename", name=old % (i % 600), new_name=new %
-                      (i % 600))
-        i += 7
+    global renames
+    try:
+        mine, i = Control(), 0
+        while not ended.is_set():
+            for old, new in (("r%03d", "z%03d"), ("z%03d", "r%03d")):
+                mine.call("disk_rename", name=old % (i % 600), new_name=new %
+                          (i % 600))
+                renames += 1
+            i += 7
+    except (Exception, SystemExit) as e:
+        failures.append(repr(e))
 t = threading.Thread(target=rename)
 t.start()
 try:
+    c.wait("disks are renamed", lambda: renames or failures)
+    before = renames
     for i in range(25):
         job("disk_save", path=DIR + "6")
         names = [d["name"] for d in
                  json.load(open(DIR + "6/manifest.json"))["disks"]]
         check("all, in order", (len(set(names)), names), (600, sorted(names)))
+    during = renames - before
 finally:
     ended.set()
     t.join()
+check("failures", failures, [])
+check("renames during the saves (%d)" % during, during > 0, True)
 destroy_all()
 job("disk_load", path=DIR + "6")
 check("all disks", len(c.names()), 600)
