@@ -11,6 +11,7 @@ fault_server u
 python <<'END'
 connect(server="u").pwrite(pattern(MiB), 0)
 END
+n=0
 for cmd in read extents; do
   step "$cmd"
   tell u clear
@@ -22,7 +23,12 @@ job = c.call("disk_pull", name=os.environ["cmd"],
              uri="nbd+unix:///?socket=%s/u.sock" % os.environ["tmp"])["job"]
 j = c.call("job_wait", job=job, seconds=600)
 check("state (%s)" % j["error"], j["state"], "done")
-check("there", c.info(os.environ["cmd"])["size"], connect(server="u").get_size())
+h = connect(os.environ["cmd"])
+check("size", h.get_size(), connect(server="u").get_size())
+check("the first MiB", bytes(h.pread(MiB, 0)), pattern(MiB))
+for offset in range(MiB, h.get_size(), MiB):
+    check("content at %d" % offset, bytes(h.pread(MiB, offset)), bytes(MiB))
 END
-  grep -q '"event": "fault"' u.jsonl || fail "the request was answered"
+  # One in each round.
+  check "faults" "$(grep -c '"event": "fault"' u.jsonl)" $((++n))
 done
