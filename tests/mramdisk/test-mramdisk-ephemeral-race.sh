@@ -17,16 +17,19 @@ def look(name):
         h.shutdown()
 
 def write(name):
+    h = connect(name)
+    h.pwrite(pattern(100, 5), 4000)
+    h.shutdown()
+
+def run(fn, name):
     try:
-        h = connect(name)
-        h.pwrite(pattern(100, 5), 4000)
-        h.shutdown()
-    except nbd.Error as e:
-        errors.append(str(e))
+        fn(name)
+    except BaseException as e:
+        errors.append("%s: %r" % (fn.__name__, e))
 
 for i in range(40):
     name = "disk %d" % i
-    threads = [threading.Thread(target=fn, args=(name,))
+    threads = [threading.Thread(target=run, args=(fn, name))
                for fn in (look, write, look, look)]
     for t in threads:
         t.start()
