@@ -86,13 +86,43 @@ refused_start "arena=$tmp/f: another process has it, expected one that is not \
 in use, or arena-wait= to wait for it" "$mramdisk" arena=f
 refused_start "arena=$tmp/f: another process still had it after arena-wait=1 \
 seconds" "$mramdisk" arena=f arena-wait=1
-# One that waits for it goes on when the first has ended.
+# One that waits for it goes on when the first has ended.  It waits when it opens
+# the file once more.
+/usr/bin/python3 - 2>watch.err <<'END' &
+import ctypes, os
+OPEN, CLOSE = 0x20, 0x18        # IN_OPEN, IN_CLOSE; <sys/inotify.h>
+libc = ctypes.CDLL(None, use_errno=True)
+fd = libc.inotify_init()
+if fd == -1 or libc.inotify_add_watch(fd, b"f", OPEN | CLOSE) == -1:
+    raise SystemExit(os.strerror(ctypes.get_errno()))
+open("watching", "w").close()
+events = 0
+while events < 3:               # of 16 bytes: open, close, open
+    events += len(os.read(fd, 4096)) // 16
+END
+watcher=$!
+at_exit eval "! running $watcher || kill $watcher"
+for ((i = 0; i < 1200; i++)); do
+  [ -e watching ] && break
+  pause 0.05
+done
+[ -e watching ] || fail "cannot watch the file: $(cat watch.err)"
 nbdkit -f -U "$tmp/w.sock" -P "$tmp/w.pid" "$mramdisk" arena=f \
   arena-wait=600 >w.log 2>&1 &
-sleep 0.2
+pid=$!
+at_exit eval "! running $pid || kill -KILL $pid"
+for ((i = 0; i < 1200; i++)); do
+  running $watcher && running $pid || break
+  pause 0.05
+done
+running $pid || fail "it does not wait: $(cat w.log)"
+! running $watcher || fail "it does not try again: $(cat w.log)"
+wait $watcher || fail "watching the file: $(cat watch.err)"
+[ ! -s w.pid ] || fail "it has not waited: $(cat w.log)"
 kill_server m
 servers+=(w)
-for ((i = 0; i < 600; i++)); do [ -s w.pid ] && break; pause 0.05; done
+for ((i = 0; i < 1200; i++)); do [ -s w.pid ] && break; pause 0.05; done
+[ -s w.pid ] || fail "it waits on: $(cat w.log)"
 check "who waited" "$(nbdinfo --size "$(uri a w)")" $((8 << 20))
 stop_server w
 
