@@ -8,6 +8,7 @@ only_mnbd
 
 fault_server u
 start_forwarder socket="$tmp/u.sock" request-timeout=1 reconnect=600
+faults=0
 for cmd in read write zero trim flush cache extents; do
   for what in never ignore; do
     step "$cmd, $what"
@@ -24,6 +25,8 @@ h.flush()
 check("extents", extents(h, 20480),
       [(4096, "hole"), (8192, "data"), (4096, "zero"), (4096, "hole")])
 END
+    faults=$((faults + 2))
+    check "faults" "$(grep -c '"event": "fault"' u.jsonl)" $faults
   done
 done
 
