@@ -10,7 +10,10 @@ fault_server u
 start_forwarder socket="$tmp/u.sock"
 attempt ()
 {
-  timeout 60 nbdinfo --size "$(uri)" >out 2>&1
+  local rc=0
+  timeout 60 nbdinfo --size "$(uri)" >out 2>&1 || rc=$?
+  [ $rc -ne 124 ] || fail "it hangs"
+  return $rc
 }
 
 attempt || fail "without a fault: $(cat out)"
