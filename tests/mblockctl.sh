@@ -26,15 +26,26 @@ finish () {
 }
 trap finish EXIT
 
-# Skip the test if the real server, or nbdsh, cannot run here.
+# Skip the test if the real server, or nbdsh, cannot run here.  nbdkit cannot
+# load what was built with a sanitizer; anything else that it cannot load, fails.
 needs_server () {
   local p
   for p in nbdkit nbdsh; do
     command -v $p >/dev/null || { echo "SKIP: $p is not there"; exit 77; }
   done
-  if ! nbdkit ./mramdisk.so --help 2>/dev/null | grep -q 'control='; then
-    echo "SKIP: this mramdisk.so cannot be loaded, or has no control socket"
-    exit 77
+  [ -e mramdisk.so ] || {
+    echo "FAIL: there is no $PWD/mramdisk.so: run make first"
+    exit 99
+  }
+  if ! nbdkit ./mramdisk.so --help >"$tmp/help" 2>&1 ||
+      ! grep -q 'control=' "$tmp/help"; then
+    if grep -qE '__(asan|tsan)_' mramdisk.so; then
+      echo "SKIP: mramdisk.so was built with a sanitizer"
+      exit 77
+    fi
+    cat "$tmp/help"
+    echo "FAIL: mramdisk.so cannot be loaded, or has no control socket"
+    exit 1
   fi
   # The python3 that has the module nbd.
   export PATH=/usr/bin:$PATH
