@@ -35,25 +35,28 @@ def counter(name):
     return r
 c.wait("the writer has begun", lambda: counter("d3") > 0)
 last = 0
-for k in range(30):
-    order = orders[k % 3]
-    sources, clones = [], []
-    for i in order:
-        # Clones of another disk in between take time, in which the writer
-        # would come far.
-        sources += ["other"] * 200 + ["d%d" % i]
-        clones += ["o%d-%d" % (i, j) for j in range(200)] + ["c%d" % i]
-    r = c.call("disk_clone_together", sources=sources, names=clones,
-               if_exists="replace", readonly=True)
-    n = [counter(name) for name in names]
-    if not all(b <= a <= b + 1 for a, b in zip(n, n[1:])) or n[0] > n[3] + 1:
-        writer.kill()
-        raise SystemExit("FAIL: not of one instant: %r" % n)
-    if n[3] < last:
-        raise SystemExit("FAIL: older than the last: %r" % n)
-    last = n[0]
-writer.kill()
-writer.wait()
+try:
+    for k in range(30):
+        order = orders[k % 3]
+        sources, clones = [], []
+        for i in order:
+            # Clones of another disk in between take time, in which the writer
+            # would come far.
+            sources += ["other"] * 200 + ["d%d" % i]
+            clones += ["o%d-%d" % (i, j) for j in range(200)] + ["c%d" % i]
+        r = c.call("disk_clone_together", sources=sources, names=clones,
+                   if_exists="replace", readonly=True)
+        n = [counter(name) for name in names]
+        if not all(b <= a <= b + 1 for a, b in zip(n, n[1:])) or \
+                n[0] > n[3] + 1:
+            raise SystemExit("FAIL: not of one instant: %r" % n)
+        if n[3] < last:
+            raise SystemExit("FAIL: older than the last: %r" % n)
+        last = n[3]
+    check("status of the writer", writer.poll(), None)
+finally:
+    writer.kill()
+    writer.wait()
 check("it has written", last > 1, True)
 check("names", r, {"names": clones})
 for name in c.names():
