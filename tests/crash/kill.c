@@ -25,12 +25,15 @@
 #include <unistd.h>
 
 #include "ramdisk/rcu.h"
+#include "tests/abort.h"
 #include "tests/crash/world.h"
 #include "tests/unit/engine-check.h"
 
 #define LIMIT (UINT64_C (256) << 20)
 #define THREADS 3
-#define MOST_US 15000
+#define MOST_US 15000           /* of a round, at first */
+#define MOST_US_EVER 1000000
+#define FEW_ROUNDS 10           /* they may do nothing */
 
 /* What a thread records. */
 struct notes {
@@ -127,11 +130,25 @@ judge_thread (struct notes *n)
   atomic_store (&n->state, now);
 }
 
+static uint64_t
+operations (void)
+{
+  uint64_t n = 0;
+  unsigned i;
+
+  for (i = 0; i < THREADS; i++)
+    n += notes[i].operations;
+  return n;
+}
+
+/* On a slow machine, most_us is too short for a child to begin. */
 static void
 run_round (uint64_t *random)
 {
+  static uint64_t most_us = MOST_US;
+  uint64_t us = world_random (random) % most_us, before = operations ();
   struct timespec ts = {
-    .tv_nsec = world_random (random) % (MOST_US * UINT64_C (1000))
+    .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000
   };
   pid_t pid;
   int status;
@@ -152,6 +169,8 @@ run_round (uint64_t *random)
     fprintf (stderr, "kill: the child ended with status %#x\n", status);
     abort ();
   }
+  if (operations () == before && us > most_us / 2 && most_us < MOST_US_EVER)
+    most_us *= 2;
   world_open (path, LIMIT, &arena, &registry, NULL);
   for (i = 0; i < THREADS; i++)
     judge_thread (&notes[i]);
@@ -169,7 +188,7 @@ main (int argc, char *argv[])
     { "seed", required_argument, NULL, 'S' },
     { NULL, 0, NULL, 0 }
   };
-  uint64_t rounds = 100, done, seed = time (NULL), operations = 0;
+  uint64_t rounds = 100, done, seed = time (NULL);
   time_t seconds = 0, start = time (NULL);
   unsigned i;
   int c;
@@ -200,9 +219,9 @@ main (int argc, char *argv[])
   for (done = 0; done < rounds &&
          (seconds == 0 || time (NULL) - start < seconds); done++)
     run_round (&seed);
-  for (i = 0; i < THREADS; i++)
-    operations += notes[i].operations;
   unlink (path);
-  printf ("%" PRIu64 " rounds, %" PRIu64 " operations\n", done, operations);
+  printf ("%" PRIu64 " rounds, %" PRIu64 " operations\n", done, operations ());
+  if (done >= FEW_ROUNDS && operations () < done)
+    abort_with ("the children have done hardly anything");
   return 0;
 }
