@@ -125,16 +125,27 @@ without_salvage (const char *data, size_t len, bool damaged, const char *what)
   }
 }
 
+static bool
+is_there (struct registry *r, unsigned disk)
+{
+  struct named_disk *d = registry_hold (r, world_name (world.number, disk));
+
+  if (d)
+    registry_close (r, d);
+  return d != NULL;
+}
+
 /* With salvage: only a damaged header may be refused. may_lose: how many disks
- * may be lost or changed.
+ * may be lost or changed. damaged: as above; then a disk is not lost without a
+ * word.
  */
 static void
 with_salvage (const char *data, size_t len, unsigned may_lose, bool header,
-              const char *what)
+              bool damaged, const char *what)
 {
   struct registry *r;
   struct arena *a;
-  unsigned i, kept = 0, all = 0;
+  unsigned i, kept = 0, all = 0, there = 0;
   char *error;
 
   write_file (data, len);
@@ -146,10 +157,13 @@ with_salvage (const char *data, size_t len, unsigned may_lose, bool header,
   }
   for (i = 0; i < WORLD_DISKS; i++) {
     all += world.disk[i].exists;
+    there += world.disk[i].exists && is_there (r, i);
     kept += world.disk[i].exists && world_has (r, &world, i);
   }
   if (all - kept > may_lose)
     wrong (what, world_difference ());
+  if (damaged && there < all && warnings == 0)
+    wrong (what, "a disk is gone, and there was no warning");
   world_exercise (r, a);
   world_close (a, r);
 }
@@ -199,6 +213,17 @@ table_in (char *data)
     (data + (uint64_t) atomic_load (&h->tables) * PAGE_BYTES);
 }
 
+/* How many disks are over the origin: make_good makes no second one. */
+static unsigned
+disks_over (void)
+{
+  unsigned i, n = 0;
+
+  for (i = 0; i < WORLD_DISKS; i++)
+    n += world.disk[i].exists && world.disk[i].over;
+  return n;
+}
+
 /* Damage in one place of one record: the other disks are kept, except those
  * over an origin whose record it is.
  */
@@ -214,7 +239,7 @@ one_record (uint64_t *random)
     rec = &table_in (bent)->record[i];
     if (atomic_load (&rec->seq) == 0)
       continue;
-    most = rec->kind == LAYOUT_ORIGIN ? WORLD_DISKS : 1;
+    most = rec->kind == LAYOUT_ORIGIN ? disks_over () : 1;
     switch (world_random (random) % 8) {
     case 0: atomic_store (&rec->root, world_random (random)); break;
     case 1: atomic_store (&rec->size, ~UINT64_C (0)); break;
@@ -230,7 +255,7 @@ one_record (uint64_t *random)
     }
     snprintf (what, sizeof what, "record %u", i);
     without_salvage (bent, size, true, what);
-    with_salvage (bent, size, most, false, what);
+    with_salvage (bent, size, most, false, true, what);
   }
 }
 
@@ -256,7 +281,7 @@ random_bits (uint64_t *random, bool header)
     bent[(uint64_t) page * PAGE_BYTES + bit / 8] ^= 1 << bit % 8;
   }
   without_salvage (bent, size, false, what);
-  with_salvage (bent, size, WORLD_DISKS, header, what);
+  with_salvage (bent, size, WORLD_DISKS, header, false, what);
 }
 
 /* Whole stretches of garbage, also in the map. */
@@ -274,7 +299,7 @@ garbage (uint64_t *random)
   for (i = at; i < at + len && i < size; i++)
     bent[i] = world_random (random);
   without_salvage (bent, size, false, what);
-  with_salvage (bent, size, WORLD_DISKS, false, what);
+  with_salvage (bent, size, WORLD_DISKS, false, false, what);
 }
 
 static void
@@ -292,7 +317,9 @@ truncations (void)
     snprintf (what, sizeof what, "%zu bytes of it", len);
     if (len == 0 || len % (128 * PAGE_BYTES) == 5 * PAGE_BYTES) {
       without_salvage (good, len, len > 0, what);
-      with_salvage (good, len, WORLD_DISKS, false, what);
+      /* Of less than a chunk it makes an empty arena. */
+      with_salvage (good, len, WORLD_DISKS, false,
+                    len >= LAYOUT_CHUNK_PAGES * PAGE_BYTES, what);
       continue;
     }
     if (len == PAGE_BYTES || len % (128 * PAGE_BYTES) == 6 * PAGE_BYTES)
