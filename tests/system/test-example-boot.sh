@@ -31,6 +31,7 @@ for ((i = 0; i < 3000; i++)); do
   running "$pid" || fail "it ended: $(cat ending)"
   pause 0.05
 done
+[ $i -lt 3000 ] || fail "there are never four guests: $(cat ending)"
 kill "$pid"
 rc=0
 wait "$pid" || rc=$?
