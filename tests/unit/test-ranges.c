@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -191,9 +192,25 @@ test_several (void **state)
 
 static struct {
   struct ranges r;
-  uint64_t cell[CELLS];
+  volatile uint64_t cell[CELLS];        /* each read is one */
   uint64_t sum[STRESS_THREADS];
 } stress;
+
+/* Whether cells stay as they are while others may run. */
+static bool
+cells_stay (unsigned offset, unsigned count)
+{
+  uint64_t seen[CELLS];
+  unsigned k;
+
+  for (k = 0; k < count; k++)
+    seen[k] = stress.cell[offset + k];
+  sched_yield ();
+  for (k = 0; k < count; k++)
+    if (stress.cell[offset + k] != seen[k])
+      return false;
+  return true;
+}
 
 static void *
 stress_thread (void *opaque)
@@ -211,13 +228,12 @@ stress_thread (void *opaque)
       count = 1;
     ranges_lock (&stress.r, &range, offset, count,
                  write ? RANGE_EXCLUSIVE : RANGE_SHARED);
-    for (k = offset; k < offset + count; k++)
-      if (write) {
-        stress.cell[k]++;
-        ++*sum;
-      }
-      else if (stress.cell[k] > UINT32_MAX)
-        abort ();
+    for (k = offset; write && k < offset + count; k++) {
+      stress.cell[k]++;
+      ++*sum;
+    }
+    if (!write && !cells_stay (offset, count))
+      abort ();
     if (i % 64 == 0)
       ranges_check (&stress.r);
     ranges_unlock (&stress.r, &range);
