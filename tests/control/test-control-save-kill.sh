@@ -56,8 +56,11 @@ END
   # It attaches to all threads, one by one.
   for ((i = 0; i < 3000; i++)); do
     ! grep -q '^TracerPid:.0$' "/proc/$pid"/task/*/status && break
+    running "$tracer" || break
     pause 0.02
   done
+  ! grep -q '^TracerPid:.0$' "/proc/$pid"/task/*/status ||
+    fail "strace has not attached: $(cat strace.err)"
   python <<'END' || exit 1
 exec(open("save-kill.py").read())
 try:
