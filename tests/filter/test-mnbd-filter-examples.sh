@@ -39,7 +39,7 @@ wait $writer
 
 step "stopped: the new one holds the same bytes"
 "$mblockctl" mirror stop >stopped
-grep -q consistent stopped || fail "$(cat stopped)"
+grep -q 'the secondary is consistent' stopped || fail "$(cat stopped)"
 stop_server s
 python <<'END'
 for i in range(64):
