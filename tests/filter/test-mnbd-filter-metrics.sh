@@ -40,6 +40,15 @@ has_not ()
   ! grep -qF -e "$1" out || fail "expected no '$1' in: $(cat out)"
 }
 
+# metrics_as STATUS [NAME]: with --json, metrics prints what that status does.
+metrics_as ()
+{
+  "$ctl" metrics "${@:2}" --json >metrics.json || fail "metrics: status $?"
+  "$ctl" "$1" status "${@:2}" --json >status.json || fail "$1: status $?"
+  [ -s status.json ] || fail "$1 status prints nothing"
+  check "as JSON" "$(cat metrics.json)" "$(cat status.json)"
+}
+
 start_server u "$mramdisk" size=16M
 step "a mirror"
 start_mirror "$mramdisk" size=16M
@@ -63,7 +72,7 @@ has 'mblock_mirror_differing_bytes{export=""} 0'
 metrics --total
 has_not mblock_mirror
 grep -q '^mblock_info{name="mnbd",' out || fail "$(cat out)"
-check "as JSON" "$("$ctl" metrics --json)" "$("$ctl" mirror status --json)"
+metrics_as mirror
 stop_server s
 
 step "a cache"
@@ -106,7 +115,7 @@ refused "$ctl" metrics b d
 grep -q 'mblockctl: metrics: no export matches d' refused
 grep -q 'mblock_cache_misses_total{export="b"} 1' refused
 metrics --ignore-missing d
-check "as JSON" "$("$ctl" metrics a --json)" "$("$ctl" cache status a --json)"
+metrics_as cache a
 stop_server s
 
 step "forwarding has no more than its name"
