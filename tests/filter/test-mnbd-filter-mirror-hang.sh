@@ -81,7 +81,7 @@ for on in "extents", "read", "write", "flush":
     before = faults()
     tell("down")
     h.pwrite(b"f" * 100000, 300000)
-    wait_state("degraded")
+    outages = wait_state("degraded")["outages"]
     tell("up")
     while faults() == before:
         time.sleep(0.02)
@@ -90,7 +90,7 @@ for on in "extents", "read", "write", "flush":
         for offset in range(0, 2 * MiB, 65536):
             h.pwrite(os.urandom(4096), offset + 4096 * round)
         h.flush()
-    check("waits for it", status()["outages"] > 0, True)
+    check("nobody gave it up", status()["outages"], outages)
     tell("clear")
     tell("drop")
     synchronised()
