@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import struct
+import threading
 import time
 
 import nbd
@@ -122,6 +123,32 @@ def become(what, fn, expected):
             return
         time.sleep(0.01)
     check(what, fn(), expected)
+
+
+def not_before(what, began, seconds):
+    """It must have taken at least that long since began (time.monotonic): a
+    rate or a timeout.  An upper bound would fail on a busy machine."""
+    passed = time.monotonic() - began
+    if passed < seconds:
+        raise SystemExit("FAIL: %s: after %.2f s, expected at least %g s" %
+                         (what, passed, seconds))
+
+
+class Thread(threading.Thread):
+    """A thread that, if it fails, makes the thread that joins it fail."""
+
+    error = None
+
+    def run(self):
+        try:
+            super().run()
+        except BaseException as e:      # SystemExit, too: check raises it
+            self.error = e
+
+    def join(self):
+        super().join()
+        if self.error:
+            raise self.error
 
 
 def pattern(length, seed=1):
