@@ -12,6 +12,7 @@ control_tests = \
 	tests/control/test-control-extents-diff.sh \
 	tests/control/test-control-fio-verify.sh \
 	tests/control/test-control-in-use.sh \
+	tests/control/test-control-jobs.sh \
 	tests/control/test-control-life-cycle.sh \
 	tests/control/test-control-kill.sh \
 	tests/control/test-control-list.sh \

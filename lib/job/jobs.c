@@ -42,7 +42,8 @@ struct job {
   atomic_bool cancelled;        /* set under the lock, read without */
   /* All below: under jobs.lock. */
   enum job_state state;
-  bool joinable;                /* the thread is about to end */
+  uint64_t order;               /* 1: the first job to end, and so on.  0: it
+                                 * runs; otherwise the thread is about to end */
   const char *phase;
   uint64_t done, total, sent;
   int64_t begun, ended;         /* clock.h */
@@ -58,6 +59,7 @@ struct jobs {
   pthread_cond_t changed;       /* a job has ended, or was cancelled */
   struct list all GUARDED_BY (lock); /* in the order of ids */
   unsigned running GUARDED_BY (lock);
+  uint64_t nended GUARDED_BY (lock); /* so far, forgotten ones too */
   bool stopped GUARDED_BY (lock);
 };
 
@@ -111,30 +113,39 @@ free_job (struct job *job)
   free (job);
 }
 
-/* Forget the oldest jobs that have ended, until at most this many are left.
- * Joining their threads takes no time: they only have to release the lock.
+/* The first to end of the jobs that have ended, if they are more than that. */
+static struct job *
+first_ended (struct jobs *j, unsigned most) REQUIRES (&j->lock)
+{
+  struct job *first = NULL;
+  struct list *link;
+  unsigned n = 0;
+
+  for (link = j->all.next; link != &j->all; link = link->next) {
+    struct job *job = job_of (link);
+
+    n += job->order > 0;
+    if (job->order && (first == NULL || job->order < first->order))
+      first = job;
+  }
+  return n > most ? first : NULL;
+}
+
+/* Forget those that were the first to end, until at most this many that have
+ * ended are left.  Joining their threads takes no time: they only have to
+ * release the lock.
  */
 static void
 forget_locked (struct jobs *j, unsigned most) REQUIRES (&j->lock)
 {
-  struct list *link, *next;
-  unsigned n = 0;
+  struct job *job;
 
-  for (link = j->all.next; link != &j->all; link = link->next)
-    n += job_of (link)->joinable;
-  for (link = j->all.next; link != &j->all && n > most; link = next) {
-    struct job *job = job_of (link);
-
-    next = link->next;
-    if (!job->joinable)
-      continue;
-    list_remove (link);
+  while ((job = first_ended (j, most)) != NULL) {
+    list_remove (&job->link);
     mutex_unlock (&j->lock);
     pthread_join (job->thread, NULL);
     free_job (job);
     mutex_lock (&j->lock);
-    next = j->all.next;         /* the list may have changed */
-    n--;
   }
 }
 
@@ -155,7 +166,7 @@ run (void *opaque)
   if (job->state != JOB_FAILED)
     *job->error = '\0';
   job->ended = clock_now ();
-  job->joinable = true;
+  job->order = ++j->nended;
   j->running--;
   pthread_cond_broadcast (&j->changed);
   mutex_unlock (&j->lock);
@@ -349,6 +360,7 @@ jobs_each (struct jobs *j, job_fn fn, void *opaque)
   struct list *link;
 
   mutex_lock (&j->lock);
+  forget_locked (j, JOBS_MOST_ENDED);
   for (link = j->all.next; link != &j->all; link = link->next)
     tell_locked (job_of (link), fn, opaque);
   mutex_unlock (&j->lock);

@@ -4,8 +4,9 @@
  * Design
  *
  * Each job has a thread of its own, in which its function runs once.  The table
- * keeps its visible state: its progress, its rate, and how it ended.  The last
- * JOBS_MOST_ENDED jobs that have ended stay in the table for later queries.
+ * keeps its visible state: its progress, its rate, and how it ended.  The
+ * JOBS_MOST_ENDED jobs that were the last to end stay in the table for later
+ * queries.
  *
  *     jobs_start ---> RUNNING ---+--> DONE        the function returned 0
  *                                +--> CANCELLED   it returned -1, and
@@ -35,8 +36,8 @@
  *
  * Locking and lifetime.  One lock guards the table and the status of jobs.  It
  * is a leaf: while it is held, only the callbacks of jobs_look, jobs_each and
- * jobs_wait are called, and these take no lock.  The start of another job, or
- * jobs_free, joins the thread of a job that has ended and frees the job.
+ * jobs_wait are called, and these take no lock.  jobs_start, jobs_each and
+ * jobs_stop join the threads of jobs that have ended and free those jobs.
  *
  * Knows neither disks nor nbdkit.
  */
