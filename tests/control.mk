@@ -20,6 +20,7 @@ control_tests = \
 	tests/control/test-control-manual.sh \
 	tests/control/test-control-methods.sh \
 	tests/control/test-control-names.sh \
+	tests/control/test-control-outage-too-long.sh \
 	tests/control/test-control-parameters.sh \
 	tests/control/test-control-pull.sh \
 	tests/control/test-control-pull-hung.sh \

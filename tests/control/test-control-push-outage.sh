@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # A push to a server that repeatedly loses what was not flushed: in the end,
-# everything is on that server's disk.  A server that stays away ends the push.
+# everything is on that server's disk.  A push can be cancelled while its server
+# is away, and does not go on with one that has lost what was flushed.
 
 . "$(dirname "$0")/../mnbd-functions.sh"
 only_mnbd
