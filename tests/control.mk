@@ -38,6 +38,7 @@ control_tests = \
 	tests/control/test-control-save-files.sh \
 	tests/control/test-control-save-hostile.sh \
 	tests/control/test-control-save-kill.sh \
+	tests/control/test-control-save-meanwhile.sh \
 	tests/control/test-control-save-origin.sh \
 	tests/control/test-control-slow-reader.sh \
 	tests/control/test-control-socket.sh \
