@@ -89,6 +89,7 @@ mramdisk_tests = \
 	tests/mramdisk/test-mramdisk-oldstyle.sh \
 	tests/mramdisk/test-mramdisk-origin.sh \
 	tests/mramdisk/test-mramdisk-origin-faults.sh \
+	tests/mramdisk/test-mramdisk-origin-hung.sh \
 	tests/mramdisk/test-mramdisk-origin-outage.sh \
 	tests/mramdisk/test-mramdisk-origin-servers.sh \
 	tests/mramdisk/test-mramdisk-overlap.sh \
