@@ -100,7 +100,7 @@ while sum(c.replies for c in clients) < enough:
     for c in clients:
         c.go_on()
         check("the connection has ended", c.ended, False)
-os.kill(pid, signal.SIGTERM)
+os.kill(pid, getattr(signal, os.environ.get("signal", "SIGTERM")))
 while not all(c.ended for c in clients):
     for c in clients:
         if not c.ended:
@@ -111,14 +111,15 @@ with open("model", "w") as f:
                for c in clients for b in c.value], f)
 END
 
-# rounds N NBDKIT-ARGUMENTS…: so many servers, one after the other.
+# rounds N NBDKIT-ARGUMENTS…: so many servers, one after the other, ended by
+# each of the signals in turn.
 rounds ()
 {
-  local i
+  local i signals=(SIGTERM SIGINT SIGQUIT SIGHUP)
   rm -f model arena
   for ((i = 0; i < $1; i++)); do
     start_server s "${@:2}" size=1M arena=arena
-    port='' pid=$pid python <load.py
+    port='' pid=$pid signal=${signals[i % 4]} python <load.py
     stop_server s
   done
 }

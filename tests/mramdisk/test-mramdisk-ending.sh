@@ -48,6 +48,17 @@ wait_for_clients ()
   fail "the clients have not connected"
 }
 
+# wait_for_server: until it has ended.
+wait_for_server ()
+{
+  local i
+  for ((i = 0; i < 1200; i++)); do
+    running "$pid" || return 0
+    pause 0.05
+  done
+  fail "the server has not ended"
+}
+
 # gone: the server ends, and its clients see it.
 gone ()
 {
@@ -56,11 +67,15 @@ gone ()
   wait $client || fail "the clients: status $?"
 }
 
-step "mramdisk"
-serve 1M
-stay pass
-gone
-check "what the server said of it" "$(cat s.log)" ""
+for signal in INT QUIT HUP TERM; do
+  step "mramdisk, SIG$signal"
+  serve 1M
+  stay pass
+  kill -"$signal" "$pid"
+  wait_for_server               # stop_server would send a SIGTERM
+  gone
+  check "what the server said of it" "$(cat s.log)" ""
+done
 
 step "mramdisk with threads for each connection, and a control socket"
 serve 1M parallel=yes control="$tmp/control"
