@@ -167,6 +167,16 @@ for i in range(64):
     connect("a").pwrite(b"later", i * MiB)
 check("done", c.call("job_wait", job=slow, seconds=600)["state"], "done")
 check("of one instant", whole(there("slow")) == now, True)
+# A limit of the rate.
+connect("limited").pwrite(pattern(4 * MiB), 8 * MiB)
+began = time.monotonic()
+pushed("limited", uri("limited"), rate=MiB)
+not_before("a push", began, 2.5)
+began = time.monotonic()
+job = c.call("disk_pull", name="pulled", uri=uri("limited"), rate=MiB)["job"]
+check("state", c.call("job_wait", job=job, seconds=600)["state"], "done")
+not_before("a pull", began, 2.5)
+check("content", whole(connect("pulled")) == whole(there("limited")), True)
 # A job that runs keeps nobody from ending the server.
 c.call("disk_push", name="a", uri=uri("slow"), rate=1024)
 END

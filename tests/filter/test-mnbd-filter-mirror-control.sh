@@ -157,6 +157,22 @@ END
 stop_server s
 stop_server u
 
+step "a limit of the rate"
+start_server u "$mramdisk" size=16M
+start_mirror "$mramdisk" size=16M mnbd-start=false mnbd-rate=1M
+mirror <<'END'
+connect().pwrite(pattern(4 * MiB), 8 * MiB)
+began = time.monotonic()
+control.call("mirror_start")
+check("sent", synchronised()["bytes_sent"], 4 * MiB)
+not_before("the copy", began, 2.5)
+began = time.monotonic()
+check("verify", verify()["bytes_differing"], 0)
+not_before("the comparison", began, 2.5)
+END
+stop_server s
+stop_server u
+
 step "another mode has no mirror"
 start_server u "$mramdisk" size=16M
 start_server s --filter="$filter" "$mramdisk" size=16M \

@@ -98,6 +98,16 @@ check "what it says" "$(cat slow.err)" "mblockctl: push: the job was cancelled"
 ! $ctl jobs --json | grep -q '"running"' || fail "the job still runs"
 ! ls -d mblockctl-* 2>/dev/null || fail "a folder is left"
 
+step "A limit of the rate"
+python <<'END'
+import subprocess
+connect("limited").pwrite(pattern(4 * MiB), 0)
+began = time.monotonic()
+subprocess.run([os.environ["abs_top_builddir"] + "/mblockctl", "push",
+                "limited", "limited.raw", "--rate", "1M"], check=True)
+not_before("a push", began, 2.5)
+END
+
 step "In the background"
 start_server d "$mramdisk" size=32M
 job=$($ctl push a "$(uri a d)" --detach)

@@ -83,6 +83,14 @@ h.cache(MiB, 0)
 check("cached", call("disk_info", name="cut")["origin"]["fetched"] >= MiB, True)
 
 step = print
+step("- a limit of the rate")
+began = time.monotonic()
+call("disk_create", name="limited", origin=uri, prefetch=True,
+     prefetch_rate=MiB)
+become("limited", lambda: call("disk_info", name="limited")["origin"]["state"],
+       "complete")
+not_before("5 MiB", began, 3)
+
 step("- what cannot be")
 me = "nbd+unix:///a?socket=%s/s.sock" % os.environ["tmp"]
 call("disk_create", "origin: %s: it is this server itself: a loop" % me,
@@ -93,6 +101,20 @@ call("disk_create", "size: %d: expected a multiple of the sector size, 4096" %
      len(image), name="x", origin=uri, sector_size=4096)
 check("nothing was made", "x" in names(), False)
 END
+start_server r "$mramdisk" control=r.ctl \
+  "disk=limited,origin=$origin,prefetch=yes,prefetch-rate=1M"
+python <<'END'
+from controltest import *
+c = Control("r.ctl")
+
+def origin():
+    return c.info("limited")["origin"]
+
+began, known = time.monotonic(), origin()["fetched"]
+become("limited", lambda: origin()["state"], "complete")
+not_before("the rest of 5 MiB", began, (5 * MiB - known) / MiB - 1.5)
+END
+stop_server r
 kill_server up
 python <<'END'
 image = open("image", "rb").read()
