@@ -173,6 +173,34 @@ END
 stop_server s
 stop_server u
 
+step "while a comparison waits for the plugin's disk, others are answered"
+if nbdkit eval --dump-plugin >/dev/null 2>&1; then
+  # With the file "hold", it opens no export.
+  truncate -s 1M disk
+  start_server u "$mramdisk" size=1M
+  start_mirror eval get_size='echo 1M' can_write='exit 0' \
+    open='while [ -e "$tmp/hold" ]; do : >"$tmp/held"; sleep 0.05; done' \
+    pread='dd if="$tmp/disk" iflag=skip_bytes,count_bytes skip=$4 count=$3' \
+    pwrite='dd of="$tmp/disk" oflag=seek_bytes seek=$4 conv=notrunc'
+  wait_mirror synchronised
+  : >hold
+  "$builddir/mblockctl" -s "$tmp/control" mirror verify >answer 2>&1 &
+  child verify $!
+  wait_for "the comparison opens the export: $(cat answer)" [ -e held ]
+  check "state" "$(mirror_state)" synchronised
+  running "${children[verify]}" || fail "it did not wait: $(cat answer)"
+  rm hold
+  wait "${children[verify]}" || fail "verify: $(cat answer)"
+  unset "children[verify]"
+  wait_for "the result" \
+    sh -c '"$0" -s "$1" mirror status | grep -q "compared  *1M of 1M$"' \
+    "$builddir/mblockctl" "$tmp/control"
+  stop_server s
+  stop_server u
+else
+  echo "left out: nbdkit has no eval plugin"
+fi
+
 step "another mode has no mirror"
 start_server u "$mramdisk" size=16M
 start_server s --filter="$filter" "$mramdisk" size=16M \
