@@ -97,3 +97,41 @@ END
 ctl stats >out
 grep -q "^Arena: .*arena, after a crash: 7 disks recovered in" out ||
   fail "stats: $(cat out)"
+
+# wait_until WHAT COMMAND…: until it succeeds.
+wait_until ()
+{
+  local what=$1 i
+  shift
+  for ((i = 0; i < 1200; i++)); do
+    ! "$@" || return 0
+    pause 0.05
+  done
+  fail "$what: not within a minute"
+}
+
+# It has ended, though perhaps nobody has waited for it yet.
+is_dead () { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
+
+step "--run: the file is locked until the command ends, not only its server"
+stop_server s
+nbdkit -U "$tmp/run.sock" -P "$tmp/run.pid" "$mramdisk" arena=arena \
+  --run 'echo $$ >command.pid; exec sleep 3600' >run.log 2>&1 &
+run=$!
+at_exit eval '[ ! -s command.pid ] || kill "$(cat command.pid)" || :'
+wait_until "the command: $(cat run.log)" [ -s command.pid ]
+wait_until "the server: $(cat run.log)" [ -s run.pid ]
+server=$(cat run.pid)
+[ "$server" != "$run" ] || fail "the command's process is the server"
+kill -KILL "$server"
+wait_until "the end of the server" is_dead "$server"
+! is_dead "$(cat command.pid)" || fail "the command has ended with the server"
+refused_start "arena=$tmp/arena: another process has it, expected one that is \
+not in use, or arena-wait= to wait for it" "$mramdisk" arena=arena
+kill "$(cat command.pid)"
+rm command.pid
+wait $run || :
+start
+python <<'END'
+check("a", connect("a").pread(5, 0), b"again")
+END
