@@ -158,19 +158,22 @@ serve ()
 }
 export sock=$tmp/s.sock
 
-# free_port: set $port to a TCP port of 127.0.0.1 that nobody else gets until
-# the end of the test.  A process holds it and does not listen, so that a server
-# that sets SO_REUSEADDR, as nbdkit does, can still have it.
+# free_port [ADDRESS]: set $port to a TCP port of the address, 127.0.0.1 or ::1,
+# and $address to it.  Nobody else gets the port until the end of the test.  A
+# process holds it and does not listen, so that a server that sets SO_REUSEADDR,
+# as nbdkit does, can still have it.
 free_port ()
 {
   local holder i
+  address=${1:-127.0.0.1}
   rm -f free-port
-  /usr/bin/python3 -c 'import signal, socket
-s = socket.socket()
+  /usr/bin/python3 -c 'import signal, socket, sys
+address = sys.argv[1]
+s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", 0))
+s.bind((address, 0))
 print(s.getsockname()[1], flush=True)
-signal.pause()' >free-port &
+signal.pause()' "$address" >free-port &
   holder=$!
   at_exit kill "$holder"
   for ((i = 0; i < 1200; i++)); do
@@ -181,12 +184,13 @@ signal.pause()' >free-port &
   [ -n "$port" ] || fail "there is no free port"
 }
 
-# start_tcp_server NBDKIT-ARGUMENTS…: start nbdkit on $port (free_port), and set
-# $pid.  Its log is tcp.log; remove tcp.pid before another one is started.
+# start_tcp_server NBDKIT-ARGUMENTS…: start nbdkit on $address and $port
+# (free_port), and set $pid.  Its log is tcp.log; remove tcp.pid before another
+# one is started.
 start_tcp_server ()
 {
   local i
-  nbdkit -f -i 127.0.0.1 -p "$port" -P "$tmp/tcp.pid" "$@" >tcp.log 2>&1 &
+  nbdkit -f -i "$address" -p "$port" -P "$tmp/tcp.pid" "$@" >tcp.log 2>&1 &
   pid=$!
   at_exit eval "kill -KILL $pid 2>/dev/null || :"
   for ((i = 0; i < 1200; i++)); do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# client_list says who a client is: its process, user and group, and what its
-# TLS certificate says, if nbdkit (1.40) tells.  A client writes its certificate
-# itself, so the names in it are escaped.
+# client_list says who a client is: its address, its process, user and group,
+# and what its TLS certificate says, if nbdkit (1.40) tells.  A client writes
+# its certificate itself, so the names in it are escaped.
 
 . "$(dirname "$0")/../functions.sh"
 
@@ -18,8 +18,8 @@ from controltest import *
 c = Control()
 h = connect("a")
 one, = c.call("client_list")["clients"]
-check("of a Unix socket", [one[k] for k in ("pid", "uid", "gid")],
-      [os.getpid(), os.getuid(), os.getgid()])
+check("of a Unix socket", [one[k] for k in ("address", "pid", "uid", "gid")],
+      ["unix", os.getpid(), os.getuid(), os.getgid()])
 check("no TLS", (one["tls_dn"], one["tls_issuer_dn"]), (None, None))
 END
 # nbdkit logs an error for each client if it is asked in vain.
@@ -27,6 +27,40 @@ END
   fail "log: $(cat s.log)"
 stop_server s
 
+for host in 127.0.0.1 ::1; do
+  step "TCP, $host"
+  if ! /usr/bin/python3 -c 'import socket, sys
+socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET).bind(
+    (sys.argv[1], 0))' "$host" 2>no-address; then
+    echo "left out: there is no $host here: $(tail -n 1 no-address)"
+    continue
+  fi
+  free_port "$host"
+  start_tcp_server "$mramdisk" size=1M control="$tmp/tcp.control"
+  host=$host port=$port mblockctl=$builddir/mblockctl python <<'END'
+from controltest import *
+import subprocess
+
+host = os.environ["host"]
+h = nbd.NBD()
+h.connect_tcp(host, os.environ["port"])
+s = socket.socket(fileno=os.dup(h.aio_get_fd()))
+mine = ("[%s]:%d" if ":" in host else "%s:%d") % s.getsockname()[:2]
+c = Control(os.environ["tmp"] + "/tcp.control")
+one, = c.call("client_list")["clients"]
+check("client", [one[k] for k in ("address", "pid", "uid", "gid",
+                                  "security_context")], [mine] + [None] * 4)
+shown = subprocess.run([os.environ["mblockctl"], "-s", "tcp.control",
+                        "clients"], capture_output=True, text=True, check=True)
+check("what mblockctl shows: " + shown.stdout, mine in shown.stdout.split(),
+      True)
+END
+  kill $pid
+  wait $pid || fail "status $? of the server: $(cat tcp.log)"
+  rm tcp.pid
+done
+
+step "certificates"
 make_certificates good
 printf '%s\n' "dn = \"cn=$(printf 'e\033[31mvil\342\200\256'),o=Big Co\"" \
   tls_www_client signing_key >evil.info
