@@ -102,6 +102,11 @@ export XDG_RUNTIME_DIR=$tmp/run
 bad 'which server? give its control socket with -s SOCKET or in MBLOCK_SOCKET' \
     list
 mkdir -p "$tmp/run/mblock/mramdisk/one" "$tmp/run/mblock/mramdisk/two"
+start_fake run/mblock/control.sock
+status 0 list --names
+out_has golden
+rm "$tmp/run/mblock/control.sock"
+bad 'which server?' list
 start_fake run/mblock/mramdisk/one/control.sock
 status 0 list --names
 out_has golden
