@@ -168,7 +168,7 @@ class Terminal:
                 if len(text) < n:
                     break
                 c = text[:n].decode()
-                assert ord(c) >= 32 and ord(c) != 127, repr(c)
+                assert 32 <= ord(c) < 127 or ord(c) >= 160, repr(c)
                 self.put(c)
                 text = text[n:]
         self.pending = text
@@ -521,6 +521,22 @@ def test_names_are_safe_on_a_terminal():
     t = Terminal("list", "evil*", "--names")
     assert exit_code(t.ended()) == 0
     assert '"evil\\x1b[2J\\u{9b}"' in t.text()
+
+
+def test_watch_is_safe_on_a_terminal():
+    """U+009B is what ESC [ is."""
+    def event():
+        for command in ("create", name), ("destroy", name):
+            subprocess.run((TOOL, "-s", SOCKET) + command + ("--quiet",),
+                           check=True)
+        return b"created" in t.raw      # watch had subscribed by then
+    name = "a\u009b31m"
+    for option, shown in ("--json", "a\\u009b31m"), ("--bytes", "a\\u{9b}31m"):
+        t = Terminal("watch", option, "-n", "1", "created")
+        t.until(event)
+        assert exit_code(t.ended()) == 0
+        assert b"\xc2\x9b" not in t.raw, t.raw
+        assert '"%s"' % shown in t.text().lower(), t.text()
 
 
 def test_progress():
