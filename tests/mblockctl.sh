@@ -27,7 +27,8 @@ finish () {
 trap finish EXIT
 
 # Skip the test if the real server, or nbdsh, cannot run here.  nbdkit cannot
-# load what was built with a sanitizer; anything else that it cannot load, fails.
+# load what was built with a sanitizer; anything else that it cannot load is a
+# failure.
 needs_server () {
   local p
   for p in nbdkit nbdsh; do

@@ -666,8 +666,8 @@ give_up (struct live_instance *p)
   bdev_nbd_give_up (p->instance.upstream);
 }
 
-/* Has the upstream been silent for that long?  To be called about once a second,
- * by one thread at a time.
+/* Has the upstream been silent for that long?  To be called about once a
+ * second, by one thread at a time.
  */
 static bool
 is_silent (struct live_instance *p, bool even_if_idle)

@@ -45,7 +45,7 @@ enum instance_now {
   INSTANCE_RESIZED,                 /* the same or an unknown disk, of another
                                      * size */
   INSTANCE_SHRUNK,                  /* the same disk, which was made smaller and
-                                     * has its size again: it has lost its end */
+                                     * has its size again */
   INSTANCE_GONE,                    /* it cannot be opened, which was logged */
 };
 

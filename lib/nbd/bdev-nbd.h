@@ -101,15 +101,15 @@ bool bdev_nbd_dirty (struct bdev *b);
  */
 bool bdev_nbd_changed (struct bdev *b);
 
-/* A number that changes whenever the server has answered.  *awaited: does it owe
- * an answer now?
+/* A number that changes whenever the server has answered.  *awaited: does it
+ * owe an answer now?
  */
 uint64_t bdev_nbd_progress (struct bdev *b, bool *awaited);
 
-/* From now on, pool_options.give_up is not asked: requests wait for a server that
- * is away as long as their time limits say, or until bdev_nbd_give_up.  For the
- * last writes of an owner, which is ending with the program and knows how long
- * they may take.
+/* From now on, pool_options.give_up is not asked: requests wait for a server
+ * that is away as long as their time limits say, or until bdev_nbd_give_up.
+ * For the last writes of an owner, which is ending with the program and knows
+ * how long they may take.
  */
 void bdev_nbd_owner_ends (struct bdev *b);
 

@@ -277,8 +277,8 @@ walk_extents (struct disk *d, uint64_t count, uint64_t offset, bool sharing,
   };
   int r;
 
-  /* A page is whole sectors.  An origin's extents may be neighbours of one type,
-   * or end within a page, and are joined below.
+  /* A page is whole sectors.  An origin's extents may be neighbours of one
+   * type, or end within a page, and are joined below.
    */
   if (d->sector_size <= PAGE_BYTES && d->origin == NULL)
     return walk_pages (d, count, offset, sharing, fn, opaque);

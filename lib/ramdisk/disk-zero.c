@@ -211,7 +211,8 @@ part_is_owed (struct disk *d, size_t len, uint64_t offset)
 }
 
 /* The pages that a request to zero or trim needs at its two ends: the most, or
- * what it needs if pages that are filled already are no reason to copy anything.
+ * what it needs if pages that are filled already are no reason to copy
+ * anything.
  */
 static uint64_t
 fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with,

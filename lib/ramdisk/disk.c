@@ -778,8 +778,8 @@ disk_settle (struct disk *d)
   op.unlimited = true;
   tree_lock_first (&d->tree);
   r = shrink_locked (&op, d, size, SHRINK_COST);
-  /* Where memory is full, it may do without: a root that is only too high, after
-   * a growth was cut short, takes nothing.
+  /* Where memory is full, it may do without: a root that is only too high,
+   * after a growth was cut short, takes nothing.
    */
   if (r == -1 && errno == ENOSPC)
     r = shrink_locked (&op, d, size, 0);

@@ -276,8 +276,9 @@ void registry_pushed_since (struct registry *r, struct named_disk *d);
 /* Open up to n disks whose names follow the given one (NULL: the first disks),
  * in the order of strcmp(3).  Returns their number; *more: whether others
  * follow; last, unless it is NULL or there are none: the name of the last disk
- * as it was then, with room for REGISTRY_MAX_NAME bytes and the final zero.  By
- * now that disk may have another name, after which the next page must not begin.
+ * as it was then, with room for REGISTRY_MAX_NAME bytes and the final zero.
+ * By now that disk may have another name, after which the next page must not
+ * begin.
  */
 size_t registry_hold_page (struct registry *r, const char *after, size_t n,
                            struct named_disk **d, bool *more, char *last);

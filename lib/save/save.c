@@ -276,9 +276,9 @@ save_disks (struct save *s, size_t n)
 
 /* ----------------------------------------------------------------- files */
 
-/* How many files of a folder a save may find worth it.  Beyond that, it gives up
- * those with the least in use, all but half as many: so what they had moves to
- * one file, and a page moves only as often as the number of saves doubles.
+/* How many files of a folder a save may find worth it.  Beyond that, it gives
+ * up those with the least in use, all but half as many: so what they had moves
+ * to one file, and a page moves only as often as the number of saves doubles.
  */
 #define MOST_FILES 64
 

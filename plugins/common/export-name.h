@@ -9,11 +9,12 @@
  * first.  They also tell which names refer to the same disk.
  *
  * Disks.  A name may refer to another disk from one moment to the next.  So a
- * plugin with such names reports here, whenever it opens one, which disk it is,
- * by a number that no other disk of this process has or had, and how often that
- * was made smaller: what it lost then reads as zeros, also after it has grown
- * again.  A filter reads both, and may announce that it wants that disk or none.  This works through any
- * filters in between, because .open runs in the thread that asked for it.
+ * plugin with such names reports here, whenever it opens one, which disk it
+ * is, by a number that no other disk of this process has or had, and how often
+ * that was made smaller: what it lost then reads as zeros, also after it has
+ * grown again.  A filter reads both, and may announce that it wants that disk
+ * or none.  This works through any filters in between, because .open runs in
+ * the thread that asked for it.
  *
  * Filter and plugin are different modules (modules.h).  What they pass to each
  * other is thread-local.

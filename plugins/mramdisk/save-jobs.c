@@ -335,8 +335,8 @@ keep_there (struct load_job *p, struct named_disk *d)
   return 0;
 }
 
-/* Is there a disk of that name?  Then keep it open until the end.  Without memory
- * for that, it may go with its last client meanwhile.
+/* Is there a disk of that name?  Then keep it open until the end.  Without
+ * memory for that, it may go with its last client meanwhile.
  */
 static bool
 is_there (struct load_job *p, const char *name)

@@ -436,8 +436,8 @@ start_threads (void)
   return 0;
 }
 
-/* nbdkit exits after an error, and calls nobody.  But the arena's file is in use
- * by then, and would be refused after a reboot.
+/* nbdkit exits after an error, and calls nobody.  But the arena's file is in
+ * use by then, and would be refused after a reboot.
  */
 int
 mramdisk_after_fork (void)

@@ -176,7 +176,8 @@ check (const struct scene *s, bool crashed, const char *what)
   world_close (a, r);
 }
 
-/* Returns how many crashes were recovered.  Adds those of recovery to *again. */
+/* Returns how many crashes were recovered.  Adds those of recovery to *again.
+ */
 static long
 run_scene (enum op_kind kind, uint64_t seed, bool recovery, long *again)
 {

@@ -86,8 +86,8 @@ refused_start "arena=$tmp/f: another process has it, expected one that is not \
 in use, or arena-wait= to wait for it" "$mramdisk" arena=f
 refused_start "arena=$tmp/f: another process still had it after arena-wait=1 \
 seconds" "$mramdisk" arena=f arena-wait=1
-# One that waits for it goes on when the first has ended.  It waits when it opens
-# the file once more.
+# One that waits for it goes on when the first has ended.  It waits when it
+# opens the file once more.
 /usr/bin/python3 - 2>watch.err <<'END' &
 import ctypes, os
 OPEN, CLOSE = 0x20, 0x18        # IN_OPEN, IN_CLOSE; <sys/inotify.h>
