@@ -26,7 +26,7 @@ def write():
         total += 1
     h.shutdown()
 
-thread = threading.Thread(target=write)
+thread = Thread(target=write)
 thread.start()
 u = connect(server="u")
 for i in range(5):

@@ -7,8 +7,6 @@
 serve size=16M max-memory=1M
 SECONDS=0
 python <<'END'
-import threading
-
 FAILURES = 2000
 hs = [connect("d") for i in range(4)]
 hs[0].pwrite(b"x", 0)
@@ -18,7 +16,7 @@ def run(h):
         refused("a write over max-memory", errno.ENOSPC, h.pwrite,
                 bytes(2 * MiB), 1 * MiB)
 
-threads = [threading.Thread(target=run, args=(h,)) for h in hs]
+threads = [Thread(target=run, args=(h,)) for h in hs]
 for t in threads:
     t.start()
 for t in threads:
