@@ -277,10 +277,7 @@ compare (const struct live_instance *p, const struct bdev_info *found)
   if (is_told (found->disk) && is_told (ours->disk) &&
       found->disk != ours->disk)
     return INSTANCE_REPLACED;
-  if (found->size != ours->size)
-    return INSTANCE_RESIZED;
-  return is_told (found->disk) && is_told (ours->disk) &&
-    found->shrinks != ours->shrinks ? INSTANCE_SHRUNK : INSTANCE_SAME;
+  return found->size != ours->size ? INSTANCE_RESIZED : INSTANCE_SAME;
 }
 
 /* Have the properties changed since it was opened? */
@@ -291,6 +288,7 @@ is_changed (const struct live_instance *p, const struct bdev_info *found)
   const struct bdev_info *ours = &p->now->local.bdev.info;
 
   return compare (p, found) != INSTANCE_SAME ||
+    found->shrinks != ours->shrinks ||
     found->readonly != ours->readonly ||
     found->block_min != ours->block_min ||
     found->block_max != ours->block_max;

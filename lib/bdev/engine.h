@@ -44,8 +44,6 @@ enum instance_now {
   INSTANCE_REPLACED,                /* another disk */
   INSTANCE_RESIZED,                 /* the same or an unknown disk, of another
                                      * size */
-  INSTANCE_SHRUNK,                  /* the same disk, which was made smaller and
-                                     * has its size again */
   INSTANCE_GONE,                    /* it cannot be opened, which was logged */
 };
 

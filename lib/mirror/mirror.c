@@ -699,10 +699,6 @@ mirror_admit (struct mirror *m, enum instance_now now, uint64_t size,
               "expected the mirror's, %" PRIu64 "; stop the mirror to use the "
               "new size",
               size, m->size);
-  else if (now == INSTANCE_SHRUNK)
-    snprintf (why, MIRROR_WHY, "the primary was made smaller and larger again, "
-              "which the secondary was not; stop the mirror to use what it has "
-              "now");
   else
     return 0;
   return -1;

@@ -228,9 +228,6 @@ may_switch (struct mirror *m, enum instance_now now, char why[MIRROR_WHY])
   else if (now == INSTANCE_RESIZED)
     snprintf (why, MIRROR_WHY, "the primary's size has changed: expected the "
               "mirror's, %" PRIu64 " bytes", m->size);
-  else if (now == INSTANCE_SHRUNK)
-    snprintf (why, MIRROR_WHY, "the primary was made smaller and larger again, "
-              "which the secondary was not");
   else if (has_stranger (m))
     snprintf (why, MIRROR_WHY, "clients still use another disk that had the "
               "primary's name: expected them to disconnect first");
