@@ -374,15 +374,6 @@ own_connect (struct bdev *b)
   return -1;
 }
 
-static bool
-offers_less (const struct bdev_info *now, const struct bdev_info *was)
-{
-  return now->can_flush < was->can_flush || now->can_fua < was->can_fua ||
-    now->can_trim < was->can_trim || now->can_zero < was->can_zero ||
-    now->can_fast_zero < was->can_fast_zero ||
-    now->can_cache < was->can_cache || now->can_extents < was->can_extents;
-}
-
 bool
 bdev_nbd_changed (struct bdev *b)
 {
@@ -390,6 +381,7 @@ bdev_nbd_changed (struct bdev *b)
   struct pool_options o = u->o;
   const struct bdev_info *now;
   struct pool_outage outage;
+  char why[CONNECTION_WHY];
   bool changed = false;
   struct pool *pool;
 
@@ -407,10 +399,9 @@ bdev_nbd_changed (struct bdev *b)
     return false;
   if (pool_open (pool) == 0) {
     now = pool_info (pool);
-    changed = now->size != b->info.size ||
+    changed = pool_broken_promise (&b->info, now, why) ||
       now->readonly != b->info.readonly ||
       now->block_min != b->info.block_min ||
-      offers_less (now, &b->info) ||
       uuid_differ (&now->uuid, &b->info.uuid);
   }
   pool_free (pool);

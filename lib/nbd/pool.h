@@ -337,6 +337,14 @@ void pool_free (struct pool *p);
  */
 const struct bdev_info *pool_info (const struct pool *p);
 
+/* Compare what a server offers now with what clients were promised (M6).
+ * Returns NULL if it keeps all promises; otherwise the one that it breaks,
+ * which may be in buf.
+ */
+const char *pool_broken_promise (const struct bdev_info *was,
+                                 const struct bdev_info *now,
+                                 char buf[CONNECTION_WHY]);
+
 /* The export's description, or NULL.  As with pool_info. */
 const char *pool_description (const struct pool *p);
 

@@ -161,12 +161,9 @@ pool_progress (struct pool *p, uint64_t incarnation)
 
 /* --------------------------------------------------------- connecting */
 
-/* Compare the new server with what clients were promised (M6).  Returns NULL if
- * it keeps all promises; otherwise the one that it breaks.
- */
-static const char *
-broken_promise (const struct bdev_info *was,
-                const struct bdev_info *now, char buf[CONNECTION_WHY])
+const char *
+pool_broken_promise (const struct bdev_info *was, const struct bdev_info *now,
+                     char buf[CONNECTION_WHY])
 {
   const struct {
     bool was, now;
@@ -272,7 +269,7 @@ check_server (struct pool *p, const struct connection_target *t,
 
   mutex_lock (&p->lock);
   if (p->was_connected)
-    broken = broken_promise (&p->info, now, buf);
+    broken = pool_broken_promise (&p->info, now, buf);
   if (broken && p->clients == 0) {
     if (!pool_dirty_locked (p) || pool_can_replay (p, now))
       broken = NULL;
@@ -309,7 +306,7 @@ accept_server (struct pool *p, const struct connection_target *t,
 
   mutex_lock (&p->lock);
   if (p->clients)
-    broken = broken_promise (&p->info, connection_info (conn), promise);
+    broken = pool_broken_promise (&p->info, connection_info (conn), promise);
   else if (adopt (p, conn) == -1)
     broken = "out of memory";
   if (broken == NULL && uuid_is_set (&connection_info (conn)->uuid))
@@ -385,7 +382,7 @@ connect_more (struct pool *p, const struct connection_target *t,
       info = *connection_info (conn);
       info.can_extents |= simple;
       broken = uuid_differ (&first->uuid, &info.uuid)
-        ? "it leads to another disk" : broken_promise (first, &info, why);
+        ? "it leads to another disk" : pool_broken_promise (first, &info, why);
     }
     if (conn == NULL || broken) {
       pool_note (p, "using %u connections, another one failed: %s", p->nlinks,
@@ -460,8 +457,8 @@ pool_server_has_changed (struct pool *p)
     const struct bdev_info *now = connection_info (conn);
 
     changed = uuid_differ (&p->uuid[t - p->o.target], &now->uuid) ||
-      broken_promise (&p->info, now, promise) ||
-      broken_promise (now, &p->info, promise) ||
+      pool_broken_promise (&p->info, now, promise) ||
+      pool_broken_promise (now, &p->info, promise) ||
       connection_payload_max (now) != connection_payload_max (&p->info);
   }
   mutex_unlock (&p->lock);
