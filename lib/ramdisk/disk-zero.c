@@ -228,17 +228,11 @@ fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with,
 
 /* Where memory is full, a range that is filled already needs nothing. */
 static int
-reserve_most (struct tree_op *op, uint64_t most, uint64_t least)
-{
-  return tree_op_reserve (op, most) == -1 ? tree_op_reserve (op, least) : 0;
-}
-
-static int
 reserve_fill (struct tree_op *op, struct disk *d, uint64_t count,
               uint64_t offset, page_t with)
 {
-  return reserve_most (op, fill_cost (d, count, offset, with, true),
-                       fill_cost (d, count, offset, with, false));
+  return tree_op_reserve (op, fill_cost (d, count, offset, with, true)) == -1
+    ? tree_op_reserve (op, fill_cost (d, count, offset, with, false)) : 0;
 }
 
 int
@@ -341,12 +335,39 @@ zero_run (const char *buf, uint64_t count, uint64_t offset, bool *zero)
   return n;
 }
 
+/* The pages that such a write needs, most as for fill_cost; *owed: those that
+ * the disk may come to own, if it has a quota.
+ */
+static uint64_t
+detect_cost (struct disk *d, const char *buf, uint64_t count, uint64_t offset,
+             bool most, uint64_t *owed)
+{
+  uint64_t cost = 0, i, n;
+  bool zero;
+
+  *owed = 0;
+  for (i = 0; i < count; i += n) {
+    uint64_t first = (offset + i) >> PAGE_SHIFT, last;
+
+    n = zero_run (buf + i, count - i, offset + i, &zero);
+    last = (offset + i + n - 1) >> PAGE_SHIFT;
+    if (zero)
+      cost += fill_cost (d, n, offset + i, d->zeros, most);
+    else {
+      cost += tree_cost (&d->tree, first, last);
+      if (disk_quota (d) != TREE_NO_QUOTA)
+        *owed += tree_not_owned (&d->tree, first, last);
+    }
+  }
+  return cost;
+}
+
 int
 disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
                    uint64_t offset)
 {
   const char *buf = vbuf;
-  uint64_t most = 0, least = 0, quota = 0, i, n, cost;
+  uint64_t cost, owed, i, n;
   struct tree_op op;
   bool zero;
   int r = change_begin (d, &op, count, offset, false);
@@ -356,26 +377,11 @@ disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
   if (disk_own_edges (&op, d, count, offset) == -1)
     return change_end (d, &op, -1);
   /* For D4: the whole request, before the first change. */
-  for (i = 0; i < count; i += n) {
-    uint64_t first = (offset + i) >> PAGE_SHIFT, last;
-
-    n = zero_run (buf + i, count - i, offset + i, &zero);
-    last = (offset + i + n - 1) >> PAGE_SHIFT;
-    if (zero) {
-      most += fill_cost (d, n, offset + i, d->zeros, true);
-      least += fill_cost (d, n, offset + i, d->zeros, false);
-    }
-    else {
-      cost = tree_cost (&d->tree, first, last);
-      most += cost;
-      least += cost;
-      if (disk_quota (d) != TREE_NO_QUOTA)
-        quota += tree_not_owned (&d->tree, first, last);
-    }
-  }
-  r = tree_op_reserve_quota (&op, &d->tree, quota);
-  if (r == 0)
-    r = reserve_most (&op, most, least);
+  cost = detect_cost (d, buf, count, offset, true, &owed);
+  r = tree_op_reserve_quota (&op, &d->tree, owed);
+  if (r == 0 && tree_op_reserve (&op, cost) == -1)
+    r = tree_op_reserve (&op, detect_cost (d, buf, count, offset, false,
+                                           &owed));
   for (i = 0; i < count && r == 0; i += n) {
     n = zero_run (buf + i, count - i, offset + i, &zero);
     r = zero ? disk_zero_bytes (&op, d, n, offset + i, d->zeros)
