@@ -231,8 +231,8 @@ start_anew (struct mirror *m, bool resume, char why[MIRROR_WHY])
     m->size = primary->info.size;
     mirror_bitmaps_free (&old);
     if (resume)
-      mirror_say (m, ENGINE_NOTE, "%s", "the primary is another disk, or has "
-                  "was resized: copying everything");
+      mirror_say (m, ENGINE_NOTE, "%s", "the primary is another disk, or was "
+                  "resized: copying everything");
   }
   m->starting = true;
   run (m, resume && !other);
