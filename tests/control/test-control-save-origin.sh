@@ -49,6 +49,18 @@ def check_all():
     for name in sorted(wanted):
         check("content of " + name, content(name) == wanted[name], True)
 
+def clone_golden():
+    c.call("disk_clone", source="golden", name="a")
+    h = connect("a")
+    h.pwrite(b"write", 100)
+    h.trim(65536, MiB // 2)
+    h.shutdown()
+
+def clone_when_complete():
+    c.wait("it is complete",
+           lambda: c.info("golden")["origin"]["state"] == "complete")
+    clone_golden()
+
 def wanted_now():
     """What the disks are to have."""
     golden = bytearray(image)
@@ -68,11 +80,7 @@ wanted = wanted_now()
 END
 python <<'END'
 exec(open("save-origin.py").read())
-c.call("disk_clone", source="golden", name="a")
-h = connect("a")
-h.pwrite(b"write", 100)
-h.trim(65536, MiB // 2)
-h.shutdown()
+clone_golden()
 c.call("disk_clone", source="a", name="b", quota=MiB)
 connect("b").pwrite(b"over", 3 * MiB)
 connect("large").pwrite(b"end", 10 * MiB)
@@ -171,13 +179,7 @@ serve "disk=golden,origin=$origin,readonly=yes,prefetch=yes" control=control
 dir=$tmp/whole
 python <<'END'
 exec(open("save-origin.py").read())
-c.wait("it is complete",
-       lambda: c.info("golden")["origin"]["state"] == "complete")
-c.call("disk_clone", source="golden", name="a")
-h = connect("a")
-h.pwrite(b"write", 100)
-h.trim(65536, MiB // 2)
-h.shutdown()
+clone_when_complete()
 c.call("disk_clone", source="golden", name="cut")
 c.call("disk_resize", name="cut", size=MiB + 100)
 c.call("disk_resize", name="cut", size=4 * MiB)
@@ -206,13 +208,7 @@ serve "disk=golden,origin=$origin,readonly=yes,prefetch=yes" \
 dir=$tmp/given-up
 python <<'END'
 exec(open("save-origin.py").read())
-c.wait("it is complete",
-       lambda: c.info("golden")["origin"]["state"] == "complete")
-c.call("disk_clone", source="golden", name="a")
-h = connect("a")
-h.pwrite(b"write", 100)
-h.trim(65536, MiB // 2)
-h.shutdown()
+clone_when_complete()
 other = connect("other")
 for n in range(3):
     for i in range(12):
