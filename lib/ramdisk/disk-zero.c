@@ -16,6 +16,7 @@ struct fill {
   uint64_t end;                 /* first byte after the request */
   page_t with;                  /* PAGE_HOLE or PAGE_ZERO */
   bool emptied;                 /* the leaf is empty now, and could be freed */
+  bool beyond;                  /* refused: the disk ends before the range */
 };
 
 static void
@@ -26,6 +27,16 @@ fill_init (struct fill *f, uint64_t count, uint64_t offset, page_t with)
   f->end = offset + count;
   f->with = with;
   f->emptied = false;
+  f->beyond = false;
+}
+
+/* Refuse the rest: the disk has been made smaller meanwhile. */
+static int
+is_beyond (struct fill *f)
+{
+  f->beyond = true;
+  errno = ENOSPC;
+  return -1;
 }
 
 /* How many whole leaves the rest of the range covers. */
@@ -88,15 +99,14 @@ fill_fast (struct tree_op *op, struct disk *d, struct fill *f)
  * last page counts as whole, and *tail is set: only here the end cannot move.
  */
 static int
-fill_locked (struct tree_op *op, struct disk *d, const struct fill *f,
-             bool *tail)
+fill_locked (struct tree_op *op, struct disk *d, struct fill *f, bool *tail)
 {
   uint64_t stop = f->stop;
-  int r = -1;
+  int r;
 
   tree_lock (&d->tree);
   if (f->end > disk_size (d))
-    errno = ENOSPC;
+    r = is_beyond (f);
   else {
     *tail = f->end == disk_size (d);
     if (*tail)
@@ -124,10 +134,8 @@ fill_range (struct tree_op *op, struct disk *d, struct fill *f, bool *tail)
     if (in)
       n = fill_fast (op, d, f);
     rcu_exit ();
-    if (!in) {
-      errno = ENOSPC;
-      return -1;
-    }
+    if (!in)
+      return is_beyond (f);
     if (n == 0)
       return fill_locked (op, d, f, tail);
     if (f->emptied) {
@@ -297,8 +305,8 @@ disk_trim (struct disk *d, uint64_t count, uint64_t offset)
     /* An empty disk stays as good as not there; a template's clone does not. */
     changes = d->origin || root_page (root_load (&d->tree)) >= PAGE_FIRST;
     r = fill_range (&op, d, &f, &tail_done);
-    if (r == -1 && errno == ENOSPC)
-      r = 0;
+    if (r == -1 && !f.beyond)
+      r = 0;    /* a clone came in between, and no memory is left to copy */
   }
   tree_op_end (&op);
   if (r == 0 && changes)

@@ -9,9 +9,9 @@
  *   D1  When a write or zero has returned 0, every read that begins later sees
  *       it, on every connection; the same holds for a trim, as far as it was
  *       carried out.  A trim is a hint: it leaves the parts of pages at its two
- *       ends, and its whole range if there is no memory, not even in the
- *       overdraft, for nodes that it would have to copy first.  What it leaves
- *       keeps its data.
+ *       ends, and all from where there is no memory, not even in the overdraft,
+ *       for nodes that it would have to copy first.  What it leaves keeps its
+ *       data.  A trim past the end fails as a write does.
  *   D2  Concurrent requests that overlap leave each byte as one of them wrote
  *       it; a read in the meantime may see some bytes of each.
  *   D3  Concurrent requests that do not overlap do not disturb each other,

@@ -72,7 +72,7 @@ struct event {
   uint64_t beats;               /* writes that ended before this are gone */
   uint16_t first, last;
   uint16_t life;
-  bool sure;                    /* it succeeded */
+  bool sure;                    /* it succeeded, and changed the range */
 };
 
 struct seen {

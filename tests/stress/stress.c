@@ -203,17 +203,20 @@ range_stop (struct range r)
   return register_offset (r.last) + SECTOR;
 }
 
-/* Record what a request did. */
+/* Record what a request did.  hint: it may have left what is there, for lack of
+ * memory.
+ */
 static void
 note (struct thread *t, struct handle h, int r, uint64_t begin,
-      struct range range, uint64_t id)
+      struct range range, uint64_t id, bool hint)
 {
   uint64_t end = now ();
 
   if (r == -1 && errno != ENOSPC)
     fail ("write");
   history_event (&t->h, (struct event) {
-      begin, end, id, begin, range.first, range.last, h.life, r == 0 });
+      begin, end, id, begin, range.first, range.last, h.life,
+      r == 0 && !(hint && tight) });
   if (r == 0 || !tight)
     history_outcome (&t->h, (struct outcome) {
         begin, end, range_stop (range), h.life, r == 0 });
@@ -232,7 +235,7 @@ do_write (struct thread *t, struct handle h)
   r = disk_write (h.d->disk, buf, range_stop (range) - range_offset (range),
                   range_offset (range));
   calls++;
-  note (t, h, r, begin, range, id);
+  note (t, h, r, begin, range, id, false);
 }
 
 static void
@@ -276,7 +279,7 @@ do_zero (struct thread *t, struct handle h)
                      range_offset (range), rnd (t, 2));
 
   calls++;
-  note (t, h, r, begin, range, 0);
+  note (t, h, r, begin, range, 0, false);
 }
 
 /* Whole pages, in one cluster, or over several and everything in between. */
@@ -285,6 +288,7 @@ do_trim (struct thread *t, struct handle h, bool wide)
 {
   struct range range = some_range (t);
   uint64_t begin, offset, stop;
+  bool hint = rnd (t, 2);
   int r;
 
   range.first &= ~7u;
@@ -301,12 +305,12 @@ do_trim (struct thread *t, struct handle h, bool wide)
   offset = range_offset (range);
   stop = range_stop (range);
   begin = now ();
-  if (rnd (t, 2))
+  if (hint)
     r = disk_trim (h.d->disk, stop - offset, offset);
   else
     r = disk_zero (h.d->disk, stop - offset, offset, rnd (t, 2));
   calls++;
-  note (t, h, r, begin, range, 0);
+  note (t, h, r, begin, range, 0, hint);
 }
 
 static void
