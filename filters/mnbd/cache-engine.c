@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -416,12 +417,16 @@ cached_admit (void *engine, enum instance_now now, uint64_t size,
               char why[ENGINE_WHY])
 {
   struct cached *e = engine;
+  uint64_t needed = e->instance->upstream->info.size;
 
-  if (now != INSTANCE_RESIZED || size >= e->instance->upstream->info.size)
+  if (now != INSTANCE_SHRUNK && (now != INSTANCE_RESIZED || size >= needed))
     return 0;
-  snprintf (why, ENGINE_WHY, "the plugin's disk has %llu bytes now, but the "
-            "cache needs %llu", (unsigned long long) size,
-            (unsigned long long) e->instance->upstream->info.size);
+  if (size >= needed)
+    snprintf (why, ENGINE_WHY, "the plugin's disk was made smaller and larger "
+              "again, and has lost a part of the cache: restart nbdkit");
+  else
+    snprintf (why, ENGINE_WHY, "the plugin's disk has %" PRIu64 " bytes now, "
+              "but the cache needs %" PRIu64, size, needed);
   return -1;
 }
 

@@ -265,8 +265,8 @@ use_opened (struct live_instance *p, struct opened *o) REQUIRES (&p->hold_lock)
 }
 
 /* Is the disk that somebody found by the name the one that the instance has
- * opened?  If the plugin does not identify disks, disks of the same size count
- * as the same.
+ * opened, and has it kept its content?  If the plugin does not identify disks,
+ * disks of the same size count as the same.
  */
 static enum instance_now
 compare (const struct live_instance *p, const struct bdev_info *found)
@@ -277,6 +277,8 @@ compare (const struct live_instance *p, const struct bdev_info *found)
   if (is_told (found->disk) && is_told (ours->disk) &&
       found->disk != ours->disk)
     return INSTANCE_REPLACED;
+  if (found->shrinks != ours->shrinks)
+    return INSTANCE_SHRUNK;
   return found->size != ours->size ? INSTANCE_RESIZED : INSTANCE_SAME;
 }
 
@@ -288,7 +290,6 @@ is_changed (const struct live_instance *p, const struct bdev_info *found)
   const struct bdev_info *ours = &p->now->local.bdev.info;
 
   return compare (p, found) != INSTANCE_SAME ||
-    found->shrinks != ours->shrinks ||
     found->readonly != ours->readonly ||
     found->block_min != ours->block_min ||
     found->block_max != ours->block_max;

@@ -44,6 +44,9 @@ enum instance_now {
   INSTANCE_REPLACED,                /* another disk */
   INSTANCE_RESIZED,                 /* the same or an unknown disk, of another
                                      * size */
+  INSTANCE_SHRUNK,                  /* the same disk, which was made smaller for
+                                     * a time at least, and lost what it had
+                                     * there; its size may be any */
   INSTANCE_GONE,                    /* it cannot be opened, which was logged */
 };
 

@@ -166,7 +166,7 @@ go_on (struct mirror *m, bool resume, char why[MIRROR_WHY])
   enum instance_now now = mirror_look_held (m, &size);
   int r = 0;
 
-  if (now == INSTANCE_REPLACED || now == INSTANCE_RESIZED) {
+  if (now != INSTANCE_SAME && now != INSTANCE_GONE) {
     mirror_admit (m, now, size, why);
     return -1;
   }
@@ -369,7 +369,8 @@ stop_here (struct mirror *m, struct mirror_use *use, bool force,
      * too.
      */
     stopped->consistent = flushed && m->connected && m->dirty.set == 0 &&
-      !found_differences (m) && !m->replaced && now != INSTANCE_RESIZED;
+      !found_differences (m) && !m->replaced && now != INSTANCE_RESIZED &&
+      now != INSTANCE_SHRUNK;
     stopped->writes = m->writes;
     clock_gettime (CLOCK_REALTIME, &stopped->time);
     m->stopped = *stopped;

@@ -694,7 +694,11 @@ mirror_admit (struct mirror *m, enum instance_now now, uint64_t size,
   if (now == INSTANCE_REPLACED)
     snprintf (why, MIRROR_WHY, "the plugin's disk of this name was replaced: "
               "expected the mirrored disk; stop the mirror to use the new one");
-  else if (now == INSTANCE_RESIZED)
+  else if (now == INSTANCE_SHRUNK && size == m->size)
+    snprintf (why, MIRROR_WHY, "the primary was made smaller and larger again, "
+              "and the secondary still has what that has cut off; stop the "
+              "mirror and start it to copy everything");
+  else if (now == INSTANCE_RESIZED || now == INSTANCE_SHRUNK)
     snprintf (why, MIRROR_WHY, "the primary's size is %" PRIu64 " bytes now: "
               "expected the mirror's, %" PRIu64 "; stop the mirror to use the "
               "new size",

@@ -225,6 +225,9 @@ may_switch (struct mirror *m, enum instance_now now, char why[MIRROR_WHY])
     return false;
   if (m->o.instance->share == NULL || m->o.instance->ride_out == NULL)
     snprintf (why, MIRROR_WHY, "this secondary cannot be switched to");
+  else if (now == INSTANCE_SHRUNK)
+    snprintf (why, MIRROR_WHY, "the primary was made smaller, and the secondary "
+              "still has what that has cut off");
   else if (now == INSTANCE_RESIZED)
     snprintf (why, MIRROR_WHY, "the primary's size has changed: expected the "
               "mirror's, %" PRIu64 " bytes", m->size);

@@ -78,6 +78,10 @@ resize("8M")
 check("larger again", h.pread(len(disk), 0), disk)
 h.shutdown()
 END
+# Nobody knows what the cache has lost.
+refused nbdinfo "$(uri)"
+grep -q 'made smaller and larger again, and has lost a part' s.log ||
+  fail "$(cat s.log)"
 ctl resize --force '' 1M
 refused nbdinfo "$(uri)"
 grep -q 'disk has 1048576 bytes now, but the cache needs 8388608' s.log ||

@@ -118,6 +118,28 @@ grep -qF "the primary's size is 16777216 bytes now: expected the mirror's, \
 8388608; stop the mirror to use the new size" s.log || fail "$(cat s.log)"
 stop_server s
 
+step "one that runs, and the primary is made smaller and larger again"
+start_mirror "$mramdisk" size=8M disk= control="$tmp/disks"
+mirror <<'END'
+exec(open("resize.py").read())
+synchronised()
+h = connect()
+h.pwrite(b"cut off", 7 * MiB)
+resize(7 * MiB)
+resize(8 * MiB)
+refused("a client", None, connect)
+control.refused("EBUSY", "the primary was made smaller, and the secondary "
+                "still has what that has cut off", "mirror_switch")
+check("consistent", control.call("mirror_stop")["consistent"], False)
+control.call("mirror_start", resume=True)
+synchronised()
+same()
+check("zeros", connect(server="u").pread(7, 7 * MiB), bytes(7))
+END
+grep -qF "the primary was made smaller and larger again" s.log ||
+  fail "$(cat s.log)"
+stop_server s
+
 step "set read-only while it is stopped"
 start_mirror "$mramdisk" size=8M disk= control="$tmp/disks" mnbd-start=false
 mirror <<'END'
