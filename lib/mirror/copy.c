@@ -144,6 +144,15 @@ mirror_rate_wait (struct mirror *m, uint64_t bytes)
   return go_on;
 }
 
+void
+mirror_rate_charge (struct mirror *m, uint64_t bytes)
+{
+  mutex_lock (&m->lock);
+  if (m->rate)
+    m->rate_next += (double) bytes / m->rate * NS_PER_S;
+  mutex_unlock (&m->lock);
+}
+
 static bool
 is_zero (const char *buf, size_t n)
 {
@@ -296,6 +305,10 @@ copy_by_extents (struct copier *c, uint64_t offset, uint64_t end)
     r = copy_piece (c, offset, from);
     if (r == COPIED)
       r = zero_piece (c, theirs, from, to);
+    /* They were sent as data. */
+    if (!m->secondary->info.can_zero &&
+        !(theirs && mirror_map_zero (theirs, from, to)))
+      mirror_rate_charge (m, to - from);
     offset = to;
   }
   return r == COPIED ? copy_piece (c, offset, end) : r;

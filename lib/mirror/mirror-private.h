@@ -347,6 +347,11 @@ bool mirror_map_zero (const struct map *map, uint64_t offset, uint64_t end);
  */
 bool mirror_rate_wait (struct mirror *m, uint64_t bytes);
 
+/* More bytes were transferred than was known before: the next wait makes up for
+ * them.
+ */
+void mirror_rate_charge (struct mirror *m, uint64_t bytes);
+
 /* --------------------------------------------------------------- job.c */
 
 /* Can this secondary be used?  If not, say why. */

@@ -110,6 +110,7 @@ static enum result
 compare_window (struct verifier *v, uint64_t offset, uint64_t end)
 {
   struct mirror *m = v->m;
+  bool charged = end - offset <= COPY_MOST;
 
   if (both_zero (v, offset, end))
     return COMPARED;
@@ -123,6 +124,8 @@ compare_window (struct verifier *v, uint64_t offset, uint64_t end)
       return SECONDARY_FAILED;
     mirror_goes_on (&v->use);
     compare (v, offset, n);
+    if (!charged)               /* it seemed to be zeros */
+      mirror_rate_charge (m, n);
     offset += n;
   }
   return COMPARED;

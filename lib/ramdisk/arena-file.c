@@ -255,7 +255,10 @@ check_header (const struct layout_header *h, uint64_t size,
       return fail (error, "is truncated: has %" PRIu64 " bytes, expected at "
                    "least %" PRIu64 "; arena-salvage=yes keeps the disks that "
                    "are still whole", size, chunks * CHUNK_BYTES);
-    f->is_new = size < CHUNK_BYTES;
+    if (size < CHUNK_BYTES)
+      return fail (error, "is truncated, and nothing can be salvaged: has %"
+                   PRIu64 " bytes, expected at least %" PRIu64 ", or no file",
+                   size, CHUNK_BYTES);
     f->short_file = true;
   }
   if (state == LAYOUT_IN_USE && !is_of_this_boot (h)) {

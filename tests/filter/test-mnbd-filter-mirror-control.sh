@@ -173,6 +173,32 @@ END
 stop_server s
 stop_server u
 
+# Each thread of the copy takes at most 64 MiB before the rate stops it.
+step "zeros that are sent or read as data count for the rate"
+start_server u --filter=nozero --filter=noextents null size=1G
+start_mirror "$mramdisk" size=1G mnbd-start=false mnbd-rate=1
+mirror <<'END'
+control.call("mirror_start")
+while status()["bytes_zeroed"] == 0:
+    time.sleep(0.02)
+time.sleep(1)
+check("not more", status()["bytes_zeroed"] <= 256 * MiB, True)
+control.call("mirror_rate", rate=None)
+synchronised()
+control.call("mirror_rate", rate=1)
+control.call("mirror_verify")
+while status()["verify"]["bytes_done"] == 0:
+    time.sleep(0.02)
+time.sleep(1)
+check("not more", status()["verify"]["bytes_done"] <= 64 * MiB, True)
+control.call("mirror_rate", rate=None)
+while status()["verify"]["running"]:
+    time.sleep(0.02)
+check("all", status()["verify"]["bytes_done"], 1024 * MiB)
+END
+stop_server s
+stop_server u
+
 step "while a comparison waits for the plugin's disk, others are answered"
 if nbdkit eval --dump-plugin >/dev/null 2>&1; then
   # With the file "hold", it opens no export.

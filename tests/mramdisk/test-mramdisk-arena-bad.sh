@@ -59,6 +59,12 @@ for n in 4096 8192 $((size / 2)) $((size - 4096)) $((size - 1)); do
   bad "is truncated: has $n bytes, expected at least $size; \
 arena-salvage=yes keeps the disks that are still whole"
 done
+# It does not start empty in place of what was there.
+for n in 4096 $(((2 << 20) - 1)); do
+  head -c "$n" good >f
+  bad "is truncated, and nothing can be salvaged: has $n bytes, expected at \
+least 2097152, or no file" arena-salvage=yes
+done
 
 step "damaged"
 page=$(python3 - <<'END'
