@@ -563,8 +563,8 @@ client_event (struct control_client *cl, uint32_t events)
     client_send (cl);
   if (!cl->closed && events & EPOLLIN)
     client_receive (cl);
-  /* The client has gone altogether: requests that were read are still carried
-   * out, but not answered.
+  /* The client has gone altogether: what was begun is finished, but not
+   * answered, and the requests behind it are not begun.
    */
   else if (!cl->closed && events & (EPOLLHUP | EPOLLERR))
     client_close (cl);
