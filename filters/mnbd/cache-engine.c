@@ -422,8 +422,8 @@ cached_admit (void *engine, enum instance_now now, uint64_t size,
   if (now != INSTANCE_SHRUNK && (now != INSTANCE_RESIZED || size >= needed))
     return 0;
   if (size >= needed)
-    snprintf (why, ENGINE_WHY, "the plugin's disk was made smaller and larger "
-              "again, and has lost a part of the cache: restart nbdkit");
+    snprintf (why, ENGINE_WHY, "the plugin's disk was made smaller, and may "
+              "have lost a part of the cache: restart nbdkit");
   else
     snprintf (why, ENGINE_WHY, "the plugin's disk has %" PRIu64 " bytes now, "
               "but the cache needs %" PRIu64, size, needed);

@@ -277,7 +277,8 @@ compare (const struct live_instance *p, const struct bdev_info *found)
   if (is_told (found->disk) && is_told (ours->disk) &&
       found->disk != ours->disk)
     return INSTANCE_REPLACED;
-  if (found->shrinks != ours->shrinks)
+  /* The client may have looked before the instance did. */
+  if (found->shrinks > ours->shrinks)
     return INSTANCE_SHRUNK;
   return found->size != ours->size ? INSTANCE_RESIZED : INSTANCE_SAME;
 }
@@ -733,9 +734,9 @@ stop_watched (struct live_instance *p)
   cond_init (&w.changed);
   watched = thread_start (&thread, "mblock-watch", watch, &w) == 0;
   /* nbdkit is ending, but what is to be written back may wait for an upstream
-   * that is just being restarted.
+   * that is just being restarted.  With fail_fast nothing is.
    */
-  if (watched)
+  if (watched && !filter_config.engine->fail_fast)
     bdev_nbd_owner_ends (p->instance.upstream);
   filter_config.engine->stop (p->engine);
   if (watched) {

@@ -79,7 +79,8 @@ struct queue {
   struct in_flight *in_flight GUARDED_BY (lock);
   uint64_t failures GUARDED_BY (lock);
   int error GUARDED_BY (lock);          /* errno of the last */
-  int64_t retry_at GUARDED_BY (lock);   /* for the workers, after a failure */
+  int64_t retry_at GUARDED_BY (lock);   /* for the workers, after a write that
+                                         * failed or was given up */
   int64_t log_at GUARDED_BY (lock);     /* when the next may be logged */
   unsigned idle GUARDED_BY (lock);      /* workers that wait for work … */
   unsigned timed GUARDED_BY (lock);     /* … and of these look again by time */

@@ -388,8 +388,10 @@ write_back_one (struct cache *c, struct bdev *local, uint64_t seq)
     }
     q->retry_at = clock_now () + RETRY;
   }
-  else
+  else {
     q->error = 0;
+    q->retry_at = 0;
+  }
   pthread_cond_broadcast (&q->done);
   mutex_unlock (&c->q.lock);
   errno = err;
@@ -405,15 +407,17 @@ writeback_due (struct cache *c, int64_t *until)
   *until = NEVER;
   if (q->len == 0)
     return false;
-  /* A flush tries at once what has failed before. */
-  if (q->flushing && q->error == 0)
-    return true;
   now = clock_now ();
+  /* What a worker could not write it leaves alone for a while, so that a flush
+   * finds it in the queue, tries it itself, and learns why.
+   */
+  if (q->flushing && q->error == 0 && now >= q->retry_at)
+    return true;
   due = q->ring[q->first].since + c->o.dirty_age;
   if (atomic_load_explicit (&c->dirty, memory_order_relaxed) >
       c->dirty_max / 2)
     due = now;
-  if (q->error && due < q->retry_at)
+  if (due < q->retry_at)
     due = q->retry_at;
   *until = due;
   return due <= now;

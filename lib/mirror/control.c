@@ -149,6 +149,7 @@ run (struct mirror *m, bool resume) REQUIRES (&m->lock)
   m->cleaned = m->sent = m->zeroed = m->bytes_same = 0;
   m->compared = m->same = 0;
   m->nsamples = 0;
+  m->rate_next = 0;
   m->synced = false;
   m->full = !resume;
   m->replaced = false;

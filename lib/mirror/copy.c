@@ -135,8 +135,8 @@ mirror_rate_wait (struct mirror *m, uint64_t bytes)
     until = m->rate_next;
     m->rate_next += (double) bytes / m->rate * NS_PER_S;
     seen = m->rate_changes;
-    while (!m->quit && m->phase == PHASE_RUN && m->rate_changes == seen &&
-           clock_now () < until)
+    while (!m->quit && m->phase == PHASE_RUN && m->connected &&
+           m->rate_changes == seen && clock_now () < until)
       mirror_wait (m, &m->changed, until);
   }
   go_on = !m->quit && m->phase == PHASE_RUN;
@@ -306,7 +306,7 @@ copy_by_extents (struct copier *c, uint64_t offset, uint64_t end)
     if (r == COPIED)
       r = zero_piece (c, theirs, from, to);
     /* They were sent as data. */
-    if (!m->secondary->info.can_zero &&
+    if (r == COPIED && !m->secondary->info.can_zero &&
         !(theirs && mirror_map_zero (theirs, from, to)))
       mirror_rate_charge (m, to - from);
     offset = to;
@@ -468,6 +468,17 @@ data_in (const struct map *map, uint64_t offset, uint64_t end)
   return bytes;
 }
 
+/* Where the whole granules from offset on end that one request sends; at least
+ * one, which may be huge.
+ */
+static uint64_t
+request_end (const struct mirror *m, uint64_t offset, uint64_t end)
+{
+  uint64_t to = round_down (offset + COPY_MOST, m->granule);
+
+  return least (to > offset ? to : offset + m->granule, end);
+}
+
 /* A run of dirty granules.  Returns false to end the pass. */
 static bool
 copy_region (struct copier *c, uint64_t offset, uint64_t end)
@@ -485,14 +496,14 @@ copy_region (struct copier *c, uint64_t offset, uint64_t end)
   }
   while (offset < end) {
     uint64_t to = zeros_until (c, offset, end);
-    uint64_t data = 0;
+    uint64_t most = request_end (m, offset, end), data = 0;
 
     if (to <= offset) {
-      to = least (round_down (offset + COPY_MOST, m->granule), end);
-      if (to <= offset)         /* a huge granule */
-        to = least (offset + m->granule, end);
+      to = most;
       data = data_in (&c->region, offset, to);
     }
+    else if (!m->secondary->info.can_zero)      /* they are sent as data */
+      to = least (to, most);
     if (!copy_window (c, offset, to, data))
       return false;
     offset = to;

@@ -305,6 +305,8 @@ gives_up (void *opaque)
 {
   struct own *u = opaque;
 
+  if (atomic_load (&u->given_up))
+    return true;
   return !atomic_load (&u->owner_ends) && u->given.give_up &&
     u->given.give_up (u->given.opaque);
 }

@@ -80,7 +80,7 @@ h.shutdown()
 END
 # Nobody knows what the cache has lost.
 refused nbdinfo "$(uri)"
-grep -q 'made smaller and larger again, and has lost a part' s.log ||
+grep -q 'was made smaller, and may have lost a part of the cache' s.log ||
   fail "$(cat s.log)"
 ctl resize --force '' 1M
 refused nbdinfo "$(uri)"

@@ -720,6 +720,38 @@ test_given_up (void **state)
   expect_origin (0, SIZE);
 }
 
+/* Until a flush has found it, or for a moment, no worker takes it again: else
+ * the flush would wait for one after the other, and never learn that the
+ * origin is away.
+ */
+static void
+test_given_up_again (void **state)
+{
+  int64_t until;
+
+  (void) state;
+  writeback ();
+  change (0, BLOCK, 'g', 0);
+  origin.error = ESHUTDOWN;
+  origin.fail_next_write = true;
+  assert_int_equal (-1, write_back_one (cache, &local.bdev, UINT64_MAX));
+  mutex_lock (&cache->q.lock);
+  cache->q.flushing++;
+  assert_false (writeback_due (cache, &until));
+  assert_true (until != NEVER);
+  cache->q.flushing--;
+  mutex_unlock (&cache->q.lock);
+  assert_int_equal (0, flush ());
+  change (0, BLOCK, 'h', 0);
+  mutex_lock (&cache->q.lock);
+  cache->q.flushing++;
+  assert_true (writeback_due (cache, &until));
+  cache->q.flushing--;
+  mutex_unlock (&cache->q.lock);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
 /* A thread that writes this block back loses the range, which somebody else
  * then has, and in that time the block becomes dirty again.
  */
@@ -988,6 +1020,7 @@ main (void)
     TEST (bad_block),
     TEST (flush_error),
     TEST (given_up),
+    TEST (given_up_again),
     TEST (fua),
     TEST (fua_emulated),
     TEST (dirty_max),
