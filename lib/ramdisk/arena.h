@@ -50,8 +50,8 @@
  *       no access raises SIGBUS.
  *
  * Thread-safety.  All functions may be called from any thread, except
- * arena_create, arena_open, arena_close_clean, arena_hide, arena_start,
- * arena_stop and arena_destroy, during which no other call may run.
+ * arena_create, arena_open, arena_close_clean, arena_hide, arena_show,
+ * arena_start, arena_stop and arena_destroy, during which no other call may run.
  *   takes no lock:                arena_addr, arena_refs, arena_ref_*,
  *                                 arena_unreserve
  *   takes the arena's lock, and
@@ -181,18 +181,21 @@ const char *arena_no_space (struct arena *a, char buf[ARENA_NO_SPACE]);
  */
 void arena_destroy (struct arena *a);
 
-/* Make the pages inaccessible until arena_start.  For a process that may call
+/* Make the pages inaccessible until arena_show.  For a process that may call
  * mlockall(2) in between, as nbdkit --swap does: that would touch the whole
- * range.  Returns 0, or -1 with errno of mprotect(2).
+ * range.  If the process has locked its memory, pages are from arena_show on
+ * locked when they are first touched.  Each returns 0, or -1 with errno of
+ * mprotect(2), munlock(2) or mlock2(2).  If arena_show fails, nothing but
+ * arena_destroy may follow.
  */
 int arena_hide (struct arena *a);
+int arena_show (struct arena *a);
 
 /* Start and stop the thread that reclaims memory in the background.  Threads do
  * not survive fork(2), so start it after the last one.  Without the thread,
- * memory is reclaimed when it is needed.  If the process has locked its memory,
- * pages are from now on locked when they are first touched.  A file for which
- * arena_close_clean was called is in use again.  Returns 0, or -1 with errno of
- * mprotect(2), mlock2(2), msync(2) or pthread_create(3).
+ * memory is reclaimed when it is needed.  A file for which arena_close_clean
+ * was called is in use again.  Returns 0, or -1 with errno of msync(2) or
+ * pthread_create(3).
  */
 int arena_start (struct arena *a);
 void arena_stop (struct arena *a);

@@ -440,8 +440,8 @@ memory_is_locked (void)
 /* In the opposite order, the kernel would touch all of a locked range as soon
  * as it becomes writable.
  */
-static int
-show (struct arena *a)
+int
+arena_show (struct arena *a)
 {
   size_t len = range_len (a->priv);
   bool locked = memory_is_locked ();
@@ -460,7 +460,7 @@ arena_start (struct arena *a)
   int err;
 
   assert (!p->started);
-  if (show (a) == -1 || (p->file && arena_file_use (p) == -1))
+  if (p->file && arena_file_use (p) == -1)
     return -1;
   mutex_lock (&p->limbo_lock);
   p->stop = false;

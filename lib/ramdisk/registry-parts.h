@@ -54,7 +54,8 @@ struct entry {
   bool used;                    /* … of which there was one */
   time_t quota_reported;
   bool quota_low;               /* that was reported, too */
-  uint32_t connections, filters; /* filters: those that no client has */
+  uint32_t connections;
+  size_t filters;               /* of the opens those that no client has */
   struct registry_client *first;
   struct stats_sum *closed;     /* of connections that are closed */
   struct entry *deleted_prev, *deleted_next;
@@ -64,7 +65,7 @@ static inline bool
 entry_has_clients (const struct entry *e)
 {
   /* Whoever has opened the disk is about to be its client. */
-  return e->connections > e->filters || e->opens > e->filters;
+  return e->opens > e->filters;
 }
 
 struct registry {
@@ -113,6 +114,9 @@ void registry_report_locked (struct registry *r, enum change change,
 
 /* A disk is meant to stay, even if it was made by opening it (G3). */
 void registry_keep_locked (struct entry *e);
+
+/* A client that has opened the disk only holds it from now on. */
+void entry_left_locked (struct entry *e, bool by_filter);
 
 /* The same, and whoever leaves (G7). */
 void registry_keep_for_ever_locked (struct entry *e);

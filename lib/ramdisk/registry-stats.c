@@ -46,7 +46,6 @@ registry_connect (struct registry *r, struct registry_client *c,
     c->next->prev = c;
   e->first = c;
   e->connections++;
-  e->filters += c->peer.is_filter;
   c->all_next = r->first;
   if (c->all_next)
     c->all_next->all_prev = c;
@@ -74,7 +73,7 @@ registry_disconnect (struct registry *r, struct registry_client *c)
   if (c->next)
     c->next->prev = c->prev;
   e->connections--;
-  e->filters -= c->peer.is_filter;
+  entry_left_locked (e, c->peer.is_filter);
   if (c->all_prev)
     c->all_prev->all_next = c->all_next;
   else

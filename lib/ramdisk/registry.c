@@ -557,10 +557,11 @@ clone_template (struct registry *r, const char *name)
 }
 
 static void
-open_locked (struct entry *e)
+open_locked (struct entry *e, bool by_filter)
 {
   e->handles++;
   e->opens++;
+  e->filters += by_filter;
 }
 
 /* Open a name that is not there, with a clone of the template.  A clone may
@@ -568,7 +569,7 @@ open_locked (struct entry *e)
  * that it means is opened instead.
  */
 static struct named_disk *
-open_clone (struct registry *r, const char *name)
+open_clone (struct registry *r, const char *name, bool by_filter)
 {
   struct entry *made = clone_template (r, name), *e;
   int err = 0;
@@ -584,7 +585,7 @@ open_clone (struct registry *r, const char *name)
     add_opened_locked (r, e, r->o.template_name);
   }
   if (e)
-    open_locked (e);
+    open_locked (e, by_filter);
   mutex_unlock (&r->lock);
   if (e != made)
     entry_free (r, made);
@@ -592,8 +593,8 @@ open_clone (struct registry *r, const char *name)
   return e ? &e->d : NULL;
 }
 
-struct named_disk *
-registry_open (struct registry *r, const char *name)
+static struct named_disk *
+open_or_make (struct registry *r, const char *name, bool by_filter)
 {
   struct entry *e;
 
@@ -605,7 +606,7 @@ registry_open (struct registry *r, const char *name)
     errno = ENOENT;
   else if (r->o.template_name) {
     mutex_unlock (&r->lock);
-    return open_clone (r, name);
+    return open_clone (r, name, by_filter);
   }
   else if (room_locked (r) == 0) {
     e = make (r, name, r->o.default_size, r->o.sector_size, NULL);
@@ -613,9 +614,21 @@ registry_open (struct registry *r, const char *name)
       add_opened_locked (r, e, NULL);
   }
   if (e)
-    open_locked (e);
+    open_locked (e, by_filter);
   mutex_unlock (&r->lock);
   return e ? &e->d : NULL;
+}
+
+struct named_disk *
+registry_open (struct registry *r, const char *name)
+{
+  return open_or_make (r, name, false);
+}
+
+struct named_disk *
+registry_open_for_filter (struct registry *r, const char *name)
+{
+  return open_or_make (r, name, true);
 }
 
 struct named_disk *
@@ -626,7 +639,7 @@ registry_open_existing (struct registry *r, const char *name)
   mutex_lock (&r->lock);
   e = registry_find_locked (r, name);
   if (e)
-    open_locked (e);
+    open_locked (e, false);
   mutex_unlock (&r->lock);
   return e ? &e->d : NULL;
 }
@@ -675,6 +688,8 @@ close_locked (struct registry *r, struct entry *e) REQUIRES (r->lock)
   e->handles--;
   if (e->opens > e->handles)
     e->opens = e->handles;
+  if (e->filters > e->opens)
+    e->filters = e->opens;
   if (e->opens == 0 && e->listed && is_finished_locked (r, e)) {
     remove_locked (r, e);
     registry_report_locked (r, CHANGE_DESTROYED, e, NULL, 0);
@@ -698,14 +713,22 @@ registry_close (struct registry *r, struct named_disk *d)
 }
 
 void
-registry_leave (struct registry *r, struct named_disk *d)
+entry_left_locked (struct entry *e, bool by_filter)
+{
+  if (e->opens > 0)
+    e->opens--;
+  if (e->filters > 0)
+    e->filters -= by_filter;
+}
+
+void
+registry_leave (struct registry *r, struct named_disk *d, bool by_filter)
 {
   struct entry *e = registry_entry (d);
   bool last;
 
   mutex_lock (&r->lock);
-  if (e->opens > 0)
-    e->opens--;
+  entry_left_locked (e, by_filter);
   last = close_locked (r, e);
   mutex_unlock (&r->lock);
   if (last)
@@ -807,9 +830,15 @@ registry_resize (struct registry *r, const char *name, uint64_t size,
   if (ret == 0) {
     mutex_lock (&r->lock);
     registry_keep_locked (e);
-    /* By now the name may be another disk's. */
+    /* By now the name may be another disk's; or the last client has left, and
+     * an ephemeral disk with it.
+     */
     if (e->listed)
       registry_report_locked (r, CHANGE_RESIZED, e, NULL, *old);
+    else if (e->opens == 0) {
+      ret = -1;
+      err = ENOENT;
+    }
     mutex_unlock (&r->lock);
   }
   mutex_unlock (&e->resizing);

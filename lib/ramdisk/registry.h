@@ -240,15 +240,20 @@ int registry_add (struct registry *r, const char *name, struct disk *disk,
  */
 struct named_disk *registry_open (struct registry *r, const char *name);
 
-/* The same, but make nothing. */
+/* The same, for a filter, which is no client. */
+struct named_disk *registry_open_for_filter (struct registry *r,
+                                             const char *name);
+
+/* The same as registry_open, but make nothing. */
 struct named_disk *registry_open_existing (struct registry *r,
                                            const char *name);
 
-/* Close a handle of registry_open (leave), or one that only holds the disk.
- * Closing what was opened as if it were only held is allowed: the disk then
- * keeps its name until nobody holds it either.
+/* Close a handle of registry_open that was never connected, or was not
+ * registry_connect's (leave); or one that only holds the disk, or that
+ * registry_disconnect has left.  Closing what was opened as if it were only
+ * held is allowed: the disk then keeps its name until nobody holds it either.
  */
-void registry_leave (struct registry *r, struct named_disk *d);
+void registry_leave (struct registry *r, struct named_disk *d, bool by_filter);
 void registry_close (struct registry *r, struct named_disk *d);
 
 /* The process ends, so handles are closed although no client has left: from now
@@ -283,8 +288,10 @@ void registry_pushed_since (struct registry *r, struct named_disk *d);
 size_t registry_hold_page (struct registry *r, const char *after, size_t n,
                            struct named_disk **d, bool *more, char *last);
 
-/* Count a client and its statistics to a disk that the caller has open.
- * Returns 0, or -1: no memory.
+/* Count a client and its statistics to a disk that the caller has open, by
+ * registry_open_for_filter if it is a filter.  Returns 0, or -1: no memory.
+ * Once registry_disconnect has returned, the client is none any more, and only
+ * holds the disk: registry_close.
  */
 int registry_connect (struct registry *r, struct registry_client *c,
                       struct named_disk *d, const struct registry_peer *peer);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -296,45 +297,86 @@ compare_live (const void *a, const void *b)
   return (*x < *y) - (*x > *y);
 }
 
-/* Of so many pages in use a file must have more, to be kept.  Returns 0, or -1:
- * no memory.
+/* Is there room for so many pages more?  A file system that has no limit says
+ * that it has no blocks.
  */
+static bool
+has_room (const struct save *s, uint64_t pages)
+{
+  struct statvfs fs;
+
+  return fstatvfs (s->dir, &fs) == 0 &&
+    (fs.f_blocks == 0 ||
+     (uint64_t) fs.f_bavail * fs.f_frsize / PAGE_BYTES > pages);
+}
+
+/* Which files to keep: those with more pages in use than least, and of those
+ * with as many the first ones.
+ */
+struct choice {
+  uint64_t least;
+  size_t equal;
+};
+
+/* Returns 0, or -1: no memory. */
 static int
-choose_files (const struct save *s, uint64_t *least)
+choose_files (const struct save *s, struct choice *choice)
 {
   CLEANUP_FREE uint64_t *live = malloc ((s->base.nfiles + 1) * sizeof *live);
+  uint64_t moved = 0;
   size_t i, n = 0;
 
-  *least = 0;
+  *choice = (struct choice) { .equal = SIZE_MAX };
   if (live == NULL)
     return -1;
   for (i = 0; i < s->base.nfiles; i++)
     if (is_worth_it (&s->base.file[i]))
       live[n++] = s->base.file[i].live;
-  if (n >= MOST_FILES) {
-    qsort (live, n, sizeof *live, compare_live);
-    *least = live[MOST_FILES / 2];
-  }
+  if (n < MOST_FILES)
+    return 0;
+  qsort (live, n, sizeof *live, compare_live);
+  for (i = MOST_FILES / 2; i < n; i++)
+    moved += live[i];
+  /* The given-up files go only when their content is in the new one. */
+  if (!has_room (s, moved))
+    return 0;
+  choice->least = live[MOST_FILES / 2 - 1];
+  for (i = 0; live[i] > choice->least; i++)
+    ;
+  choice->equal = MOST_FILES / 2 - i;
   return 0;
+}
+
+static bool
+is_chosen (const struct saved_file *f, struct choice *choice)
+{
+  if (!is_worth_it (f) || f->live < choice->least)
+    return false;
+  if (f->live > choice->least)
+    return true;
+  if (choice->equal == 0)
+    return false;
+  choice->equal--;
+  return true;
 }
 
 /* Files that are still worth it stay open. */
 static int
 open_old (struct save *s)
 {
+  struct choice choice;
   char name[40];
-  uint64_t least;
   size_t i;
 
   s->old = calloc (s->base.nfiles + 1, sizeof *s->old);
-  if (s->old == NULL || choose_files (s, &least) == -1)
+  if (s->old == NULL || choose_files (s, &choice) == -1)
     return -1;
   for (i = 0; i < s->base.nfiles; i++) {
     const struct saved_file *f = &s->base.file[i];
 
     s->nold = i + 1;
     s->old[i].fd = s->old[i].sums = -1;
-    if (is_worth_it (f) && (least == 0 || f->live > least)) {
+    if (is_chosen (f, &choice)) {
       s->old[i].fd = saved_open_file (s->dir,
                                       saved_name ("data", f->number, name));
       s->old[i].sums = saved_open_file (s->dir,

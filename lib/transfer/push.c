@@ -358,7 +358,11 @@ make_zeros (struct push *p, char *buf, uint64_t offset, uint64_t end)
   struct bdev *dest = p->o.dest;
   struct zeroing z = { .p = p, .buf = buf, .at = offset, .end = end };
 
-  if (!dest->info.can_extents || (p->o.since && !p->o.compares))
+  /* What since has may differ from what the destination has.  Beyond its end,
+   * the destination knows best where it has zeros.
+   */
+  if (!dest->info.can_extents ||
+      (p->o.since && !p->o.compares && offset < disk_size (p->o.since)))
     return zero_blocks (p, buf, offset, end);
   while (z.at < end) {
     uint64_t from = z.at;

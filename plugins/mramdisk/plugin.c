@@ -190,7 +190,8 @@ open_disk (const char *name, const struct registry_peer *peer)
     nbdkit_error ("export name: expected %s", expected);
     return NULL;
   }
-  d = registry_open (registry, name);
+  d = peer->is_filter ? registry_open_for_filter (registry, name)
+    : registry_open (registry, name);
   if (d == NULL) {
     printable_name (name, shown);
     if (errno == ENOENT && config.o.auto_create) {
@@ -214,7 +215,7 @@ open_disk (const char *name, const struct registry_peer *peer)
         d->id, disk_shrinks (d->disk) })) {
     nbdkit_error ("export \"%s\": the disk of that name was replaced: expected "
                   "the one that was open before", printable (name, shown));
-    registry_leave (registry, d);
+    registry_leave (registry, d, peer->is_filter);
     errno = ESTALE;
     return NULL;
   }
@@ -222,7 +223,7 @@ open_disk (const char *name, const struct registry_peer *peer)
   if (c == NULL || registry_connect (registry, c, d, peer) == -1) {
     nbdkit_error ("export \"%s\": out of memory", printable_name (name, shown));
     free (c);
-    registry_leave (registry, d);
+    registry_leave (registry, d, peer->is_filter);
     errno = ENOMEM;
     return NULL;
   }
@@ -276,6 +277,9 @@ mramdisk_close (void *handle)
   char name[PRINTABLE_STRING];
 
   log_missed (log_limit_flush (&log_limit));
+  /* Before the client has left: then anybody may close the disk (G7). */
+  if (end_clients_began () || program_ends (&ending_of_nbdkit))
+    registry_end (registry);
   registry_disconnect (registry, c);
   buffers_disconnect (&buffers, atomic_load_explicit (&c->excess,
                                                       memory_order_relaxed));
@@ -284,9 +288,7 @@ mramdisk_close (void *handle)
       atomic_load_explicit (&d->disk->written, memory_order_relaxed))
     nbdkit_debug ("disk \"%s\" is kept without clients",
                   printable_name (d->name, name));
-  if (end_clients_began () || program_ends (&ending_of_nbdkit))
-    registry_end (registry);
-  registry_leave (registry, d);
+  registry_close (registry, d);
 }
 
 static struct named_disk *

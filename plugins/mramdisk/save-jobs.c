@@ -344,7 +344,7 @@ is_there (struct load_job *p, const char *name)
   struct named_disk *d = registry_open_existing (p->s->registry, name);
 
   if (d && keep_there (p, d) == -1)
-    registry_leave (p->s->registry, d);
+    registry_leave (p->s->registry, d, false);
   return d != NULL;
 }
 
@@ -356,7 +356,7 @@ let_go_of_there (struct load_job *p, bool stay)
   for (i = 0; i < p->nthere; i++) {
     if (stay)
       registry_stay (p->s->registry, p->there[i]->name);
-    registry_leave (p->s->registry, p->there[i]);
+    registry_leave (p->s->registry, p->there[i], false);
   }
   p->nthere = 0;
 }

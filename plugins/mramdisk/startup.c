@@ -442,6 +442,10 @@ start_threads (void)
 int
 mramdisk_after_fork (void)
 {
+  if (arena_show (arena) == -1) {
+    nbdkit_error ("cannot make memory accessible again: %m");
+    return -1;
+  }
   if (start_threads () == 0)
     return 0;
   mramdisk_cleanup ();

@@ -30,6 +30,8 @@ for i in range(200):
     check("files after %d saves" % (i + 1), len(files) <= 64, True)
 # Each page is moved a few times, not with each save.
 check("pages written: %r" % moved, sum(moved) <= 200 * 4, True)
+# Of files with as much in use as others only half is moved, too.
+check("pages at once: %r" % moved, max(moved) <= 34, True)
 save()
 check("again", moved[-1], 0)
 END
@@ -45,4 +47,37 @@ for i in range(200):
     check("disk %d" % i, h.pread(8192, 0) == pattern(4096, i) + bytes(4096),
           True)
     h.shutdown()
+END
+stop_server s
+
+# There is no room for a copy of half of them: then all are kept.
+mkdir small
+if ! mount -t tmpfs -o size=20M mblock-test small 2>refused; then
+  echo "left out: a full file system: $(cat refused)"
+  exit 0
+fi
+at_exit umount -l small
+serve size=1M control=control
+export dir=$tmp/small/saved
+python <<'END'
+import subprocess
+
+from controltest import *
+c = Control()
+DIR = os.environ["dir"]
+
+def save(name):
+    h = connect(name)
+    h.pwrite(pattern(256 << 10, int(name[1:])), 0)
+    h.shutdown()
+    j = c.call("job_wait", job=c.call("disk_save", path=DIR)["job"],
+               seconds=600)
+    check("state (%s)" % j["error"], j["state"], "done")
+    return len([f for f in os.listdir(DIR) if f.startswith("mblock-data-")])
+
+for i in range(66):
+    check("files", save("d%02d" % i), i + 1)
+subprocess.run(["mount", "-o", "remount,size=64M", os.path.dirname(DIR)],
+               check=True)
+check("files", save("d66"), 33)
 END

@@ -24,7 +24,7 @@ be_client (struct registry *r, struct named_disk *d, unsigned requests)
     stats_done (&t, STAT_READ, 1, STAT_OK);
   }
   registry_disconnect (r, &c);
-  registry_leave (r, d);
+  registry_close (r, d);
 }
 
 #endif /* MBLOCK_UNIT_BE_CLIENT_H */

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "ramdisk/registry-parts.h"
 #include "ramdisk/registry.h"
 #include "tests/random.h"
 #include "tests/unit/be-client.h"
@@ -720,8 +721,73 @@ test_held_disk_goes (void **state)
   assert_false (registry_exists (f->r, "a"));
   again = registry_open (f->r, "a");
   assert_int_not_equal (id, again->id);
-  registry_leave (f->r, again);
+  registry_leave (f->r, again, false);
   registry_close (f->r, held);
+}
+
+/* A client that has disconnected, and a filter at any time, do not use a disk.
+ */
+static void
+test_not_in_use (void **state)
+{
+  struct fixture *f = *state;
+  struct registry_peer peer = { .address = "unix", .pid = -1 };
+  struct registry_client client;
+  struct named_disk *a;
+
+  create (f->r, "a", 4096, 1, false);
+  a = registry_open (f->r, "a");
+  assert_int_equal (0, registry_connect (f->r, &client, a, &peer));
+  assert_true (registry_is_in_use (f->r, a));
+  registry_disconnect (f->r, &client);
+  assert_false (registry_is_in_use (f->r, a));
+  registry_close (f->r, a);
+
+  peer.is_filter = true;
+  a = registry_open_for_filter (f->r, "a");
+  assert_false (registry_is_in_use (f->r, a));
+  assert_int_equal (0, registry_connect (f->r, &client, a, &peer));
+  assert_false (registry_is_in_use (f->r, a));
+  registry_disconnect (f->r, &client);
+  registry_close (f->r, a);
+  a = registry_open_for_filter (f->r, "a");
+  registry_leave (f->r, a, true);
+  a = registry_open (f->r, "a");
+  assert_errno (EBUSY, registry_destroy_if (f->r, "a", IF_OPEN_ERROR));
+  registry_leave (f->r, a, false);
+  assert_int_equal (0, registry_destroy_if (f->r, "a", IF_OPEN_ERROR));
+}
+
+static void *
+resize_gone (void *opaque)
+{
+  uint64_t old;
+
+  assert_errno (ENOENT, registry_resize (opaque, "a", 1 << 20, &old));
+  return NULL;
+}
+
+/* The last client of an ephemeral disk leaves in the middle of a resize. */
+static void
+test_resize_gone (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *a = registry_open (f->r, "a");
+  struct entry *e = registry_entry (a);
+  pthread_t resizer;
+  size_t handles = 0;
+
+  mutex_lock (&e->resizing);
+  assert_int_equal (0, pthread_create (&resizer, NULL, resize_gone, f->r));
+  while (handles < 2) {
+    mutex_lock (&f->r->lock);
+    handles = e->handles;
+    mutex_unlock (&f->r->lock);
+  }
+  be_client (f->r, a, 1);
+  assert_false (registry_exists (f->r, "a"));
+  mutex_unlock (&e->resizing);
+  pthread_join (resizer, NULL);
 }
 
 /* A page ends with the name that its last disk had then, whatever becomes of it
@@ -915,6 +981,8 @@ main (void)
     TEST (test_reset_keeps_settings),
     TEST (test_reset_while_names_change),
     TEST (test_in_use),
+    TEST (test_not_in_use),
+    TEST (test_resize_gone),
     cmocka_unit_test_setup_teardown (test_trimmed_clone_stays, setup_template,
                                      teardown),
     TEST (test_trimmed_empty_goes),
