@@ -835,7 +835,7 @@ registry_resize (struct registry *r, const char *name, uint64_t size,
      */
     if (e->listed)
       registry_report_locked (r, CHANGE_RESIZED, e, NULL, *old);
-    else if (e->opens == 0) {
+    else if (e->opens == 0 && registry_find_locked (r, name) == NULL) {
       ret = -1;
       err = ENOENT;
     }

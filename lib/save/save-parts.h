@@ -76,7 +76,9 @@ struct save {
   struct table table;
   int data, sums;               /* the new file, -1: none yet */
   uint64_t pages;               /* in it */
-  unsigned n;                   /* of them in buf */
+  bool keep_all;                /* files of base that are worth it … */
+  bool gave_up;                 /* … or some of them are given up */
+  unsigned n;                   /* of pages in buf */
   char *buf;
   uint64_t sum[WINDOW];
   char why[SAVED_WHY];

@@ -297,17 +297,16 @@ compare_live (const void *a, const void *b)
   return (*x < *y) - (*x > *y);
 }
 
-/* Is there room for so many pages more?  A file system that has no limit says
- * that it has no blocks.
+/* Is there perhaps room for so many pages more?  A file system that has no
+ * limit says that it has no blocks.
  */
 static bool
 has_room (const struct save *s, uint64_t pages)
 {
   struct statvfs fs;
 
-  return fstatvfs (s->dir, &fs) == 0 &&
-    (fs.f_blocks == 0 ||
-     (uint64_t) fs.f_bavail * fs.f_frsize / PAGE_BYTES > pages);
+  return fstatvfs (s->dir, &fs) == -1 || fs.f_blocks == 0 ||
+    (uint64_t) fs.f_bavail * fs.f_frsize / PAGE_BYTES > pages;
 }
 
 /* Which files to keep: those with more pages in use than least, and of those
@@ -320,7 +319,7 @@ struct choice {
 
 /* Returns 0, or -1: no memory. */
 static int
-choose_files (const struct save *s, struct choice *choice)
+choose_files (struct save *s, struct choice *choice)
 {
   CLEANUP_FREE uint64_t *live = malloc ((s->base.nfiles + 1) * sizeof *live);
   uint64_t moved = 0;
@@ -332,7 +331,7 @@ choose_files (const struct save *s, struct choice *choice)
   for (i = 0; i < s->base.nfiles; i++)
     if (is_worth_it (&s->base.file[i]))
       live[n++] = s->base.file[i].live;
-  if (n < MOST_FILES)
+  if (s->keep_all || n < MOST_FILES)
     return 0;
   qsort (live, n, sizeof *live, compare_live);
   for (i = MOST_FILES / 2; i < n; i++)
@@ -344,6 +343,7 @@ choose_files (const struct save *s, struct choice *choice)
   for (i = 0; live[i] > choice->least; i++)
     ;
   choice->equal = MOST_FILES / 2 - i;
+  s->gave_up = true;
   return 0;
 }
 
@@ -609,26 +609,42 @@ remember (struct save *s, struct save_disk *disk, size_t n, bool done)
   saves_put (s->saves, kept_new (s->dir, &s->next, kept));
 }
 
+static void
+say_why (const struct save *s, const char *path, int err)
+{
+  char shown[PRINTABLE_STRING];
+
+  if (*s->why)
+    job_fail (s->job, "%s%s%s", strncmp (s->why, path, strlen (path)) == 0 ? ""
+              : printable (path, shown), strncmp (s->why, path, strlen (path))
+              == 0 ? "" : ": ", s->why);
+  else if (err != ECANCELED)
+    job_fail (s->job, "%s", strerror (err ? err : ENOMEM));
+}
+
 int
 save_run (struct job *job, const char *path, struct save_disk *disk, size_t n,
           struct saves *saves, bool forget)
 {
-  struct save s = {
-    .job = job, .saves = saves, .from = disk, .dir = -1, .lock = -1,
-    .data = -1, .sums = -1
-  };
-  int r = run (&s, path, n, forget), err = errno;
-  char shown[PRINTABLE_STRING];
+  bool keep_all = false;
+  int r, err;
 
-  if (r == -1 && *s.why)
-    job_fail (job, "%s%s%s", strncmp (s.why, path, strlen (path)) == 0 ? ""
-              : printable (path, shown), strncmp (s.why, path, strlen (path))
-              == 0 ? "" : ": ", s.why);
-  else if (r == -1 && err != ECANCELED)
-    job_fail (job, "%s", strerror (err ? err : ENOMEM));
-  if (saves)
-    remember (&s, disk, n, r == 0 && !forget);
-  finish (&s);
+  do {
+    struct save s = {
+      .job = job, .saves = saves, .from = disk, .dir = -1, .lock = -1,
+      .data = -1, .sums = -1, .keep_all = keep_all
+    };
+
+    r = run (&s, path, n, forget);
+    err = errno;
+    /* There was no room to move what files had that were given up. */
+    keep_all = r == -1 && s.gave_up && (err == ENOSPC || err == EDQUOT);
+    if (r == -1 && !keep_all)
+      say_why (&s, path, err);
+    if (saves)
+      remember (&s, disk, n, r == 0 && !forget);
+    finish (&s);
+  } while (keep_all);
   errno = err;
   return r;
 }

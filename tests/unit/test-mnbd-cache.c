@@ -736,6 +736,8 @@ test_given_up_again (void **state)
   origin.fail_next_write = true;
   assert_int_equal (-1, write_back_one (cache, &local.bdev, UINT64_MAX));
   mutex_lock (&cache->q.lock);
+  assert_true (cache->q.retry_at != 0);
+  cache->q.retry_at = clock_now () + 3600 * NS_PER_S;
   cache->q.flushing++;
   assert_false (writeback_due (cache, &until));
   assert_true (until != NEVER);
