@@ -148,11 +148,15 @@ class Server:
             answer = self._read()
             if "method" in answer:      # an event of watch()
                 continue
+            if answer.get("id") not in (None, self._id):
+                continue                # of a call that was interrupted
             if "error" in answer:
                 error = answer["error"]
+                data = error.get("data") or {}
                 kind = _CLASSES.get(error["code"], Error)
-                raise kind(error["message"], error["code"],
-                           error.get("data") or {})
+                if kind is DiskInUse and "peers" not in data:
+                    kind = Error        # something else is busy
+                raise kind(error["message"], error["code"], data)
             result: Dict[str, Any] = answer["result"]
             return result
 

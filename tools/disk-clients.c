@@ -234,13 +234,14 @@ nobody (int argc, char **argv, json_t *results)
 }
 
 static void
-would_disconnect (const json_t *c, json_t *results)
+would_disconnect (json_t *c, json_t *results)
 {
   char *text = client_text (c);
 
-  if (!settings.json)
+  if (!settings.json && !settings.quiet)
     printf ("would disconnect %s\n", text);
-  json_array_append (results, (json_t *) c);
+  json_object_set_new (c, "dry_run", json_true ());
+  json_array_append (results, c);
   free (text);
 }
 
@@ -249,7 +250,7 @@ run_disconnect (int argc, char **argv)
 {
   json_auto_t *results = json_array (), *clients = NULL;
   int status = DONE;
-  const json_t *c;
+  json_t *c;
   size_t i;
 
   if ((argc == 0) == !flag ("id"))

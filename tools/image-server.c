@@ -157,8 +157,10 @@ void
 image_create (const char *path, const char *format, uint64_t size)
 {
   char *bytes = text_format ("%" PRIu64, size), *shown = text_line (path);
+  /* What precedes a colon is no protocol. */
+  char *file = text_format ("%s%s", *path == '/' ? "" : "./", path);
   char *const argv[] = { "qemu-img", "create", "-q", "-f", (char *) format,
-                         "--", (char *) path, bytes, NULL };
+                         "--", file, bytes, NULL };
   int errors, status;
   pid_t pid;
 
@@ -183,6 +185,7 @@ image_create (const char *path, const char *format, uint64_t size)
   }
   unfinished = path;
   atexit (remove_unfinished);
+  free (file);
   free (bytes);
   free (shown);
 }

@@ -239,24 +239,51 @@ end (json_t *results, int status)
   return status;
 }
 
+static json_int_t
+job_number (const char *s)
+{
+  return argument_number ("JOB", s, 1, INT64_MAX);
+}
+
+/* Nothing is done if one is no number. */
+static void
+check_numbers (int argc, char **argv)
+{
+  int i;
+
+  for (i = 0; i < argc; i++)
+    (void) job_number (argv[i]);
+}
+
+/* Call a method of a job.  Returns the result, or NULL: it was refused, and
+ * that is reported.
+ */
+static json_t *
+try_job (const char *method, json_int_t job, json_t *results)
+{
+  json_t *r = rpc_try (method, json_pack ("{s:I}", "job", job));
+
+  if (r)
+    return r;
+  rpc_complain ();
+  json_array_append_new (results, json_pack ("{s:o}", "error", rpc_error ()));
+  return NULL;
+}
+
 static int
 run_cancel (int argc, char **argv)
 {
   json_t *results = json_array ();
   int i, status = DONE;
 
+  check_numbers (argc, argv);
   for (i = 0; i < argc; i++) {
-    json_t *r = rpc_try ("job_cancel", json_pack ("{s:I}", "job", (json_int_t)
-                         argument_number ("JOB", argv[i], 1, INT64_MAX)));
+    json_t *r = try_job ("job_cancel", job_number (argv[i]), results);
 
-    if (r) {
+    if (r)
       json_array_append_new (results, r);
-      continue;
-    }
-    rpc_complain ();
-    json_array_append_new (results, json_pack ("{s:o}", "error",
-                                               rpc_error ()));
-    status = REFUSED;
+    else
+      status = REFUSED;
   }
   return end (results, status);
 }
@@ -268,13 +295,17 @@ run_wait (int argc, char **argv)
   json_t *results = json_array ();
   int i, status = DONE;
 
+  check_numbers (argc, argv);
   for (i = 0; i < argc; i++) {
-    json_t *job = job_follow (json_pack ("{s:I}", "job", (json_int_t)
-                              argument_number ("JOB", argv[i], 1, INT64_MAX)));
+    /* The server remembers only the last jobs that have ended. */
+    json_t *job = try_job ("job_wait", job_number (argv[i]), results);
 
-    if (!job_is_done (job))
+    if (job && job_state_is (job, "running"))
+      job = job_follow (job);
+    if (job == NULL || !job_is_done (job))
       status = REFUSED;
-    json_array_append_new (results, job);
+    if (job)
+      json_array_append_new (results, job);
   }
   return end (results, status);
 }

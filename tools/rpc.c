@@ -148,6 +148,13 @@ in_typed_words (const char *error)
   return r;
 }
 
+/* Does the command copy something into a new disk, and waits for that? */
+static bool
+fills (void)
+{
+  return has_option ("from") && flag ("from") && !flag ("lazy");
+}
+
 /* A hint that helps against the error, or "". */
 static const char *
 hint (void)
@@ -156,12 +163,16 @@ hint (void)
     return "";
   switch (client.code) {
   case RPC_IN_USE:
-    return has_option ("force") ? "; --force does it all the same" : "";
+    /* A state that force does not help against has the same code. */
+    return has_option ("force") && (json_object_get (client.data, "clients") ||
+                                    strstr (client.error, "force"))
+      ? "; --force does it all the same" : "";
   case RPC_OVER_QUOTA:
     return has_option ("force") ? "; --force sets it all the same" : "";
   case RPC_EXISTS:
-    return has_option ("replace")
-      ? "; --replace replaces it, --ignore keeps it" : "";
+    return !has_option ("replace") ? "" : has_option ("ignore") && !fills ()
+      ? "; --replace replaces it, --ignore keeps it"
+      : "; --replace replaces it";
   case RPC_NO_SUCH_DISK:
     return has_option ("ignore-missing")
       ? "; --ignore-missing goes on without" : "";
@@ -303,6 +314,17 @@ check_advance (const struct pages *p, json_t *items, json_t *next,
     fail (NO_SERVER, "the server's answers do not advance");
 }
 
+/* The next page begins later, so what is left of the length is less. */
+static void
+shorten (json_t *params, const json_t *next, const json_t *last)
+{
+  json_t *length = json_object_get (params, "length");
+
+  if (length && json_is_integer (next))
+    json_integer_set (length, json_integer_value (length) +
+                      json_integer_value (last) - json_integer_value (next));
+}
+
 void
 rpc_each_page (const struct pages *p, json_t *params,
                void (*fn) (void *opaque, json_t *page), void *opaque)
@@ -320,6 +342,7 @@ rpc_each_page (const struct pages *p, json_t *params,
 
     if (next && !json_is_null (next))
       check_advance (p, items, next, last);
+    shorten (params, next, last);
     json_decref (last);
     last = json_incref (next);
     fn (opaque, page);

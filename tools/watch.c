@@ -173,8 +173,11 @@ run_watch (int argc, char **argv)
       n++;
     }
     json_decref (message);
-    if (fflush (stdout) == EOF && errno == EPIPE)
-      _exit (DONE);
+    if (fflush (stdout) == EOF) {
+      if (errno == EPIPE)
+        _exit (DONE);
+      break;                    /* main says why */
+    }
   }
   return DONE;
 }

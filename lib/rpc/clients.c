@@ -301,7 +301,8 @@ clients_check_stalled (struct clients *cs, uint64_t now_ms)
     struct control_client *cl = client_of (l);
 
     next = l->next;
-    if (buffer_len (&cl->out) > 0 &&
+    if ((cl->closing ? buffer_len (&cl->out) > 0
+         : buffer_len (&cl->out) > CONTROL_MAX_OUTPUT) &&
         now_ms - cl->progress_ms >= cs->o->stall_ms)
       client_drop (cl, "it does not read its answers");
   }

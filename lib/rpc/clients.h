@@ -85,8 +85,8 @@ void clients_publish (struct clients *cs, uint32_t kind, const char *line,
                       size_t len);
 void clients_send_events (struct clients *cs);
 
-/* Whether any client has left output unread.  Closes those that have read
- * nothing for stall_ms.
+/* Whether any client has left output unread.  Closes those that leave too much
+ * unread, or are to be closed, and have read nothing for stall_ms.
  */
 bool clients_have_output (const struct clients *cs);
 void clients_check_stalled (struct clients *cs, uint64_t now_ms);

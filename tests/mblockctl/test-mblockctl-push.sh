@@ -36,6 +36,9 @@ cmp a.raw old.raw
 $ctl push a full.qcow2 --format qcow2 --verify --json >json
 grep -q '"state": "done"' json
 qemu-img compare -q -f raw -F qcow2 a.raw full.qcow2
+# A colon is part of the name.
+$ctl push a a@12:34:56.qcow2 --format qcow2 --quiet
+qemu-img compare -q -f raw -F qcow2 a.raw ./a@12:34:56.qcow2
 
 step "A chain of increments"
 $ctl clone a monday --readonly --quiet
@@ -80,6 +83,14 @@ grep -q "Unknown driver 'nonsense'" refused
 said "jobs: nonsense: expected cancel JOB... or wait JOB..." $ctl jobs nonsense
 said "jobs: there is no job 12345 (ENOENT)" $ctl jobs cancel 12345
 refused $ctl jobs wait 12345
+$ctl push a old.raw --json >json
+job=$(sed -n 's/.*"job": \([0-9]*\).*/\1/p' json)
+# One that the server has forgotten, or never knew, is no reason to end.
+refused $ctl jobs wait 12345 "$job" --json
+grep -q '"there is no job 12345"' refused
+grep -q '"state": "done"' refused
+said "jobs: JOB x: expected a number from 1 to 9223372036854775807" \
+  $ctl jobs wait "$job" x
 
 step "Interrupted: the job is cancelled, and nothing is left"
 $ctl push a slow.raw --rate 1 2>slow.err &

@@ -152,6 +152,14 @@ out_has 'mblock_disk_owned_bytes{disk="a"} 1048576'
 out_has 'mblock_disk_requests_total{disk="a",operation="flush"} 2'
 status 0 destroy a --force
 
+# More extents than fit in one answer, of a part of a disk.
+status 0 create many 96M
+client many 'for i in range(12000): h.pwrite(b"x" * 4096, i * 8192)'
+status 0 extents many --offset 4k --length 90M --json
+json 'sum(e["length"] for e in r["extents"]) == 90 << 20'
+json 'len(r["extents"]) > 20000'
+status 0 destroy many --force
+
 # Many: pages of the list, and a progress that nobody sees here.
 status 0 create golden
 status 0 clone golden vm-{1..2500} --quiet

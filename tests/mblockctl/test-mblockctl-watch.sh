@@ -109,6 +109,21 @@ cp "$tmp/first" "$tmp/out"
 [ $status = 0 ] || wrong "expected exit code 0, got $status"
 no_error
 
+# Its output cannot be written.
+"$ctl" watch > /dev/full 2>"$tmp/err" &
+watcher=$!
+pids+=($watcher)
+for i in {1..1000}; do
+  kill -0 $watcher 2>/dev/null || break
+  "$ctl" set golden --readonly --quiet
+  sleep 0.02
+done
+ends $watcher
+status=$?
+shown='watch >/dev/full'
+[ $status = 1 ] || wrong "expected exit code 1, got $status"
+error_has 'No space left on device'
+
 # The server ends.
 "$ctl" watch > "$tmp/last" 2>"$tmp/err" &
 watcher=$!

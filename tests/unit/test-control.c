@@ -322,6 +322,32 @@ test_reads_late (void **state)
   close (fd);
 }
 
+/* Who leaves little unread may take as long as it likes. */
+static void
+test_reads_after_the_limit (void **state)
+{
+  struct fixture *f = *state;
+  struct control_options o = options (f);
+  unsigned i;
+  char *line;
+  int fd;
+
+  o.stall_ms = 100;
+  start (f, &o);
+  fd = client (f);
+  for (i = 0; i < 3; i++)
+    say (fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"big\","
+         "\"params\":{\"n\":1000000}}\n");
+  nanosleep (&(struct timespec) { .tv_nsec = 500000000 }, NULL);
+  for (i = 0; i < 3; i++) {
+    line = hear (fd);
+    assert_true (strlen (line) > 1000000);
+    free (line);
+  }
+  ping (fd);
+  close (fd);
+}
+
 static void
 test_subscriber_never_reads (void **state)
 {
@@ -529,6 +555,7 @@ main (void)
     TEST (test_half_closed),
     TEST (test_half_closed_subscriber_goes_on),
     PLAIN (test_never_reads),
+    PLAIN (test_reads_after_the_limit),
     TEST (test_reads_late),
     PLAIN (test_subscriber_never_reads),
     TEST (test_events_in_order),
