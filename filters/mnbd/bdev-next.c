@@ -289,7 +289,7 @@ bdev_next_init (struct bdev_next *l, struct next_context *context)
   begin (&l->bdev);
   r = ask (context->next, &l->bdev.info);
   l->bdev.info.disk = context->disk;
-  l->bdev.info.shrinks = context->shrinks;
+  l->bdev.info.cuts = context->cuts;
   err = errno;
   return end (&l->bdev, r, &err);
 }

@@ -35,7 +35,7 @@ struct next_context {
   struct mutex *lock;           /* held around each request, or NULL */
   const char *name;             /* announced for each request, unless NULL */
   uint64_t disk;                /* reported by the plugin; 0: not reported … */
-  uint64_t shrinks;             /* … with this */
+  struct cuts cuts;             /* … with these */
   /* The number of failed flushes so far, and the errno of the last one. */
   _Atomic unsigned failures;
   _Atomic int error;

@@ -253,7 +253,7 @@ open_plugin (struct handle *h, nbdkit_next_open *next,
   r = next (context, readonly, export_name);
   disk = export_name_opened ();
   h->own.disk = disk.number;
-  h->own.shrinks = disk.shrinks;
+  h->own.cuts = disk.cuts;
   instances_unlock_plugin ();
   return r;
 }

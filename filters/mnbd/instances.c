@@ -206,7 +206,7 @@ open_now (struct live_instance *p)
   disk = export_name_opened ();
   o->context = (struct next_context) {
     .next = next, .lock = context_lock (o), .name = p->name,
-    .disk = disk.number, .shrinks = disk.shrinks,
+    .disk = disk.number, .cuts = disk.cuts,
   };
   export_name_announce (NULL, 0);
   instances_unlock_plugin ();
@@ -277,8 +277,7 @@ compare (const struct live_instance *p, const struct bdev_info *found)
   if (is_told (found->disk) && is_told (ours->disk) &&
       found->disk != ours->disk)
     return INSTANCE_REPLACED;
-  /* The client may have looked before the instance did. */
-  if (found->shrinks > ours->shrinks)
+  if (cuts_least (&found->cuts, ours->cuts.n) < ours->size)
     return INSTANCE_SHRUNK;
   return found->size != ours->size ? INSTANCE_RESIZED : INSTANCE_SAME;
 }
@@ -291,6 +290,7 @@ is_changed (const struct live_instance *p, const struct bdev_info *found)
   const struct bdev_info *ours = &p->now->local.bdev.info;
 
   return compare (p, found) != INSTANCE_SAME ||
+    found->cuts.n > ours->cuts.n ||
     found->readonly != ours->readonly ||
     found->block_min != ours->block_min ||
     found->block_max != ours->block_max;
@@ -348,6 +348,18 @@ look (const struct instance *instance, uint64_t *size) NO_TSA
   now = compare (p, &o->local.bdev.info);
   close_opened (o);
   return now;
+}
+
+static void
+adopt (const struct instance *instance) NO_TSA
+{
+  struct live_instance *p = live (instance);
+  struct opened *o = open_now (p);
+
+  if (o == NULL)
+    return;
+  p->now->local.bdev.info.cuts = o->local.bdev.info.cuts;
+  close_opened (o);
 }
 
 static int
@@ -448,6 +460,7 @@ new_instance (nbdkit_backend *backend, const char *export_name) NO_TSA
   p->instance.hold = hold;
   p->instance.release = release;
   p->instance.look = look;
+  p->instance.adopt = adopt;
   p->instance.renew = renew;
   p->instance.share = share;
   p->instance.ride_out = ride_out;

@@ -74,6 +74,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cuts.h"
 #include "base/uuid.h"
 
 /* The most bytes of one read or write: nbdkit's own limit. */
@@ -92,7 +93,7 @@
 struct bdev_info {
   uint64_t disk;                /* the same number, the same disk; 0: who
                                  * knows */
-  uint64_t shrinks;             /* how often that was made smaller */
+  struct cuts cuts;             /* how that was made smaller */
   struct uuid uuid;             /* the same for mramdisk's disks elsewhere;
                                  * none: the server gives none */
   uint64_t size;                /* bytes */

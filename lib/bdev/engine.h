@@ -44,8 +44,8 @@ enum instance_now {
   INSTANCE_REPLACED,                /* another disk */
   INSTANCE_RESIZED,                 /* the same or an unknown disk, of another
                                      * size */
-  INSTANCE_SHRUNK,                  /* the same disk, which was made smaller for
-                                     * a time at least, and lost what it had
+  INSTANCE_SHRUNK,                  /* the same disk, which was smaller than it
+                                     * for a time at least, and lost what it had
                                      * there; its size may be any */
   INSTANCE_GONE,                    /* it cannot be opened, which was logged */
 };
@@ -63,6 +63,10 @@ struct instance {
   void (*release) (const struct instance *instance);
   /* While held: what the name refers to now, and its size. */
   enum instance_now (*look) (const struct instance *instance, uint64_t *size);
+  /* While held: count the disk as unchanged, after INSTANCE_SHRUNK.  The engine
+   * deals with what was cut off.
+   */
+  void (*adopt) (const struct instance *instance);
   /* While held, and if the engine does not rely on instance.local: replace it
    * by what the name refers to now.  Returns 0, or -1 with the reason in `why`
    * (ENGINE_WHY bytes).

@@ -161,19 +161,26 @@ run (struct mirror *m, bool resume) REQUIRES (&m->lock)
 
 /* The mirror has failed: it keeps its current primary. */
 static int
-go_on (struct mirror *m, bool resume, char why[MIRROR_WHY])
+go_on (struct mirror *m, bool *resume, char why[MIRROR_WHY])
 {
   uint64_t size;
   enum instance_now now = mirror_look_held (m, &size);
   int r = 0;
 
+  /* What was cut off is zeros now, and is copied. */
+  if (now == INSTANCE_SHRUNK && size == m->size) {
+    m->o.instance->adopt (m->o.instance);
+    *resume = false;
+    now = mirror_look_held (m, &size);
+  }
   if (now != INSTANCE_SAME && now != INSTANCE_GONE) {
     mirror_admit (m, now, size, why);
     return -1;
   }
   mutex_lock (&m->lock);
   if (m->phase == PHASE_FAILED) {
-    run (m, resume);
+    m->cuts = m->primary->info.cuts.n;
+    run (m, *resume);
     r = 1;
   }
   mutex_unlock (&m->lock);
@@ -209,7 +216,7 @@ start_anew (struct mirror *m, bool resume, char why[MIRROR_WHY])
     return -1;
   }
   other = primary->info.disk != m->disk || primary->info.size != m->size ||
-    primary->info.shrinks != m->shrinks;
+    cuts_least (&primary->info.cuts, m->cuts) < m->size;
   if (other && mirror_bitmaps_init (&b, primary->info.size) == -1) {
     snprintf (why, MIRROR_WHY, "%s", strerror (errno));
     return -1;
@@ -228,7 +235,7 @@ start_anew (struct mirror *m, bool resume, char why[MIRROR_WHY])
     m->granule = b.granule;
     m->shift = b.shift;
     m->disk = primary->info.disk;
-    m->shrinks = primary->info.shrinks;
+    m->cuts = primary->info.cuts.n;
     m->size = primary->info.size;
     mirror_bitmaps_free (&old);
     if (resume)
@@ -258,7 +265,7 @@ mirror_start (struct mirror *m, bool resume, char why[MIRROR_WHY])
   if (phase == PHASE_STOPPED)
     r = start_anew (m, resume, why);
   else if (phase == PHASE_FAILED)
-    r = go_on (m, resume, why);
+    r = go_on (m, &resume, why);
   else if (phase == PHASE_SWITCHED) {
     snprintf (why, MIRROR_WHY, MIRROR_HAS_SWITCHED);
     r = -1;

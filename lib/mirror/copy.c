@@ -502,7 +502,7 @@ copy_region (struct copier *c, uint64_t offset, uint64_t end)
       to = most;
       data = data_in (&c->region, offset, to);
     }
-    else if (!m->secondary->info.can_zero && !m->secondary->info.can_extents)
+    else if (!m->secondary->info.can_zero)      /* they may be sent as data */
       to = least (to, most);
     if (!copy_window (c, offset, to, data))
       return false;

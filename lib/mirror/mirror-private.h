@@ -105,7 +105,7 @@ struct mirror {
    * stopped.
    */
   struct bdev *primary;
-  uint64_t disk, shrinks, size; /* its info's */
+  uint64_t disk, cuts, size;    /* its info's */
   uint64_t granule;             /* bytes, a power of two */
   unsigned shift;               /* its logarithm */
   bool sec_can_flush;           /* at first */

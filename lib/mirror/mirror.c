@@ -783,7 +783,7 @@ mirror_new (const struct mirror_options *options)
   m->primary = m->o.instance->local;
   m->secondary = m->o.instance->upstream;
   m->disk = m->primary->info.disk;
-  m->shrinks = m->primary->info.shrinks;
+  m->cuts = m->primary->info.cuts.n;
   m->size = m->primary->info.size;
   m->rate = m->o.rate;
   init_locks (m);

@@ -736,11 +736,15 @@ connection_default_export (const struct connection_target *target,
 
   if (nbd == NULL)
     return NULL;
-  if (nbd_aio_is_negotiating (nbd) &&
-      nbd_set_export_name (nbd, "") == 0 &&
-      nbd_aio_opt_info (nbd, NBD_NULL_COMPLETION) == 0 &&
-      drive_on (nbd, &h, why) == 0)
-    name = nbd_get_canonical_export_name (nbd);
+  if (nbd_aio_is_negotiating (nbd) && nbd_set_export_name (nbd, "") == 0) {
+    int r;
+
+    hold_socket (&h, nbd_aio_get_fd (nbd));
+    r = nbd_aio_opt_info (nbd, NBD_NULL_COMPLETION);
+    release_socket (&h);
+    if (r == 0 && drive_on (nbd, &h, why) == 0)
+      name = nbd_get_canonical_export_name (nbd);
+  }
   leave_options (nbd);
   return name;
 }

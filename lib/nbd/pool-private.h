@@ -59,6 +59,10 @@ struct pool {
                                         * that it gave */
   atomic_bool relied;           /* clients have written, or read data */
   bool flushing GUARDED_BY (lock); /* somebody makes room in the log */
+  /* Flushes are sent one after the other (M8), and numbered. */
+  bool flush_sent GUARDED_BY (lock); /* one is under way */
+  uint64_t flushes_begun GUARDED_BY (lock);
+  uint64_t flushes_done GUARDED_BY (lock); /* the last that succeeded */
   uint64_t losses GUARDED_BY (lock); /* outages that lost writes (M5) */
   unsigned clients GUARDED_BY (lock); /* to whom `info` was promised */
   /* Clients that left while what they wrote was not flushed … */

@@ -46,8 +46,13 @@ static void
 flush_failed (struct pool *p, const struct pool_request *r,
               struct pool_client *client) REQUIRES (&p->lock)
 {
+  /* Writes in flight may be in the server's cache already.  The one that has
+   * failed is no loss.
+   */
+  bool others = p->witness.writing > (r->c.op != NBD_FLUSH);
+
   witness_lost (&p->witness);
-  if (r->incarnation != p->incarnation || !replay_dirty (p->log))
+  if (r->incarnation != p->incarnation || (!replay_dirty (p->log) && !others))
     return;
   if (p->o.replay_buffer && p->o.target->kind != TARGET_SOCKET_FD) {
     pool_report (p, "the upstream could not flush: %s; reconnecting to replay "
@@ -62,55 +67,6 @@ flush_failed (struct pool *p, const struct pool_request *r,
     tell_client (p, client);           /* its flush returns the error */
 }
 
-/* The log is flushed up to this mark. */
-static void
-flushed (struct pool *p, struct replay_mark mark, uint64_t acks)
-  REQUIRES (&p->lock)
-{
-  replay_flushed (p->log, mark);
-  witness_flushed (&p->witness, acks);
-  if (!replay_dirty (p->log))
-    p->departed = 0;
-  pthread_cond_broadcast (&p->changed);
-}
-
-int
-pool_flush_locked (struct pool *p, struct pool_client *client, int64_t deadline)
-{
-  struct pool_request r = { .c = { .op = NBD_FLUSH },
-                            .deadline = deadline };
-  struct replay_mark mark;
-  uint64_t acks;
-
-  for (;;) {
-    if (!pool_may_go (p, &r) && pool_wait_for_server (p, &r) == -1)
-      return pool_end_request (p, &r, errno);
-    pool_admit (p, &r);
-    mark = replay_mark (p->log);
-    acks = p->witness.acks;
-    if (pool_send_and_await (p, &r)) {
-      if (r.c.error) {
-        flush_failed (p, &r, client);
-        return pool_end_request (p, &r, r.c.error);
-      }
-      /* M2: the flush counts only if the server that answered it is the current
-       * one.
-       */
-      if (r.incarnation == p->incarnation) {
-        flushed (p, mark, acks);
-        /* M5, after the flush: what was not lost is safe now. */
-        if (client && client->losses != p->losses) {
-          tell_client (p, client);
-          return pool_end_request (p, &r, EIO);
-        }
-        return pool_end_request (p, &r, 0);
-      }
-    }
-    else if (pool_may_try_again (p, &r) == -1)
-      return pool_end_request (p, &r, errno);
-  }
-}
-
 /* Wait for other requests to end.  Returns 0, or -1 with errno. */
 static int
 wait_for_others (struct pool *p, const struct pool_request *r)
@@ -123,6 +79,98 @@ wait_for_others (struct pool *p, const struct pool_request *r)
     return 0;
   errno = ESHUTDOWN;
   return -1;
+}
+
+/* A flush that covers all that was acknowledged so far has this number, or a
+ * later one.
+ */
+static uint64_t
+next_flush (const struct pool *p) REQUIRES (&p->lock)
+{
+  return p->flushes_begun + 1;
+}
+
+/* Send a flush, while none is under way, and wait for the answer.  Returns false
+ * if the connection was lost.
+ */
+static bool
+send_flush (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
+{
+  uint64_t acks, number = ++p->flushes_begun;
+  struct replay_mark mark;
+  bool answered;
+
+  p->flush_sent = true;
+  pool_admit (p, r);
+  mark = replay_mark (p->log);
+  acks = p->witness.acks;
+  answered = pool_send_and_await (p, r);
+  p->flush_sent = false;
+  /* M2: the flush counts only if the server that answered it is the current
+   * one.
+   */
+  if (answered && r->c.error == 0 && r->incarnation == p->incarnation) {
+    p->flushes_done = number;
+    replay_flushed (p->log, mark);
+    witness_flushed (&p->witness, acks);
+    if (!replay_dirty (p->log))
+      p->departed = 0;
+  }
+  pthread_cond_broadcast (&p->changed);
+  return answered;
+}
+
+/* Wait until a flush may be sent, or somebody else's has done what this one
+ * should.  Returns 0, or -1 with errno.
+ */
+static int
+wait_to_flush (struct pool *p, const struct pool_request *r, uint64_t number)
+  REQUIRES (&p->lock)
+{
+  while (p->flushes_done < number) {
+    if (!pool_may_go (p, r)) {
+      if (pool_wait_for_server (p, r) == -1)
+        return -1;
+    }
+    else if (!p->flush_sent)
+      return 0;
+    else if (r->deadline && clock_now () >= r->deadline) {
+      errno = ESHUTDOWN;
+      return -1;
+    }
+    else if (wait_for_others (p, r) == -1)
+      return -1;
+  }
+  return 0;
+}
+
+int
+pool_flush_locked (struct pool *p, struct pool_client *client, int64_t deadline)
+{
+  struct pool_request r = { .c = { .op = NBD_FLUSH },
+                            .deadline = deadline };
+  uint64_t number = next_flush (p);
+
+  while (p->flushes_done < number) {
+    if (wait_to_flush (p, &r, number) == -1)
+      return pool_end_request (p, &r, errno);
+    if (p->flushes_done >= number)
+      break;
+    if (!send_flush (p, &r)) {
+      if (pool_may_try_again (p, &r) == -1)
+        return pool_end_request (p, &r, errno);
+    }
+    else if (r.c.error) {
+      flush_failed (p, &r, client);
+      return pool_end_request (p, &r, r.c.error);
+    }
+  }
+  /* M5, after the flush: what was not lost is safe now. */
+  if (client && client->losses != p->losses) {
+    tell_client (p, client);
+    return pool_end_request (p, &r, EIO);
+  }
+  return pool_end_request (p, &r, 0);
 }
 
 /* Make room in the log for this write, or wait for the thread that does. */
@@ -269,23 +317,34 @@ static bool
 write_through (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
 {
   struct pool_request flush = { .c = { .op = NBD_FLUSH } };
-  struct replay_mark mark;
-  uint64_t acks;
+  uint64_t number = next_flush (p);
 
-  if (r->incarnation != p->incarnation || !pool_may_go (p, r))
-    return false;
   flush.resend = r->resend;
-  pool_admit (p, &flush);
-  mark = replay_mark (p->log);
-  acks = p->witness.acks;
-  if (!pool_send_and_await (p, &flush) || flush.incarnation != p->incarnation)
+  for (;;) {
+    if (r->incarnation != p->incarnation || !pool_may_go (p, r))
+      return false;
+    if (p->flushes_done >= number)
+      return true;
+    if (!p->flush_sent)
+      break;
+    if (wait_for_others (p, r) == -1)
+      return false;
+  }
+  if (!send_flush (p, &flush) || flush.incarnation != p->incarnation)
     return false;
   r->c.error = flush.c.error;
   if (r->c.error)
     flush_failed (p, &flush, NULL);
-  else
-    flushed (p, mark, acks);
   return true;
+}
+
+/* May the server have answered a write with FUA so because it failed to flush?
+ * It then may have dropped what others wrote (M8).
+ */
+static bool
+means_failed_flush (const struct pool_request *r)
+{
+  return r->op.fua && (r->c.error == EIO || r->c.error == ENOSPC);
 }
 
 /* Admit the rest of a write, as much of it as the server accepts at once. */
@@ -368,6 +427,8 @@ has_ended (struct pool *p, struct pool_request *r, bool answered,
     pool_lost_request (r);
   }
   else if (answered) {
+    if (means_failed_flush (r))
+      flush_failed (p, r, NULL);
     if (r->c.error || !r->op.through || write_through (p, r)) {
       *error = r->c.error;
       return true;

@@ -336,16 +336,17 @@ bool
 pool_keep (struct pool *p)
 {
   int64_t time = FIRST_KEEP_TIME, until;
-  bool ends = false;
+  bool ends = false, answered;
 
   mutex_lock (&p->lock);
   while (goes_on (p, &ends)) {
     if (pool_flush_locked (p, NULL, 0) == 0)
       continue;
+    answered = errno != ESHUTDOWN;
     for (until = clock_now () + time;
          clock_now () < until && goes_on (p, &ends);)
       pool_wait_change (p, clock_now () + POOL_TICK);
-    if (p->state == POOL_UP && time < LAST_KEEP_TIME)
+    if (answered && time < LAST_KEEP_TIME)
       time *= 2;
   }
   mutex_unlock (&p->lock);

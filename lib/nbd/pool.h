@@ -77,7 +77,9 @@
  *   M8  A flush that failed may have dropped what it was to save, and the next
  *       may succeed all the same.  So after a failed flush, whoever asked for
  *       it, the log is sent again before another one; without a log each client
- *       is told, as in M5.
+ *       is told, as in M5.  A write with FUA that fails counts as one, because
+ *       servers flush for it.  Two flushes are never under way at once, because
+ *       the success of one could hide the failure of the other.
  *   M9  M1 and M5 hold whether or not clients are there.  The log stays when
  *       the last client has left.  A loss is remembered for clients that have
  *       left, and told to those that come later.  `departed` counts clients

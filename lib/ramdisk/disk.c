@@ -53,7 +53,7 @@ init (struct disk *d, struct arena *arena, uint64_t size, uint32_t sector_size)
   d->zeros = PAGE_HOLE;
   d->origin = NULL;
   atomic_init (&d->origin_end, 0);
-  atomic_init (&d->shrinks, 0);
+  d->cuts.n = 0;
 }
 
 struct disk *
@@ -744,7 +744,7 @@ disk_resize (struct disk *d, uint64_t size)
   if (size < disk_size (d)) {
     r = shrink_locked (&op, d, size, SHRINK_COST);
     if (r == 0)
-      atomic_fetch_add_explicit (&d->shrinks, 1, memory_order_relaxed);
+      cuts_add (&d->cuts, size);
   }
   else {
     r = tree_set_height_locked (&d->tree, &op, size_in_pages (size));
@@ -754,6 +754,17 @@ disk_resize (struct disk *d, uint64_t size)
   tree_unlock (&d->tree);
   tree_op_end (&op);
   return r;
+}
+
+struct cuts
+disk_cuts (struct disk *d)
+{
+  struct cuts cuts;
+
+  tree_lock (&d->tree);
+  cuts = d->cuts;
+  tree_unlock (&d->tree);
+  return cuts;
 }
 
 int

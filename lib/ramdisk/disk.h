@@ -54,6 +54,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cuts.h"
 #include "ramdisk/radix.h"
 
 /* The largest disk: the maximum of nbdkit's signed 64-bit sizes. */
@@ -78,7 +79,7 @@ struct disk {
   _Atomic uint64_t origin_end;  /* … up to there, in bytes (O6) */
   bool detect_same;             /* see disk_write; on unless it is cleared
                                  * before the disk is used */
-  _Atomic uint64_t shrinks;     /* disk_shrinks */
+  struct cuts cuts GUARDED_BY (tree.lock);      /* disk_cuts */
 };
 
 /* The type of an extent, in the protocol's terms (base:allocation). */
@@ -132,12 +133,8 @@ disk_size (const struct disk *d)
   return atomic_load_explicit (&d->size, memory_order_acquire);
 }
 
-/* How often this process has made the disk smaller. */
-static inline uint64_t
-disk_shrinks (const struct disk *d)
-{
-  return atomic_load_explicit (&d->shrinks, memory_order_relaxed);
-}
+/* How this process has made the disk smaller.  Waits for a resize that runs. */
+struct cuts disk_cuts (struct disk *d);
 
 int disk_read (struct disk *d, void *buf, uint64_t count, uint64_t offset);
 

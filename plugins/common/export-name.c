@@ -10,7 +10,7 @@
 
 /* The symbol that a filter exports for the plugins. */
 const char *mblock_export_name (void);
-bool mblock_export_opens_disk (uint64_t number, uint64_t shrinks);
+bool mblock_export_finds_disk (uint64_t number, const struct cuts *cuts);
 
 /* ------------------------------------------------------- the filter's part */
 
@@ -30,11 +30,11 @@ mblock_export_name (void)
 }
 
 __attribute__ ((__visibility__ ("default"))) bool
-mblock_export_opens_disk (uint64_t number, uint64_t shrinks)
+mblock_export_finds_disk (uint64_t number, const struct cuts *cuts)
 {
   if (announced.wanted && announced.wanted != number)
     return false;
-  announced.opened = (struct export_disk) { number, shrinks };
+  announced.opened = (struct export_disk) { number, *cuts };
   return true;
 }
 
@@ -91,7 +91,7 @@ export_name_find_filters (void)
 {
   nnames = modules_find (MODULE_FILTER, "mblock_export_name", name_of,
                          MOST_FILTERS);
-  nopens = modules_find (MODULE_FILTER, "mblock_export_opens_disk", opens,
+  nopens = modules_find (MODULE_FILTER, "mblock_export_finds_disk", opens,
                          MOST_FILTERS);
 }
 
@@ -113,7 +113,7 @@ export_name_opens (struct export_disk disk)
   size_t i;
 
   for (i = 0; i < nopens; i++)
-    wanted &= ((bool (*) (uint64_t, uint64_t)) opens[i]) (disk.number,
-                                                          disk.shrinks);
+    wanted &= ((bool (*) (uint64_t, const struct cuts *)) opens[i])
+      (disk.number, &disk.cuts);
   return wanted;
 }

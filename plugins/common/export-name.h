@@ -10,11 +10,10 @@
  *
  * Disks.  A name may refer to another disk from one moment to the next.  So a
  * plugin with such names reports here, whenever it opens one, which disk it
- * is, by a number that no other disk of this process has or had, and how often
- * that was made smaller: what it lost then reads as zeros, also after it has
- * grown again.  A filter reads both, and may announce that it wants that disk
- * or none.  This works through any filters in between, because .open runs in
- * the thread that asked for it.
+ * is, by a number that no other disk of this process has or had, and how that
+ * was made smaller (cuts.h).  A filter reads both, and may announce that it
+ * wants that disk or none.  This works through any filters in between, because
+ * .open runs in the thread that asked for it.
  *
  * Filter and plugin are different modules (modules.h).  What they pass to each
  * other is thread-local.
@@ -25,6 +24,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/cuts.h"
 
 /* ---------------------------------------------------------- for filters */
 
@@ -38,7 +39,7 @@ void export_name_announce (const char *name, uint64_t disk);
 
 struct export_disk {
   uint64_t number;              /* 0: none, or the plugin does not report it */
-  uint64_t shrinks;
+  struct cuts cuts;
 };
 
 /* The disk that this thread has opened since its last call. */

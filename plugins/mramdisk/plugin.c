@@ -212,7 +212,7 @@ open_disk (const char *name, const struct registry_peer *peer)
     return NULL;
   }
   if (!export_name_opens ((struct export_disk) {
-        d->id, disk_shrinks (d->disk) })) {
+        d->id, disk_cuts (d->disk) })) {
     nbdkit_error ("export \"%s\": the disk of that name was replaced: expected "
                   "the one that was open before", printable (name, shown));
     registry_leave (registry, d, peer->is_filter);

@@ -306,6 +306,7 @@ static void
 truncations (void)
 {
   char what[64];
+  const size_t chunk = LAYOUT_CHUNK_PAGES * PAGE_BYTES;
   size_t len;
 
   for (len = 0; len < size; len += PAGE_BYTES) {
@@ -317,9 +318,9 @@ truncations (void)
     snprintf (what, sizeof what, "%zu bytes of it", len);
     if (len == 0 || len % (128 * PAGE_BYTES) == 5 * PAGE_BYTES) {
       without_salvage (good, len, len > 0, what);
-      /* Of less than a chunk it makes an empty arena. */
-      with_salvage (good, len, WORLD_DISKS, false,
-                    len >= LAYOUT_CHUNK_PAGES * PAGE_BYTES, what);
+      /* In less than a chunk there is nothing to salvage. */
+      with_salvage (good, len, WORLD_DISKS, len > 0 && len < chunk,
+                    len >= chunk, what);
       continue;
     }
     if (len == PAGE_BYTES || len % (128 * PAGE_BYTES) == 6 * PAGE_BYTES)
