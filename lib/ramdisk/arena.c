@@ -682,13 +682,13 @@ void
 arena_stats (struct arena *a, struct arena_stats *stats)
 {
   struct arena_private *p = a->priv;
-  int64_t credit = atomic_load_explicit (&p->credit, memory_order_relaxed);
 
   stats->limit = p->limit * PAGE_BYTES;
-  stats->used =
-    (atomic_load_explicit (&p->promised, memory_order_relaxed) - credit) *
-    PAGE_BYTES;
   mutex_lock (&p->lock);
+  /* A file's credit and promises change together, with the lock held. */
+  stats->used =
+    (atomic_load_explicit (&p->promised, memory_order_relaxed) -
+     atomic_load_explicit (&p->credit, memory_order_relaxed)) * PAGE_BYTES;
   stats->cached = p->free_dirty * PAGE_BYTES;
   stats->granted = p->granted * PAGE_BYTES;
   mutex_unlock (&p->lock);

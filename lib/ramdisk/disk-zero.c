@@ -218,9 +218,33 @@ part_is_owed (struct disk *d, size_t len, uint64_t offset)
   return owed;
 }
 
+/* Are the whole pages of a range as they should be? */
+static bool
+is_filled (const struct disk *d, uint64_t count, uint64_t offset, page_t with)
+{
+  uint64_t i = (offset + PAGE_BYTES - 1) >> PAGE_SHIFT, n, j;
+  uint64_t stop = (offset + count) >> PAGE_SHIFT;
+  bool filled = true;
+
+  for (; i < stop && filled; i += n) {
+    page_t page;
+
+    rcu_enter ();
+    page = tree_find (&d->tree, i, &n);
+    n = min (n, stop - i);
+    if (page < PAGE_FIRST)
+      filled = page == with;
+    else
+      for (j = 0; j < n && filled; j++)
+        filled = leaf_load (node_at (d->tree.arena, page), i + j) == with;
+    rcu_exit ();
+  }
+  return filled;
+}
+
 /* The pages that a request to zero or trim needs at its two ends: the most, or
  * what it needs if pages that are filled already are no reason to copy
- * anything.
+ * anything, because all are.
  */
 static uint64_t
 fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with,
@@ -229,6 +253,7 @@ fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with,
   uint64_t end = offset + count;
   uint64_t first = offset >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
 
+  most = most || !is_filled (d, count, offset, with);
   return tree_fill_cost (&d->tree, first, with, offset % PAGE_BYTES, most) +
     (first < last
      ? tree_fill_cost (&d->tree, last, with, end % PAGE_BYTES, most) : 0);

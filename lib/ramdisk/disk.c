@@ -480,8 +480,12 @@ write_page_locked (struct tree_op *op, struct disk *d, struct node *leaf,
       if (!owned && tree_op_reserve_quota (op, &d->tree, 1) == -1)
         goto error;
       reserved |= !owned;
-      if (spare == PAGE_HOLE && tree_op_alloc (op, 1, false, &spare) == -1)
+      if (spare == PAGE_HOLE && tree_op_alloc (op, 1, false, &spare) == -1) {
+        /* The search for memory may have freed those that shared the page. */
+        if (old >= PAGE_FIRST && arena_refs (a, old) == 1)
+          continue;
         goto error;
+      }
       continue;
     }
     if (old < PAGE_FIRST)
@@ -596,7 +600,7 @@ disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
 {
   uint64_t first = offset >> PAGE_SHIFT;
   uint64_t last = (offset + count - 1) >> PAGE_SHIFT;
-  uint64_t owed = 0, cost = 0, same;
+  uint64_t owed = 0, cost = 0, less, same;
 
   if (d->origin && disk_own_edges (op, d, count, offset) == -1)
     return -1;
@@ -617,8 +621,13 @@ disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
   }
   if (owed && tree_op_reserve_quota (op, &d->tree, owed) == -1)
     return -1;
-  if (cost && tree_op_reserve (op, cost) == -1)
-    return -1;
+  while (cost && tree_op_reserve (op, cost) == -1) {
+    /* The search for memory may have freed those that shared the pages. */
+    less = tree_cost (&d->tree, first, last);
+    if (less >= cost)
+      return -1;
+    cost = less;
+  }
   while (count > 0) {
     size_t len = section_len (offset, count);
 

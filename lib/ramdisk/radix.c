@@ -216,6 +216,13 @@ own_node (struct tree *t, struct tree_op *op, page_t *ref, unsigned level)
     return 0;
   }
   if (tree_op_alloc (op, 1, false, &new) == -1) {
+    /* The search for memory may have freed those that shared the node: the slot
+     * and the pin are left.
+     */
+    if (arena_refs (a, old) == 2) {
+      arena_ref_undo (a, old);
+      return 0;
+    }
     retire (&op->retired, old, level);
     return -1;
   }

@@ -325,11 +325,13 @@ static void
 log_change (struct clients *cs, pid_t pid, uid_t uid,
             const struct jsonrpc_outcome *outcome)
 {
-  if (outcome->method && outcome->method->changes)
-    control_say (cs->o, CONTROL_INFO,
-                 "control client (pid %ld, uid %ld): %s %s: "
-                 "%s", (long) pid, (long) uid, outcome->method->name,
-                 outcome->params, outcome->code ? outcome->message : "done");
+  if (outcome->method == NULL || !outcome->method->changes)
+    return;
+  control_say (cs->o, CONTROL_INFO, "control client (pid %ld, uid %ld): %s %s: "
+               "%s", (long) pid, (long) uid, outcome->method->name,
+               outcome->params, outcome->code ? outcome->message : "done");
+  if (cs->o->changed)
+    cs->o->changed (cs->o->opaque);
 }
 
 static void *

@@ -58,6 +58,11 @@ int mramdisk_get_ready (void);
 int mramdisk_after_fork (void);
 void mramdisk_cleanup (void);
 
+/* Free disks that have gone, but were remembered for saves: with them goes what
+ * only they held of an origin.
+ */
+void mramdisk_free_given_up (void);
+
 /* requests.c; handle is a struct registry_client (registry.h). */
 int mramdisk_pread (void *handle, void *buf, uint32_t count, uint64_t offset,
                     uint32_t flags);

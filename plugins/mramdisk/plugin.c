@@ -289,6 +289,7 @@ mramdisk_close (void *handle)
     nbdkit_debug ("disk \"%s\" is kept without clients",
                   printable_name (d->name, name));
   registry_close (registry, d);
+  mramdisk_free_given_up ();
 }
 
 static struct named_disk *

@@ -99,6 +99,19 @@ report_change (void *opaque, const struct change_report *r)
     events_report (&service, r);
 }
 
+void
+mramdisk_free_given_up (void)
+{
+  saves_reap (service.saves);
+}
+
+static void
+control_changed (void *opaque)
+{
+  (void) opaque;
+  mramdisk_free_given_up ();
+}
+
 static int
 control_open (void)
 {
@@ -112,6 +125,7 @@ control_open (void)
     .tick = events_tick,
     .tick_ms = EVENTS_TICK_MS,
     .tick_kinds = events_tick_kinds,
+    .changed = control_changed,
     .opaque = &service,
   };
 

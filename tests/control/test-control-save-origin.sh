@@ -278,3 +278,15 @@ END
   stop_server s
   [ $round = 2 ] || serve size=1M control=control load=limited
 done
+
+step "What was fetched goes with the last disk, though it was saved"
+serve "disk=golden,origin=$origin,prefetch=yes" control=control
+dir=$tmp/gone python <<'END'
+exec(open("save-origin.py").read())
+c.wait("it is complete",
+       lambda: c.info("golden")["origin"]["state"] == "complete")
+check("used", c.call("stats")["arena"]["used"] > 4 * MiB, True)
+job("disk_save", path=DIR)
+c.call("disk_destroy", name="golden")
+c.wait("it is freed", lambda: c.call("stats")["arena"]["used"] < MiB)
+END

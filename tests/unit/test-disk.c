@@ -331,6 +331,48 @@ test_no_memory_detect (void **state)
   free (buf);
 }
 
+/* D4, where both ends of the zeros need nothing, and what is between them has
+ * nodes that another disk has, too.
+ */
+static void
+test_no_memory_detect_between (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, 8 * GIB), *c;
+  char *buf = calloc (1, 3 * LEAF);
+
+  put (d, 4 * GIB - LEAF, P, 'x');
+  put (d, 4 * GIB, P, 'x');
+  c = clone_to (f, 1, d);
+  put (c, 4 * GIB - LEAF, P, 'y');
+  fill_up (new_disk (f, 2, GIB), 'z');
+  assert_errno (ENOSPC, disk_write_detect (c, buf, 3 * LEAF, 4 * GIB - LEAF));
+  expect (c, 4 * GIB - LEAF, P, 'y');
+  expect (c, 4 * GIB, P, 'x');
+  free (buf);
+}
+
+/* A clone that goes takes the sharing with it, though not in an instant: writes
+ * to what exists need no memory after that.
+ */
+static void
+test_no_memory_after_clone (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, GIB), *c;
+  uint64_t n = fill_up (d, 'x');
+
+  c = disk_clone (d);
+  assert_non_null (c);
+  disk_free (c);
+  put (d, 0, 10, 'y');
+  c = disk_clone (d);
+  disk_free (c);
+  put (d, P, 3 * P, 'y');
+  expect (d, P, 3 * P, 'y');
+  expect (d, 4 * P, (n - 4) * P, 'x');
+}
+
 /* Trims far apart leave no nodes behind. */
 static void
 test_trim_frees_nodes (void **state)
@@ -470,6 +512,8 @@ main (void)
     TEST (test_grow_without_credit),
     TEST (test_shrink_without_memory),
     TEST (test_no_memory_detect),
+    TEST (test_no_memory_detect_between),
+    TEST (test_no_memory_after_clone),
     TEST (test_trim_frees_nodes),
     TEST (test_zero_many_then_copy),
     TEST (test_shadow),
