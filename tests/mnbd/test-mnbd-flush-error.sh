@@ -36,6 +36,58 @@ check("what the server got", log(),
 check("and then", flushes(a), "ok")
 END
 
+step "a write with FUA that fails may have been such a flush, too"
+tell u clear
+python <<'END'
+log = Log().new
+a, b = connect(), connect()
+a.pwrite(pattern(4096, 1), 0)
+tell("fault on=write,do=error,flag=fua,times=1")
+refused("with FUA", errno.EIO, b.pwrite, pattern(4096, 2), 8192,
+        nbd.CMD_FLAG_FUA)
+log()
+a.flush()
+check("what the server got", log(), [("write", 0, 4096), ("flush", 0, 0)])
+END
+
+step "and it may have dropped a write that was not answered yet"
+tell u clear
+python <<'END'
+import threading
+log = Log().new
+a, b = connect(), connect()
+tell("fault on=write,do=slow,ms=1500,times=1")
+tell("fault on=flush,do=error,times=1")
+writer = threading.Thread(target=a.pwrite, args=(pattern(4096, 3), 4096))
+writer.start()
+while log() != [("write", 4096, 4096)]:
+    time.sleep(0.01)
+refused("the flush", errno.EIO, b.flush)
+writer.join()
+log()
+b.flush()
+check("what the server got", log()[-2:], [("write", 4096, 4096),
+                                          ("flush", 0, 0)])
+END
+
+step "flushes wait for each other, and share the next"
+tell u clear
+python <<'END'
+import threading
+log = Log().new
+h = [connect() for i in range(5)]
+for i in range(5):
+    h[i].pwrite(pattern(4096, i), i * 4096)
+log()
+tell("fault on=flush,do=slow,ms=1000")
+flushers = [threading.Thread(target=x.flush) for x in h]
+for t in flushers:
+    t.start()
+for t in flushers:
+    t.join()
+check("flushes", len(log("flush")) <= 3, True)
+END
+
 step "a flush that mnbd sends to make room fails"
 tell u clear
 tell u fault on=flush,do=error,times=1
