@@ -9,7 +9,6 @@ libmblock_base_la_SOURCES = \
 	lib/base/clock.h \
 	lib/base/cond.h \
 	lib/base/copy-stream.h \
-	lib/base/cuts.h \
 	lib/base/list.h \
 	lib/base/message.c \
 	lib/base/message.h \

@@ -74,8 +74,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/cuts.h"
 #include "base/uuid.h"
+#include "bdev/cuts.h"
 
 /* The most bytes of one read or write: nbdkit's own limit. */
 #define BDEV_MOST (UINT32_C (64) << 20)

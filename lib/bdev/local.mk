@@ -6,6 +6,7 @@ libmblock_bdev_la_SOURCES = \
 	lib/bdev/bdev.h \
 	lib/bdev/bitmap.c \
 	lib/bdev/bitmap.h \
+	lib/bdev/cuts.h \
 	lib/bdev/engine.h \
 	lib/bdev/extents.c \
 	lib/bdev/extents.h \

@@ -54,7 +54,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/cuts.h"
+#include "bdev/cuts.h"
 #include "ramdisk/radix.h"
 
 /* The largest disk: the maximum of nbdkit's signed 64-bit sizes. */

@@ -25,7 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/cuts.h"
+#include "bdev/cuts.h"
 
 /* ---------------------------------------------------------- for filters */
 
