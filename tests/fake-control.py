@@ -38,10 +38,10 @@ ticks = 0
 
 
 class Refused(Exception):
-    def __init__(self, code, message, errno=None):
+    def __init__(self, code, message, errno=None, **data):
         self.error = {"code": code, "message": message}
         if errno:
-            self.error["data"] = {"errno": errno}
+            self.error["data"] = {"errno": errno, **data}
 
 
 def new_disk(name, size, readonly=False, quota=None, sector=1):
@@ -82,7 +82,7 @@ def check_in_use(name, if_open):
     if n and if_open == "error":
         raise Refused(-32009, 'name: the disk "%s" is in use by %d clients '
                       '(unix, pid 4711, uid 0; unix, pid 4712, uid 0)'
-                      % (name, n), "EBUSY")
+                      % (name, n), "EBUSY", clients=n)
 
 
 def put(d, if_exists, kind, if_open="keep", **more):

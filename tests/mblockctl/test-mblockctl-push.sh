@@ -87,7 +87,7 @@ $ctl push a old.raw --json >json
 job=$(sed -n 's/.*"job": \([0-9]*\).*/\1/p' json)
 # One that the server has forgotten, or never knew, is no reason to end.
 refused $ctl jobs wait 12345 "$job" --json
-grep -q '"there is no job 12345"' refused
+grep -q '"there is no job 12345' refused
 grep -q '"state": "done"' refused
 said "jobs: JOB x: expected a number from 1 to 9223372036854775807" \
   $ctl jobs wait "$job" x
