@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How a disk was made smaller.  What is cut off is lost, and reads as zeros when
- * the disk is larger again.  Whoever relies on the content remembers how many
- * cuts there were, and can later tell whether one of the others since then has
- * hit what it relies on.
+/* How a disk was made smaller.  What is cut off is lost, and reads as zeros
+ * when the disk is larger again.  Whoever relies on the content remembers how
+ * many cuts there were, and can later tell whether one since then has hit what
+ * it relies on.
  *
  * Thread-safety: the caller's lock.
  */

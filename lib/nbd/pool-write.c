@@ -90,8 +90,8 @@ next_flush (const struct pool *p) REQUIRES (&p->lock)
   return p->flushes_begun + 1;
 }
 
-/* Send a flush, while none is under way, and wait for the answer.  Returns false
- * if the connection was lost.
+/* Send a flush, while none is under way, and wait for the answer.  Returns
+ * false if the connection was lost.
  */
 static bool
 send_flush (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)

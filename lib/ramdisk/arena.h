@@ -51,7 +51,8 @@
  *
  * Thread-safety.  All functions may be called from any thread, except
  * arena_create, arena_open, arena_close_clean, arena_hide, arena_show,
- * arena_start, arena_stop and arena_destroy, during which no other call may run.
+ * arena_start, arena_stop and arena_destroy, during which no other call may
+ * run.
  *   takes no lock:                arena_addr, arena_refs, arena_ref_*,
  *                                 arena_unreserve
  *   takes the arena's lock, and
