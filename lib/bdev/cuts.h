@@ -12,34 +12,26 @@
 
 #include <stdint.h>
 
-/* So many are remembered. */
-#define CUTS_KEPT 8
-
 struct cuts {
   uint64_t n;                   /* so many there were */
-  uint64_t size[CUTS_KEPT];     /* bytes that were left, of the last ones */
+  uint64_t size;                /* bytes that the last one has left */
 };
 
 static inline void
 cuts_add (struct cuts *c, uint64_t size)
 {
-  c->size[c->n++ % CUTS_KEPT] = size;
+  c->n++;
+  c->size = size;
 }
 
-/* The least size in bytes that was left by a cut since there were so many;
- * UINT64_MAX if there was none, 0 if there were more than are remembered.
+/* The least size in bytes that a cut has left since there were so many;
+ * UINT64_MAX if there was none, 0 if there were several: only the last one is
+ * remembered.
  */
 static inline uint64_t
 cuts_least (const struct cuts *c, uint64_t since)
 {
-  uint64_t least = UINT64_MAX, i;
-
-  if (c->n > since && c->n - since > CUTS_KEPT)
-    return 0;
-  for (i = since; i < c->n; i++)
-    if (c->size[i % CUTS_KEPT] < least)
-      least = c->size[i % CUTS_KEPT];
-  return least;
+  return c->n <= since ? UINT64_MAX : c->n == since + 1 ? c->size : 0;
 }
 
 #endif /* MBLOCK_CUTS_H */
