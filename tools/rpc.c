@@ -148,7 +148,7 @@ in_typed_words (const char *error)
   return r;
 }
 
-/* Does the command copy something into a new disk, and waits for that? */
+/* Does the command copy something into a new disk, and wait for that? */
 static bool
 fills (void)
 {

@@ -120,6 +120,13 @@ struct copier {
 /* The result of a window; errno says why. */
 enum result { COPIED, PRIMARY_FAILED, SECONDARY_FAILED };
 
+static void
+charge (struct mirror *m, uint64_t bytes) REQUIRES (m->lock)
+{
+  if (m->rate)
+    m->rate_next += (double) bytes / m->rate * NS_PER_S;
+}
+
 bool
 mirror_rate_wait (struct mirror *m, uint64_t bytes)
 {
@@ -133,7 +140,7 @@ mirror_rate_wait (struct mirror *m, uint64_t bytes)
     if (m->rate_next < now - 50 * NS_PER_MS)
       m->rate_next = now - 50 * NS_PER_MS;
     until = m->rate_next;
-    m->rate_next += (double) bytes / m->rate * NS_PER_S;
+    charge (m, bytes);
     seen = m->rate_changes;
     while (!m->quit && m->phase == PHASE_RUN && m->connected &&
            m->rate_changes == seen && clock_now () < until)
@@ -148,8 +155,7 @@ void
 mirror_rate_charge (struct mirror *m, uint64_t bytes)
 {
   mutex_lock (&m->lock);
-  if (m->rate)
-    m->rate_next += (double) bytes / m->rate * NS_PER_S;
+  charge (m, bytes);
   mutex_unlock (&m->lock);
 }
 

@@ -151,7 +151,7 @@ pool_flush_locked (struct pool *p, struct pool_client *client, int64_t deadline)
                             .deadline = deadline };
   uint64_t number = next_flush (p);
 
-  while (p->flushes_done < number) {
+  for (;;) {
     if (wait_to_flush (p, &r, number) == -1)
       return pool_end_request (p, &r, errno);
     if (p->flushes_done >= number)

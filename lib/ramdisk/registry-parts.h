@@ -115,11 +115,11 @@ void registry_report_locked (struct registry *r, enum change change,
 /* A disk is meant to stay, even if it was made by opening it (G3). */
 void registry_keep_locked (struct entry *e);
 
-/* A client that has opened the disk only holds it from now on. */
-void entry_left_locked (struct entry *e, bool by_filter);
-
 /* The same, and whoever leaves (G7). */
 void registry_keep_for_ever_locked (struct entry *e);
+
+/* A client that has opened the disk only holds it from now on. */
+void entry_left_locked (struct entry *e, bool by_filter);
 
 /* As registry_clone, of a disk that the caller has open under the name `from`;
  * closes it.

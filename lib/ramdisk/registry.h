@@ -248,10 +248,10 @@ struct named_disk *registry_open_for_filter (struct registry *r,
 struct named_disk *registry_open_existing (struct registry *r,
                                            const char *name);
 
-/* Close a handle of registry_open that was never connected, or was not
- * registry_connect's (leave); or one that only holds the disk, or that
- * registry_disconnect has left.  Closing what was opened as if it were only
- * held is allowed: the disk then keeps its name until nobody holds it either.
+/* Close a handle of registry_open that has no client (leave; by_filter: of
+ * registry_open_for_filter); or one that only holds the disk, as it does after
+ * registry_disconnect (close).  Closing what was opened as if it were only held
+ * is allowed: the disk then keeps its name until nobody holds it either.
  */
 void registry_leave (struct registry *r, struct named_disk *d, bool by_filter);
 void registry_close (struct registry *r, struct named_disk *d);

@@ -46,7 +46,9 @@ struct control_options {
   void (*tick) (void *opaque);
   unsigned tick_ms;
   uint32_t tick_kinds;
-  /* Called after each call of a method that may change something, or NULL. */
+  /* Called after each call of a method that may change something, by the
+   * control thread; or NULL.
+   */
   void (*changed) (void *opaque);
   void *opaque;                 /* for log, tick and changed */
 };
