@@ -43,6 +43,9 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 /* Checking everything takes longer than an operation. */
 #define CHECK_EVERY 64
 
+/* Its memory is used for all inputs. */
+static struct shadow shadow;
+
 int
 LLVMFuzzerInitialize (int *argc, char ***argv)
 {
@@ -50,6 +53,7 @@ LLVMFuzzerInitialize (int *argc, char ***argv)
   (void) argv;
   if (rcu_prepare () == -1)
     abort_with ("rcu");
+  shadow_init (&shadow, MOST);
   return 0;
 }
 
@@ -107,25 +111,23 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   };
   struct arena *a = arena_create (LIMIT);
   struct disk *disk[SHADOW_DISKS];
-  struct shadow s;
   unsigned n = 0, i;
 
   if (a == NULL)
     abort_with ("no memory");
-  shadow_init (&s, a, disk, MOST, sizes);
+  shadow_start (&shadow, a, disk, sizes);
   for (; size >= OP_BYTES; size -= OP_BYTES, data += OP_BYTES) {
-    struct shadow_op op = decode (&s, data);
+    struct shadow_op op = decode (&shadow, data);
 
-    shadow_do (&s, &op);
+    shadow_do (&shadow, &op);
     if (++n % CHECK_EVERY == 0)
       engine_check (a, disk, SHADOW_DISKS);
   }
-  shadow_check (&s);
+  shadow_check (&shadow);
   engine_check (a, disk, SHADOW_DISKS);
   for (i = 0; i < SHADOW_DISKS; i++)
     disk_free (disk[i]);
   engine_check (a, NULL, 0);
   arena_destroy (a);
-  shadow_free (&s);
   return 0;
 }

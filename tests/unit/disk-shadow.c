@@ -44,19 +44,29 @@ in_pages (uint64_t bytes)
 }
 
 void
-shadow_init (struct shadow *s, struct arena *a, struct disk **disk,
-             uint64_t most, const uint64_t size[SHADOW_DISKS])
+shadow_init (struct shadow *s, uint64_t most)
+{
+  unsigned i;
+
+  memset (s, 0, sizeof *s);
+  s->most = most;
+  for (i = 0; i < SHADOW_DISKS; i++)
+    s->bytes[i] = get_memory (in_pages (most) * P);
+}
+
+void
+shadow_start (struct shadow *s, struct arena *a, struct disk **disk,
+              const uint64_t size[SHADOW_DISKS])
 {
   unsigned i;
 
   s->arena = a;
   s->disk = disk;
-  s->most = most;
   for (i = 0; i < SHADOW_DISKS; i++) {
     disk[i] = disk_new (a, size[i], 1);
     if (disk[i] == NULL)
       abort_with ("a new disk: %s", strerror (errno));
-    s->bytes[i] = get_memory (in_pages (most) * P);
+    memset (s->bytes[i], 0, s->size[i]);
     s->size[i] = size[i];
     s->parent[i] = i;
   }
@@ -69,18 +79,24 @@ shadow_free (struct shadow *s)
 
   for (i = 0; i < SHADOW_DISKS; i++)
     free (s->bytes[i]);
+  free (s->buf);
 }
 
 /* --------------------------------------------------------------- requests */
 
-/* The byte that is written at an offset: it differs from sector to sector. */
+/* What is written: bytes that differ from sector to sector, or zeros. */
 static void
 fill (char *buf, const struct shadow_op *op)
 {
-  uint64_t i;
+  uint64_t i, n;
 
-  for (i = 0; i < op->count; i++)
-    buf[i] = op->value ? (op->value + (op->offset + i) / 512) | 1 : 0;
+  for (i = 0; i < op->count; i += n) {
+    n = 512 - (op->offset + i) % 512;
+    if (n > op->count - i)
+      n = op->count - i;
+    memset (buf + i, op->value
+            ? (int) ((op->value + (op->offset + i) / 512) | 1) : 0, n);
+  }
 }
 
 static bool
@@ -132,15 +148,28 @@ trimmed (const struct shadow *s, const struct shadow_op *op, uint64_t *first,
     *last = s->size[op->a];
 }
 
+/* The last bytes of the buffer: what is written after them is found. */
+static char *
+request_buffer (struct shadow *s, uint64_t count)
+{
+  if (s->room < count || s->buf == NULL) {
+    free (s->buf);
+    s->room = count + 1;
+    s->buf = get_memory (s->room);
+  }
+  return s->buf + s->room - count;
+}
+
 static void
 request (struct shadow *s, const struct shadow_op *op)
 {
-  char *bytes = s->bytes[op->a], *buf = get_memory (op->count + 1);
+  char *bytes = s->bytes[op->a], *buf = request_buffer (s, op->count);
   struct disk *d = s->disk[op->a];
   uint64_t first = op->offset, last = op->offset + op->count, i;
+  bool writes = op->kind == SHADOW_WRITE || op->kind == SHADOW_DETECT;
   int r;
 
-  if (op->kind == SHADOW_WRITE || op->kind == SHADOW_DETECT)
+  if (writes)
     fill (buf, op);
   switch (op->kind) {
   case SHADOW_WRITE:
@@ -173,9 +202,10 @@ request (struct shadow *s, const struct shadow_op *op)
       differs (op, op->offset + i);
     }
   }
-  else if (r == 0 && first < last)      /* of the others, buf is what it is */
-    memcpy (bytes + first, buf + (first - op->offset), last - first);
-  free (buf);
+  else if (r == 0 && writes)
+    memcpy (bytes + op->offset, buf, op->count);
+  else if (r == 0 && first < last)
+    memset (bytes + first, 0, last - first);
 }
 
 /* ------------------------------------------------------- extents and diff */

@@ -19,6 +19,8 @@ struct shadow {
   struct disk **disk;           /* SHADOW_DISKS of them, the caller's */
   uint64_t most;                /* bytes that a disk may have */
   char *bytes[SHADOW_DISKS];    /* beyond the size: zeros */
+  char *buf;                    /* of requests; grows */
+  uint64_t room;                /* its bytes */
   uint64_t size[SHADOW_DISKS];
   unsigned parent[SHADOW_DISKS];        /* what it was cloned from, or itself */
 };
@@ -43,9 +45,14 @@ struct shadow_op {
   uint8_t value;                /* what is written; 0: zeros */
 };
 
-/* Create the disks, empty ones of these sizes. */
-void shadow_init (struct shadow *s, struct arena *a, struct disk **disk,
-                  uint64_t most, const uint64_t size[SHADOW_DISKS]);
+/* Allocate the copies of disks of at most so many bytes. */
+void shadow_init (struct shadow *s, uint64_t most);
+
+/* Create the disks, empty ones of these sizes, and empty the copies.  May be
+ * called again, when the disks before are freed.
+ */
+void shadow_start (struct shadow *s, struct arena *a, struct disk **disk,
+                   const uint64_t size[SHADOW_DISKS]);
 
 /* Do it to the disk and to the copy.  A request that fails must have a reason:
  * its end is beyond the disk's, or there is no memory or quota for it; and it

@@ -478,7 +478,8 @@ test_shadow (void **state)
   struct shadow s;
   unsigned n;
 
-  shadow_init (&s, f->a, f->disk, SHADOW_SIZE, sizes);
+  shadow_init (&s, SHADOW_SIZE);
+  shadow_start (&s, f->a, f->disk, sizes);
   for (n = 1; n <= 3000; n++) {
     struct shadow_op op = random_op (&s, &seed);
 
