@@ -42,6 +42,7 @@ test|python3-pytest|py:pytest|runs an example for pytest
 test|python3-yaml|py:yaml|reads the workflow for a forge
 test|strace|cmd:strace|kills a server at a system call
 test|procps|cmd:pgrep|finds the guests of an example
+test|iproute2|cmd:ip|takes a network away from a server
 test|git|cmd:git|tells what a build leaves in the tree
 test|clang|cmd:clang|builds the fuzzers
 test|zsh|cmd:zsh|completion for zsh

@@ -64,6 +64,7 @@ mnbd_tests = \
 	tests/mnbd/test-mnbd-replay-order.sh \
 	tests/mnbd/test-mnbd-resized.sh \
 	tests/mnbd/test-mnbd-shutdown.sh \
+	tests/mnbd/test-mnbd-silent.sh \
 	tests/mnbd/test-mnbd-smaller-maximum.sh \
 	tests/mnbd/test-mnbd-split.sh \
 	tests/mnbd/test-mnbd-stats.sh \
