@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # A secondary that hangs: a client waits for it no longer than mnbd-max-stall,
 # and for one that was lost not at all until it is proved.  Nothing here but
-# max-stall ends a request, so a wait that it does not limit ends the test.
+# max-stall ends a request, except where it says so: a wait that it does not
+# limit ends the test.
 
 . "$(dirname "$0")/../mirror-functions.sh"
 
@@ -95,6 +96,24 @@ for on in "extents", "read", "write", "flush":
     tell("drop")
     synchronised()
     same()
+END
+stop_server s
+end_fault_server u
+
+step "without mnbd-request-timeout, a request is given up after 30 seconds"
+fault_server u --set size=2M
+start_mirror "$mramdisk" size=2M mnbd-max-stall=100000
+wait_mirror synchronised
+mirror <<'END'
+from mnbdtest import tell
+h = connect()
+tell("fault on=write,do=never")
+h.pwrite(b"g" * 4096, 0)
+check("lost", status()["outages"], 1)
+tell("clear")
+tell("drop")
+synchronised()
+same()
 END
 stop_server s
 end_fault_server u

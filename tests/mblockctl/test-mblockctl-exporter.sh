@@ -161,6 +161,33 @@ END
 kill "$slow"
 wait "$slow" || wrong "expected exit code 0 after SIGTERM, got $?"
 
+# Clients that say nothing: one more than 64 waits until one of them is
+# disconnected, which all are in the end.
+shown='silent clients'
+python3 - "$url" <<'END' || wrong "see above"
+import select, socket, sys, urllib.request
+url = sys.argv[1]
+host, port = url[len("http://"):-len("/metrics")].split(":")
+
+def is_closed(s, seconds):
+    if not select.select([s], [], [], seconds)[0]:
+        return False
+    try:
+        return s.recv(1) == b""
+    except ConnectionError:
+        return True
+
+clients = []
+for i in range(64):
+    s = socket.socket()
+    s.connect((host, int(port)))
+    clients.append(s)
+assert "mblock_up 1" in urllib.request.urlopen(url).read().decode()
+assert any(is_closed(s, 0) for s in clients), "a 65th client was let in"
+for s in clients:
+    assert is_closed(s, 120), "a silent client was kept"
+END
+
 # At the end nobody waits for a server that hangs.
 shown='the end while a server hangs'
 kill -STOP "${pids[-2]}"
