@@ -677,7 +677,9 @@ mirror_found (struct mirror *m, enum instance_now now)
   if (now != INSTANCE_REPLACED)
     return;
   mutex_lock (&m->lock);
-  if (m->phase != PHASE_STOPPED && !m->replaced) {
+  /* Stopped or switched, it does not matter what the name means. */
+  if (m->phase != PHASE_STOPPED && m->phase != PHASE_SWITCHED &&
+      !m->replaced) {
     m->replaced = true;
     m->phase = PHASE_FAILED;
     mirror_failed (m, MIRROR_REPLACED);

@@ -281,7 +281,9 @@ mirror_verify (struct mirror *m, bool repair, char why[MIRROR_WHY])
   uint64_t size;
   int r = -1;
 
-  mirror_look (m, &size);
+  /* After the switch nobody opens the plugin's disk any more. */
+  if (!mirror_is_switched (m))
+    mirror_look (m, &size);
   mutex_lock (&m->lock);
   if (m->verified.running)
     snprintf (why, MIRROR_WHY, "a comparison is already running");

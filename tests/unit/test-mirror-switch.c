@@ -127,6 +127,93 @@ test_switch (void **state)
   finish_switch (&f);
 }
 
+/* After the switch, another disk has the primary's name. */
+static bool replaced;
+static unsigned looks;
+
+static enum instance_now
+look (const struct instance *instance, uint64_t *size)
+{
+  (void) instance;
+  *size = SIZE;
+  looks++;
+  return replaced ? INSTANCE_REPLACED : INSTANCE_SAME;
+}
+
+static void
+not_stopped (struct fixture *f)
+{
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+
+  assert_int_equal (-1, mirror_stop (f->m, true, &stopped, why));
+  assert_non_null (strstr (why, "the mirror has switched"));
+  assert_int_equal (MIRROR_SWITCHED, state_of (f));
+}
+
+static void
+test_name_after_switch (void **state)
+{
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  prepare_switch (&f);
+  f.instance.look = look;
+  replaced = false;
+  start_synchronised (&f);
+  switch_over (&f);
+  end_primary (&f);
+  replaced = true;
+  looks = 0;
+  assert_int_equal (-1, mirror_verify (f.m, false, why));
+  assert_non_null (strstr (why, "the mirror has switched"));
+  not_stopped (&f);
+  assert_int_equal (0, looks);
+  put_at (f.client, 0, 1, 'a', 0);
+  assert_int_equal ('a', f.secondary->data[0]);
+  finish_switch (&f);
+}
+
+/* A stop waits for the instance, which the switch holds. */
+static struct fixture *switching;
+
+static void
+hold (const struct instance *instance)
+{
+  struct fixture *f = switching;
+
+  (void) instance;
+  switching = NULL;
+  if (f) {
+    switch_over (f);
+    replaced = true;
+  }
+}
+
+static void
+release (const struct instance *instance)
+{
+  (void) instance;
+}
+
+static void
+test_stop_behind_switch (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare_switch (&f);
+  f.instance.look = look;
+  f.instance.hold = hold;
+  f.instance.release = release;
+  replaced = false;
+  start_synchronised (&f);
+  switching = &f;
+  not_stopped (&f);
+  finish_switch (&f);
+}
+
 /* What the secondary cannot is done by other means. */
 static void
 test_lesser_secondary (void **state)
@@ -367,6 +454,8 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_switch),
+    cmocka_unit_test (test_name_after_switch),
+    cmocka_unit_test (test_stop_behind_switch),
     cmocka_unit_test (test_lesser_secondary),
     cmocka_unit_test (test_refused),
     cmocka_unit_test (test_fails_in_the_middle),
