@@ -187,14 +187,23 @@ go_on (struct mirror *m, bool *resume, char why[MIRROR_WHY])
   return r;
 }
 
-/* The job has left the secondary, and no comparison runs. */
-static void
-wait_idle (struct mirror *m)
+/* Wait until the job has left the secondary and no comparison runs: they use
+ * the primary.  Returns 0, or -1 and says why that will not be.
+ */
+static int
+wait_idle (struct mirror *m, char why[MIRROR_WHY])
 {
+  bool quit;
+
   mutex_lock (&m->lock);
   while ((m->attached || m->verified.running) && !m->quit)
     pthread_cond_wait (&m->changed, &m->lock.m);
+  quit = m->quit;
   mutex_unlock (&m->lock);
+  if (quit)
+    snprintf (why, MIRROR_WHY, "the mirror was not started: the server is "
+              "shutting down");
+  return quit ? -1 : 0;
 }
 
 /* The mirror was stopped: the primary becomes what its name means now (Y8). */
@@ -207,7 +216,8 @@ start_anew (struct mirror *m, bool resume, char why[MIRROR_WHY])
   struct range all;
   bool other;
 
-  if (instance->renew && instance->renew (instance, why) == -1)
+  if (wait_idle (m, why) == -1 ||
+      (instance->renew && instance->renew (instance, why) == -1))
     return -1;
   primary = instance->local;
   if (primary->info.readonly) {
@@ -221,7 +231,6 @@ start_anew (struct mirror *m, bool resume, char why[MIRROR_WHY])
     snprintf (why, MIRROR_WHY, "%s", strerror (errno));
     return -1;
   }
-  wait_idle (m);
   ranges_lock (&m->ranges, &all, 0, RANGES_ALL, RANGE_EXCLUSIVE);
   mutex_lock (&m->lock);
   m->primary = primary;

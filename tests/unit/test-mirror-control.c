@@ -283,6 +283,112 @@ renew (const struct instance *instance, char *why)
   return 0;
 }
 
+/* The primary is not replaced while the job may still use it. */
+static atomic_uint renewals;
+
+static int
+count_renewal (const struct instance *instance, char *why)
+{
+  (void) instance;
+  (void) why;
+  atomic_fetch_add (&renewals, 1);
+  return 0;
+}
+
+struct starting {
+  struct fixture *f;
+  int result;
+  char why[MIRROR_WHY];
+  pthread_t thread;
+};
+
+static void *
+start_one (void *opaque)
+{
+  struct starting *s = opaque;
+
+  s->result = mirror_start (s->f->m, true, s->why);
+  return NULL;
+}
+
+static void *
+end_one (void *opaque)
+{
+  mirror_end (opaque);
+  return NULL;
+}
+
+/* The mirror is stopped, the job still tries to connect, and somebody starts
+ * the mirror again.
+ */
+static void
+start_behind_job (struct fixture *f, struct stopping *stopping,
+                  struct starting *starting)
+{
+  unsigned i;
+
+  *stopping = (struct stopping) { .f = f };
+  *starting = (struct starting) { .f = f };
+  atomic_store (&renewals, 0);
+  prepare (f, 8 * MIB);
+  f->o.stopped = true;
+  f->instance.renew = count_renewal;
+  start (f);
+  memory_set (f->secondary, hold_next_connect, true);
+  assert_int_equal (1, mirror_start (f->m, true, starting->why));
+  assert_int_equal (1, atomic_load (&renewals));
+  wait_until (memory_get (f->secondary, held));
+  pthread_create (&stopping->thread, NULL, stop_with_force, stopping);
+  wait_state (f, MIRROR_STOPPED);
+  pthread_create (&starting->thread, NULL, start_one, starting);
+  for (i = 0; i < 50; i++)
+    nap ();
+  assert_int_equal (1, atomic_load (&renewals));
+}
+
+static void
+test_start_behind_job (void **state)
+{
+  struct stopping stopping;
+  struct starting starting;
+  struct fixture f;
+
+  (void) state;
+  start_behind_job (&f, &stopping, &starting);
+  memory_set (f.secondary, held, false);
+  pthread_join (stopping.thread, NULL);
+  pthread_join (starting.thread, NULL);
+  assert_int_equal (1, starting.result);
+  assert_int_equal (2, atomic_load (&renewals));
+  wait_equal (&f);
+  finish (&f);
+}
+
+static void
+test_end_while_starting (void **state)
+{
+  struct stopping stopping;
+  struct starting starting;
+  pthread_t thread;
+  struct fixture f;
+
+  (void) state;
+  start_behind_job (&f, &stopping, &starting);
+  pthread_create (&thread, NULL, end_one, f.m);
+  pthread_join (starting.thread, NULL);
+  assert_int_equal (-1, starting.result);
+  assert_string_equal (starting.why, "the mirror was not started: the server "
+                       "is shutting down");
+  assert_int_equal (1, atomic_load (&renewals));
+  pthread_join (stopping.thread, NULL);
+  memory_set (f.secondary, held, false);
+  pthread_join (thread, NULL);
+  bdev_close (f.client);
+  mirror_free (f.m);
+  f.m = NULL;
+  finish (&f);
+}
+
 /* Another disk, of another size, has the primary's name. */
 static void
 test_primary_changes (void **state)
@@ -420,6 +526,8 @@ main (void)
     cmocka_unit_test (test_start_later),
     cmocka_unit_test (test_verify),
     cmocka_unit_test (test_stop_while_verifying),
+    cmocka_unit_test (test_start_behind_job),
+    cmocka_unit_test (test_end_while_starting),
     cmocka_unit_test (test_primary_changes),
     cmocka_unit_test (test_rate),
     cmocka_unit_test (test_set_rate),
