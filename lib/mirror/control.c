@@ -141,6 +141,16 @@ mirror_look (struct mirror *m, uint64_t *size)
   return now;
 }
 
+/* Everything is to be copied, what is being copied now, too: the primary may
+ * have had something else when it was read.
+ */
+static void
+mark_all (struct mirror *m) REQUIRES (&m->lock)
+{
+  bitmap_set (&m->dirty, 0, m->dirty.bits);
+  bitmap_set (&m->touched, 0, m->touched.bits);
+}
+
 /* Begin to copy, with the lock held. */
 static void
 run (struct mirror *m, bool resume) REQUIRES (&m->lock)
@@ -155,7 +165,7 @@ run (struct mirror *m, bool resume) REQUIRES (&m->lock)
   m->replaced = false;
   *m->error = '\0';
   if (!resume)
-    bitmap_set (&m->dirty, 0, m->dirty.bits);
+    mark_all (m);
   pthread_cond_broadcast (&m->job_wake);
 }
 

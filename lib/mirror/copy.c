@@ -353,18 +353,17 @@ sample (struct mirror *m) REQUIRES (&m->lock)
   }
 }
 
-/* Y5: the range of these whole granules is held.  Y10: on trial, only granules
- * that nobody has touched become clean.
+/* Y5: the range of these whole granules is held, or the secondary is on trial
+ * (Y10).  Only granules that were not touched become clean.
  */
 static void
-clean (struct mirror *m, uint64_t offset, uint64_t end, bool trial)
-  REQUIRES (&m->lock)
+clean (struct mirror *m, uint64_t offset, uint64_t end) REQUIRES (&m->lock)
 {
   uint64_t from = first_granule (m, offset), to = end_granule (m, end), g, next;
   uint64_t before = mirror_dirty_bytes (m);
 
   for (g = from; g < to; g = next + 1) {
-    next = trial ? bitmap_next_set (&m->touched, g, to) : to;
+    next = bitmap_next_set (&m->touched, g, to);
     bitmap_clear (&m->dirty, g, next);
   }
   before -= mirror_dirty_bytes (m);
@@ -421,10 +420,10 @@ copy_window (struct copier *c, uint64_t offset, uint64_t end, uint64_t data)
     mirror_lock_range (m, &c->use, &range, offset, end - offset, RANGE_SHARED);
   mutex_lock (&m->lock);
   here = m->phase == PHASE_RUN && !m->quit && mirror_get (m, &incarnation);
-  if (here && c->trial)
+  if (here) {
     bitmap_clear (&m->touched, first_granule (m, offset), end_granule (m, end));
-  if (here)
     begin_use (m, c);
+  }
   mutex_unlock (&m->lock);
   if (here) {
     r = data == end - offset ? copy_piece (c, offset, end)
@@ -435,7 +434,7 @@ copy_window (struct copier *c, uint64_t offset, uint64_t end, uint64_t data)
     good = mirror_put (m, incarnation, r == SECONDARY_FAILED ? err : 0,
                        "copy") && r == COPIED;
     if (good)
-      clean (m, offset, end, c->trial);
+      clean (m, offset, end);
     mutex_unlock (&m->lock);
     if (r == PRIMARY_FAILED)
       give_up (m, offset, err);

@@ -150,8 +150,9 @@ struct mirror {
   pthread_t stall_thread;
 
   struct bitmap dirty GUARDED_BY (lock);
-  /* Granules that clients changed on trial since the job began to copy them
-   * (Y10).
+  /* Granules whose copies under way may be out of date: since the job began to
+   * copy them, clients changed them on trial (Y10), or mirror_start marked
+   * everything.
    */
   struct bitmap touched GUARDED_BY (lock);
   struct bitmap unflushed GUARDED_BY (lock);

@@ -74,8 +74,9 @@
  *       exclusively, widened to the secondary's blocks.  A thread that copies
  *       or compares holds the range shared.  So overlapping writes reach the
  *       secondary in the same order as the primary, and no copy undoes one.
- *   Y5  Only a thread that holds the range of a whole granule makes it clean;
- *       but see Y10.
+ *   Y5  Only a thread that holds the range of a whole granule makes it clean,
+ *       but see Y10; and only if mirror_start has not marked the whole disk
+ *       since the thread began to copy.
  *   Y6  The mirror reports "synchronised" only if no granule is dirty and a
  *       flush has succeeded since the last one was copied.
  *   Y7  No request begins to wait for the secondary unless it is connected.

@@ -7,6 +7,8 @@
  * losses of the secondary, after each of which it has what it had, or only what
  * was flushed; and an operator who switches once.  What m->lock guards is one
  * step, and so is each request to a side.
+ * The job looks at `touched` on trial only: after that it matters only to
+ * mirror_start, which is not part of this.
  *
  * What breaks if the code does not keep them:
  *   BREAK_Y2          a change that the secondary did not get is not marked

@@ -447,6 +447,70 @@ test_primary_changes (void **state)
   memory_free (other);
 }
 
+/* The primary is made smaller and larger again. */
+static void
+cut (struct fixture *f)
+{
+  struct memory_bdev *m = f->primary;
+
+  pthread_mutex_lock (&m->lock);
+  memset (m->data, 0, m->bdev.info.size);
+  memset (m->mapped, 0, m->bdev.info.size / MEMORY_BLOCK);
+  pthread_mutex_unlock (&m->lock);
+  found_now = INSTANCE_SHRUNK;
+}
+
+static void
+adopt (const struct instance *instance)
+{
+  assert_ptr_equal (looking, instance);
+  cuts_add (&looking->local->info.cuts, 0);
+  found_now = INSTANCE_SAME;
+}
+
+static void
+prepare_cut (struct fixture *f)
+{
+  prepare (f, 8 * MIB);
+  fill (f->primary, 0, 8 * MIB, 1);
+  found = f->primary;
+  found_now = INSTANCE_SAME;
+  looking = &f->instance;
+  f->instance.look = look;
+  f->instance.adopt = adopt;
+}
+
+/* What is still under way to the secondary when a mirror that has failed is
+ * started is not what the primary has by then.
+ */
+static void
+copy_over_start (bool fail)
+{
+  struct fixture f;
+  char why[MIRROR_WHY];
+
+  prepare_cut (&f);
+  f.o.fail = fail;              /* true: without a trial */
+  memory_set (f.secondary, hold_next, true);
+  start (&f);
+  wait_until (memory_get (f.secondary, held));
+  assert_int_equal (-1, mirror_admit (f.m, INSTANCE_REPLACED, 0, why));
+  assert_int_equal (MIRROR_FAILED, state_of (&f));
+  cut (&f);
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  memory_set (f.secondary, held, false);
+  wait_equal (&f);
+  finish (&f);
+}
+
+static void
+test_copy_over_start (void **state)
+{
+  (void) state;
+  copy_over_start (false);
+  copy_over_start (true);
+}
+
 static void
 test_rate (void **state)
 {
@@ -529,6 +593,7 @@ main (void)
     cmocka_unit_test (test_start_behind_job),
     cmocka_unit_test (test_end_while_starting),
     cmocka_unit_test (test_primary_changes),
+    cmocka_unit_test (test_copy_over_start),
     cmocka_unit_test (test_rate),
     cmocka_unit_test (test_set_rate),
   };
