@@ -358,7 +358,9 @@ adopt (const struct instance *instance) NO_TSA
 
   if (o == NULL)
     return;
-  p->now->local.bdev.info.cuts = o->local.bdev.info.cuts;
+  /* Another disk may have the name since `look`, and has cuts of its own. */
+  if (o->local.bdev.info.disk == p->now->local.bdev.info.disk)
+    p->now->local.bdev.info.cuts = o->local.bdev.info.cuts;
   close_opened (o);
 }
 

@@ -177,9 +177,15 @@ go_on (struct mirror *m, bool *resume, char why[MIRROR_WHY])
   enum instance_now now = mirror_look_held (m, &size);
   int r = 0;
 
-  /* What was cut off is zeros now, and is copied. */
+  /* What was cut off is zeros now, and is copied.  Nobody will find it again,
+   * so it must be marked even if the mirror cannot start.
+   */
   if (now == INSTANCE_SHRUNK && size == m->size) {
     m->o.instance->adopt (m->o.instance);
+    mutex_lock (&m->lock);
+    m->cuts = m->primary->info.cuts.n;
+    mark_all (m);
+    mutex_unlock (&m->lock);
     *resume = false;
     now = mirror_look_held (m, &size);
   }
@@ -189,7 +195,6 @@ go_on (struct mirror *m, bool *resume, char why[MIRROR_WHY])
   }
   mutex_lock (&m->lock);
   if (m->phase == PHASE_FAILED) {
-    m->cuts = m->primary->info.cuts.n;
     run (m, *resume);
     r = 1;
   }

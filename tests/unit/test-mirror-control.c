@@ -511,6 +511,56 @@ test_copy_over_start (void **state)
   copy_over_start (true);
 }
 
+/* A start that was refused has not forgotten what was cut off. */
+static enum instance_now after_adoption;
+
+static void
+adopt_and_change (const struct instance *instance)
+{
+  adopt (instance);
+  found_now = after_adoption;
+}
+
+static void
+cut_before_refusal (bool stop)
+{
+  struct mirror_status s;
+  struct fixture f;
+  char why[MIRROR_WHY];
+
+  prepare_cut (&f);
+  f.instance.adopt = adopt_and_change;
+  start_synchronised (&f);
+  mirror_admit (f.m, INSTANCE_REPLACED, 0, why);
+  assert_int_equal (MIRROR_FAILED, state_of (&f));
+  cut (&f);
+  after_adoption = INSTANCE_RESIZED;
+  assert_int_equal (-1, mirror_start (f.m, true, why));
+  found_now = INSTANCE_SAME;
+  if (stop) {
+    assert_int_equal (0, mirror_stop (f.m, true, &s.stopped, why));
+    assert_false (s.stopped.consistent);
+  }
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  wait_equal (&f);
+
+  /* And only once. */
+  mirror_admit (f.m, INSTANCE_REPLACED, 0, why);
+  assert_int_equal (1, mirror_start (f.m, true, why));
+  wait_equal (&f);
+  mirror_status (f.m, &s);
+  assert_int_equal (0, s.bytes_total);
+  finish (&f);
+}
+
+static void
+test_cut_before_refusal (void **state)
+{
+  (void) state;
+  cut_before_refusal (false);
+  cut_before_refusal (true);
+}
+
 static void
 test_rate (void **state)
 {
@@ -594,6 +644,7 @@ main (void)
     cmocka_unit_test (test_end_while_starting),
     cmocka_unit_test (test_primary_changes),
     cmocka_unit_test (test_copy_over_start),
+    cmocka_unit_test (test_cut_before_refusal),
     cmocka_unit_test (test_rate),
     cmocka_unit_test (test_set_rate),
   };
