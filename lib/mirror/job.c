@@ -83,8 +83,42 @@ mirror_suits (struct mirror *m, char why[MIRROR_WHY])
 
 /* --------------------------------------------- is it the one that we lost? */
 
+/* Is nobody waiting for the answer any more? */
+static bool
+is_over (struct mirror *m)
+{
+  bool r;
+
+  mutex_lock (&m->lock);
+  r = m->quit || m->phase != PHASE_RUN;
+  mutex_unlock (&m->lock);
+  return r;
+}
+
+/* Both maps are of the same range. */
+static void
+mark_lost (struct mirror *m, const struct map *ours, const struct map *theirs)
+{
+  const struct map_extent *e = ours->extent, *t = theirs->extent;
+
+  while (e < ours->extent + ours->n && t < theirs->extent + theirs->n) {
+    uint64_t from = e->offset > t->offset ? e->offset : t->offset;
+    uint64_t to = least (e->end, t->end);
+
+    if (!e->zero && t->zero && from < to) {
+      mutex_lock (&m->lock);
+      mirror_dirty (m, from, to - from);
+      mutex_unlock (&m->lock);
+    }
+    if (e->end == to)
+      e++;
+    else
+      t++;
+  }
+}
+
 /* Ranges that the secondary reads as zeros where the primary has data are lost.
- * Returns 0, or -1 with errno.
+ * Returns 0; or -1 if the secondary fails, or the mirror was stopped.
  */
 static int
 check_holes (struct job *j)
@@ -93,35 +127,19 @@ check_holes (struct job *j)
   uint64_t offset, length;
 
   for (offset = 0; offset < m->size; offset += length) {
-    size_t i;
-
     length = least (REGION, m->size - offset);
-    if (mirror_map (m->secondary, offset, length, &j->their_map) == -1)
+    if (is_over (m) ||
+        mirror_map (m->secondary, offset, length, &j->their_map) == -1)
       return -1;
-    if (mirror_map (m->primary, offset, length, &j->our_map) == -1)
-      continue;                 /* the copying will find that out */
-    for (i = 0; i < j->our_map.n; i++) {
-      const struct map_extent *e = &j->our_map.extent[i];
-      size_t k;
-
-      for (k = 0; !e->zero && k < j->their_map.n; k++) {
-        const struct map_extent *t = &j->their_map.extent[k];
-        uint64_t from = e->offset > t->offset ? e->offset : t->offset;
-        uint64_t to = least (e->end, t->end);
-
-        if (!t->zero || from >= to)
-          continue;
-        mutex_lock (&m->lock);
-        mirror_dirty (m, from, to - from);
-        mutex_unlock (&m->lock);
-      }
-    }
+    /* If it fails, the copying will find that out. */
+    if (mirror_map (m->primary, offset, length, &j->our_map) == 0)
+      mark_lost (m, &j->our_map, &j->their_map);
   }
   return 0;
 }
 
-/* Compare a clean granule.  Returns 1 if it differs, 0 if not, or -1 with
- * errno if the secondary fails.
+/* Compare a clean granule.  Returns 1 if it differs, 0 if not, or -1 if the
+ * secondary fails.
  */
 static int
 differs (struct job *j, uint64_t g)
@@ -148,7 +166,9 @@ differs (struct job *j, uint64_t g)
   return r;
 }
 
-/* Compare one sample of each part of the disk.  Returns 0, or -1 with errno. */
+/* Compare one sample of each part of the disk.  Returns 0; or -1 if the
+ * secondary fails, or the mirror was stopped.
+ */
 static int
 check_samples (struct job *j)
 {
@@ -165,7 +185,7 @@ check_samples (struct job *j)
     mutex_unlock (&m->lock);
     if (g == to)
       continue;
-    r = differs (j, g);
+    r = is_over (m) ? -1 : differs (j, g);
     if (r == -1)
       return -1;
     if (r == 1) {

@@ -250,6 +250,10 @@ memory_extents (struct bdev *b, uint64_t count, uint64_t offset,
   check (m, count, offset, 0);
   if (!m->bdev.info.can_extents)
     broken ("block status that was not offered");
+  pthread_mutex_lock (&m->lock);
+  m->extents++;
+  hold (m, &m->hold_next_extents);
+  pthread_mutex_unlock (&m->lock);
   /* A few at a time, as servers do. */
   while (offset < end && n++ < 5) {
     uint64_t to;

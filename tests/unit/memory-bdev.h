@@ -29,12 +29,13 @@ struct memory_bdev {
   bool slow_zero;               /* a fast zero gets ENOTSUP */
   int slow;                     /* ns that a write takes */
   int slow_seconds;             /* s that the next write takes besides */
-  /* The next write, read, flush or connect waits … */
-  bool hold_next, hold_next_read, hold_next_flush, hold_next_connect;
+  /* The next write, read, flush, block status or connect waits … */
+  bool hold_next, hold_next_read, hold_next_flush, hold_next_extents;
+  bool hold_next_connect;
   bool held;                    /* … while this is true, as it then is */
 
   uint64_t bytes_written, bytes_zeroed, bytes_read;
-  unsigned writes, started, flushes, connects;
+  unsigned writes, started, flushes, connects, extents;
 };
 
 struct memory_bdev *memory_bdev (uint64_t size);

@@ -109,6 +109,51 @@ test_stop_while_connecting (void **state)
   finish (&f);
 }
 
+/* The mirror was stopped and is started again.  It is stopped once more in the
+ * middle of a request of the job, which *next holds.
+ */
+static void
+stop_while_checking (struct fixture *f, bool *next)
+{
+  struct stopping stopping = { .f = f };
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+
+  start_synchronised (f);
+  assert_int_equal (0, mirror_stop (f->m, false, &stopped, why));
+  f->secondary->extents = f->secondary->bytes_read = 0;
+  *next = true;
+  assert_int_equal (1, mirror_start (f->m, true, why));
+  wait_until (memory_get (f->secondary, held));
+  pthread_create (&stopping.thread, NULL, stop_with_force, &stopping);
+  wait_state (f, MIRROR_STOPPED);
+  memory_set (f->secondary, held, false);
+  pthread_join (stopping.thread, NULL);
+}
+
+/* A job that looks for what the secondary has lost ends with the mirror,
+ * however large the disk is.
+ */
+static void
+test_stop_while_checking (void **state)
+{
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 3 * 64 * MIB);   /* three regions */
+  f.secondary->bdev.info.can_flush = false;
+  stop_while_checking (&f, &f.secondary->hold_next_extents);
+  assert_int_equal (1, f.secondary->extents);
+  assert_int_equal (0, f.secondary->bytes_read);
+  finish (&f);
+
+  prepare (&f, 8 * MIB);
+  f.secondary->bdev.info.can_extents = false;
+  stop_while_checking (&f, &f.secondary->hold_next_read);
+  assert_int_equal (GRANULE, f.secondary->bytes_read);
+  finish (&f);
+}
+
 /* With fail, a mirror that is being started does not disturb its clients before
  * it has a secondary to lose.
  */
@@ -636,6 +681,7 @@ main (void)
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_stop_start),
     cmocka_unit_test (test_stop_while_connecting),
+    cmocka_unit_test (test_stop_while_checking),
     cmocka_unit_test (test_start_with_fail),
     cmocka_unit_test (test_start_later),
     cmocka_unit_test (test_verify),

@@ -270,6 +270,43 @@ test_lost_idle (void **state)
   finish (&f);
 }
 
+/* The secondary returns with holes: only they are copied. */
+static void
+punch (struct memory_bdev *m, uint64_t offset, uint64_t count)
+{
+  pthread_mutex_lock (&m->lock);
+  memset (m->data + offset, 0, count);
+  memset (m->mapped + offset / MEMORY_BLOCK, 0, count / MEMORY_BLOCK);
+  pthread_mutex_unlock (&m->lock);
+}
+
+static void
+test_lost_holes (void **state)
+{
+  struct mirror_status s;
+  struct fixture f;
+  unsigned i;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  /* Data and holes by turns; every fourth granule is all data. */
+  for (i = 0; i < 512; i++)
+    if (i % 2 || i / 4 % 4 == 0)
+      fill (f.primary, i * 4 * MEMORY_BLOCK, 4 * MEMORY_BLOCK, i);
+  start_synchronised (&f);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  wait_state (&f, MIRROR_DEGRADED);
+  punch (f.secondary, 5 * GRANULE, GRANULE);
+  punch (f.secondary, 16 * GRANULE + MEMORY_BLOCK, MEMORY_BLOCK);
+  punch (f.secondary, 18 * GRANULE, 4 * MEMORY_BLOCK); /* a hole anyway */
+  punch (f.secondary, 8 * MIB - 4 * MEMORY_BLOCK, 4 * MEMORY_BLOCK);
+  memory_up (f.secondary);
+  wait_equal (&f);
+  mirror_status (f.m, &s);
+  assert_int_equal (3 * GRANULE, s.bytes_done);
+  finish (&f);
+}
+
 /* Y3: what was not flushed is lost with a volatile cache. */
 static void
 test_volatile (void **state)
@@ -694,6 +731,7 @@ main (void)
     cmocka_unit_test (test_blocks),
     cmocka_unit_test (test_lost),
     cmocka_unit_test (test_lost_idle),
+    cmocka_unit_test (test_lost_holes),
     cmocka_unit_test (test_volatile),
     cmocka_unit_test (test_back_empty),
     cmocka_unit_test (test_back_other),
