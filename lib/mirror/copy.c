@@ -120,11 +120,18 @@ struct copier {
 /* The result of a window; errno says why. */
 enum result { COPIED, PRIMARY_FAILED, SECONDARY_FAILED };
 
-static void
-charge (struct mirror *m, uint64_t bytes) REQUIRES (m->lock)
+/* How long that many bytes take at the rate, in ns. */
+static int64_t
+time_for (const struct mirror *m, uint64_t bytes) REQUIRES (&m->lock)
 {
-  if (m->rate)
-    m->rate_next += (double) bytes / m->rate * NS_PER_S;
+  return m->rate ? (double) bytes / m->rate * NS_PER_S : 0;
+}
+
+/* Can nothing be sent any more? */
+static bool
+is_over (const struct mirror *m) REQUIRES (&m->lock)
+{
+  return m->quit || m->phase != PHASE_RUN || !m->connected;
 }
 
 bool
@@ -140,11 +147,13 @@ mirror_rate_wait (struct mirror *m, uint64_t bytes)
     if (m->rate_next < now - 50 * NS_PER_MS)
       m->rate_next = now - 50 * NS_PER_MS;
     until = m->rate_next;
-    charge (m, bytes);
+    m->rate_next += time_for (m, bytes);
     seen = m->rate_changes;
-    while (!m->quit && m->phase == PHASE_RUN && m->connected &&
-           m->rate_changes == seen && clock_now () < until)
+    while (!is_over (m) && m->rate_changes == seen && clock_now () < until)
       mirror_wait (m, &m->changed, until);
+    /* They will not be sent: the next connection need not wait for them. */
+    if (is_over (m) && m->rate_changes == seen)
+      m->rate_next -= time_for (m, bytes);
   }
   go_on = !m->quit && m->phase == PHASE_RUN;
   mutex_unlock (&m->lock);
@@ -155,7 +164,7 @@ void
 mirror_rate_charge (struct mirror *m, uint64_t bytes)
 {
   mutex_lock (&m->lock);
-  charge (m, bytes);
+  m->rate_next += time_for (m, bytes);
   mutex_unlock (&m->lock);
 }
 

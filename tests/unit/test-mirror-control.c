@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "mirror-fixture.h"
+#include "mirror/mirror-private.h"
 
 static void
 test_stop_start (void **state)
@@ -675,6 +676,45 @@ test_set_rate (void **state)
   finish (&f);
 }
 
+/* How far the job is ahead of its rate, once it has left the secondary. */
+static int64_t
+debt (struct fixture *f)
+{
+  int64_t r;
+
+  mutex_lock (&f->m->lock);
+  while (f->m->attached)
+    pthread_cond_wait (&f->m->changed, &f->m->lock.m);
+  r = f->m->rate_next - clock_now ();
+  mutex_unlock (&f->m->lock);
+  return r;
+}
+
+/* What the job was to wait for when the secondary was lost, but has not sent,
+ * does not count.
+ */
+static void
+test_rate_after_outage (void **state)
+{
+  struct mirror_status s;
+  struct fixture f;
+
+  (void) state;
+  prepare (&f, 8 * MIB);
+  fill (f.primary, 0, 8 * MIB, 1);
+  f.o.rate = 1;
+  f.o.fail = true;
+  start (&f);
+  do {
+    nap ();
+    mirror_status (f.m, &s);
+  } while (s.bytes_sent == 0);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  assert_errno (EIO, bdev_write (f.client, "a", 1, 0, 0));
+  assert_in_range (debt (&f), 0, s.bytes_sent * NS_PER_S);
+  finish (&f);
+}
+
 int
 main (void)
 {
@@ -693,6 +733,7 @@ main (void)
     cmocka_unit_test (test_cut_before_refusal),
     cmocka_unit_test (test_rate),
     cmocka_unit_test (test_set_rate),
+    cmocka_unit_test (test_rate_after_outage),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);
