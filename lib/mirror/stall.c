@@ -218,13 +218,17 @@ mirror_lock_range (struct mirror *m, struct mirror_use *use,
   mutex_unlock (&m->lock);
 }
 
-/* Has a client waited too long, and does it still? */
+/* Has a client waited too long, and does it still?  After the switch a request
+ * that was held at the gate may not have noticed yet that it can go on.
+ */
 static bool
 is_stalled (struct mirror *m) REQUIRES (&m->lock)
 {
   const struct mirror_use *use;
   int64_t now = clock_now ();
 
+  if (!m->connected || m->phase == PHASE_SWITCHED)
+    return false;
   pass_on_all (m, now);
   for (use = m->uses.first; use; use = use->next)
     if (use->of == USE_OF_CLIENT && use->incarnation == m->incarnation &&
@@ -266,7 +270,7 @@ watch (void *opaque)
   mutex_lock (&m->lock);
   while (!m->quit) {
     mirror_wait (m, &m->stall_wake, clock_now () + look);
-    if (!m->quit && m->connected && is_stalled (m))
+    if (!m->quit && is_stalled (m))
       give_up (m);
   }
   mutex_unlock (&m->lock);

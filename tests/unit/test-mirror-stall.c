@@ -301,6 +301,42 @@ test_abandon_late (void **state)
   finish_switch (&f);
 }
 
+/* A switch took longer than the limit, and succeeded before anybody noticed.  A
+ * request that was at the gate still is, as far as others can tell.
+ */
+static int
+ride_out_slowly (const struct instance *instance)
+{
+  (void) instance;
+  clock_skip (2 * WAIT);
+  return 0;
+}
+
+static void
+test_late_switch (void **state)
+{
+  struct mirror_use use;
+  struct switching s;
+  struct fixture f;
+
+  (void) state;
+  begin (&f, LIMIT);
+  f.instance.ride_out = ride_out_slowly;
+  mirror_use_init (&use, USE_OF_CLIENT);
+  mutex_lock (&f.m->lock);
+  mirror_use_block_all (f.m, &use);
+  mutex_unlock (&f.m->lock);
+  switches (&s, &f);
+  pthread_join (s.thread, NULL);
+  assert_int_equal (0, s.result);
+  not_lost (&f);
+  mutex_lock (&f.m->lock);
+  assert_true (use.charged >= LIMIT);
+  mirror_use_unblock (f.m, &use);
+  mutex_unlock (&f.m->lock);
+  finish_switch (&f);
+}
+
 /* After the switch the job flushes a write that ended while it was flushing. */
 static bool
 is_stable (struct fixture *f)
@@ -346,6 +382,7 @@ main (void)
     cmocka_unit_test (test_gate_behind_job),
     cmocka_unit_test (test_primary),
     cmocka_unit_test (test_abandon_late),
+    cmocka_unit_test (test_late_switch),
     cmocka_unit_test (test_flush_after_switch),
   };
 
