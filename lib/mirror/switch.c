@@ -180,8 +180,9 @@ mirror_after_extents (struct mirror_client *c, uint64_t count, uint64_t offset,
 
 /* ------------------------------------------------------------ the switch */
 
-/* Can the secondary keep what the primary promised to clients?  A feature that
- * it lacks is no obstacle if the functions above can emulate it.
+/* Can the secondary keep what clients were promised?  A feature that it lacks
+ * is no obstacle if the functions above can emulate it.  Without flush they
+ * cannot emulate FUA, and what the job has copied was sent without it.
  */
 static bool
 keeps_promises (const struct mirror *m, char why[MIRROR_WHY])
@@ -193,9 +194,9 @@ keeps_promises (const struct mirror *m, char why[MIRROR_WHY])
     snprintf (why, MIRROR_WHY, "the secondary's minimum block size is %" PRIu32
               " bytes, expected at most the primary's, %" PRIu32,
               s->block_min, p->block_min);
-  else if (p->can_flush && !s->can_flush)
+  else if ((p->can_flush || p->can_fua || m->sec_can_flush) && !s->can_flush)
     snprintf (why, MIRROR_WHY, "the secondary does not offer flush; expected "
-              "it, because clients of the primary rely on it");
+              "it, because clients rely on flush or FUA");
   else
     return true;
   return false;

@@ -269,6 +269,34 @@ test_refused (void **state)
   not_switched (&f, "the secondary does not offer flush");
   finish_switch (&f);
 
+  /* FUA without flush */
+  prepare_switch (&f);
+  f.primary->bdev.info.can_flush = f.secondary->bdev.info.can_flush = false;
+  start_synchronised (&f);
+  not_switched (&f, "the secondary does not offer flush");
+  finish_switch (&f);
+
+  /* a flush that only the first secondary offered */
+  prepare_switch (&f);
+  f.primary->bdev.info.can_flush = f.primary->bdev.info.can_fua = false;
+  start_synchronised (&f);
+  assert_true (f.client->info.can_flush);
+  memory_crash (f.secondary, LOSE_NOTHING, true);
+  wait_state (&f, MIRROR_DEGRADED);
+  f.secondary->bdev.info.can_flush = false;
+  memory_up (f.secondary);
+  wait_state (&f, MIRROR_SYNCHRONISED);
+  not_switched (&f, "the secondary does not offer flush");
+  finish_switch (&f);
+
+  /* nothing was promised */
+  prepare_switch (&f);
+  f.primary->bdev.info.can_flush = f.primary->bdev.info.can_fua = false;
+  f.secondary->bdev.info.can_flush = false;
+  start_synchronised (&f);
+  switch_over (&f);
+  finish_switch (&f);
+
   prepare_switch (&f);
   f.instance.ride_out = NULL;
   start_synchronised (&f);
