@@ -351,35 +351,39 @@ mirror_may_stop (struct mirror *m, bool force, char why[MIRROR_WHY])
   return false;
 }
 
-/* Is the mirror about to switch?  If so, say so. */
 static bool
-is_switching (const struct mirror *m, char why[MIRROR_WHY])
+may_stop_now (struct mirror *m, bool force, char why[MIRROR_WHY])
   REQUIRES (&m->lock)
 {
+  if (!mirror_may_stop (m, force, why))
+    return false;
   if (m->switching)
     snprintf (why, MIRROR_WHY, "the mirror is switching to the secondary");
-  return m->switching;
+  return !m->switching;
 }
 
 /* Clients wait for their ranges meanwhile, so max_stall limits the flush; and
  * no thread waits for a secondary on trial with a range held (Y10).
  */
 static bool
-flush_here (struct mirror *m, struct mirror_use *use)
+flush_here (struct mirror *m, struct mirror_use *use) REQUIRES (&m->lock)
 {
-  bool proved, flushed;
-  uint64_t incarnation;
+  uint64_t incarnation = m->incarnation;
+  bool flushed = false;
 
-  mutex_lock (&m->lock);
-  proved = m->proved;
-  incarnation = m->incarnation;
   mirror_use_begin (m, use);
   mirror_waits (use);
-  mutex_unlock (&m->lock);
-  flushed = proved && mirror_flush_secondary (m, incarnation) == 0;
-  mutex_lock (&m->lock);
+  if (m->proved) {
+    mutex_unlock (&m->lock);
+    flushed = mirror_flush_secondary (m, incarnation) == 0;
+    mutex_lock (&m->lock);
+  }
+  /* A flush needs no range.  If the mirror stopped during a client's, max_stall
+   * would not limit it any more.
+   */
+  while (m->proved && m->flush_runs && !m->quit)
+    pthread_cond_wait (&m->changed, &m->lock.m);
   mirror_use_end (m, use);
-  mutex_unlock (&m->lock);
   return flushed;
 }
 
@@ -391,11 +395,12 @@ stop_here (struct mirror *m, struct mirror_use *use, bool force,
            enum instance_now now, struct mirror_stopped *stopped,
            char why[MIRROR_WHY])
 {
-  bool flushed = flush_here (m, use);
+  bool flushed;
   int r = -1;
 
   mutex_lock (&m->lock);
-  if (mirror_may_stop (m, force, why) && !is_switching (m, why)) {
+  flushed = may_stop_now (m, force, why) && flush_here (m, use);
+  if (may_stop_now (m, force, why)) {
     memset (stopped, 0, sizeof *stopped);
     /* If the phase is failed and yet nothing is dirty, the sides are equal,
      * too.
@@ -439,7 +444,7 @@ mirror_stop (struct mirror *m, bool force, struct mirror_stopped *stopped,
   int r;
 
   mutex_lock (&m->lock);
-  may = mirror_may_stop (m, force, why) && !is_switching (m, why);
+  may = may_stop_now (m, force, why);
   mutex_unlock (&m->lock);
   if (!may)
     return -1;

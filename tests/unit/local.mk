@@ -218,7 +218,8 @@ fake_clock_ldflags = \
 tests_unit_test_mirror_stall_SOURCES = tests/unit/test-mirror-stall.c \
 	$(mirror_fixture) $(fake_clock)
 tests_unit_test_mirror_stall_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_mirror_stall_LDFLAGS = $(AM_LDFLAGS) $(fake_clock_ldflags)
+tests_unit_test_mirror_stall_LDFLAGS = $(AM_LDFLAGS) $(fake_clock_ldflags) \
+	-Wl,--wrap=pthread_mutex_lock
 tests_unit_test_mirror_stall_LDADD = $(mirror_ldadd)
 
 tests_unit_test_mirror_switch_SOURCES = tests/unit/test-mirror-switch.c \

@@ -265,6 +265,75 @@ test_primary (void **state)
   finish_switch (&f);
 }
 
+/* What the thread of a stop does before it takes the mirror's lock again after
+ * its flush.
+ */
+static __thread struct fixture *mine;
+static __thread unsigned locks_after_flush;
+static unsigned flushes_before;
+static pthread_t flushing;
+
+extern int __real_pthread_mutex_lock (pthread_mutex_t *m);
+extern int __wrap_pthread_mutex_lock (pthread_mutex_t *m);
+
+static void *
+flush_one (void *opaque)
+{
+  struct fixture *f = opaque;
+
+  assert_int_equal (0, bdev_flush (f->client));
+  return NULL;
+}
+
+int
+__wrap_pthread_mutex_lock (pthread_mutex_t *m)
+{
+  /* The first one is for the result of the flush. */
+  if (mine && m == &mine->m->lock.m &&
+      memory_get (mine->secondary, flushes) > flushes_before &&
+      ++locks_after_flush == 2) {
+    memory_set (mine->secondary, hold_next_flush, true);
+    pthread_create (&flushing, NULL, flush_one, mine);
+    wait_until (memory_get (mine->secondary, held));
+  }
+  return __real_pthread_mutex_lock (m);
+}
+
+static void *
+stop_one (void *opaque)
+{
+  struct mirror_stopped stopped;
+  char why[MIRROR_WHY];
+
+  mine = opaque;
+  locks_after_flush = 0;
+  assert_int_equal (0, mirror_stop (mine->m, true, &stopped, why));
+  assert_false (stopped.consistent);
+  return NULL;
+}
+
+/* A client's flush begins just before the mirror stops, and is limited. */
+static void
+test_flush_at_stop (void **state)
+{
+  struct fixture f;
+  pthread_t thread;
+
+  (void) state;
+  begin (&f, LIMIT);
+  flushes_before = memory_get (f.secondary, flushes);
+  pthread_create (&thread, NULL, stop_one, &f);
+  wait_until (memory_get (f.secondary, held));
+  clock_skip (WAIT);
+  not_lost (&f);
+  clock_skip (WAIT);
+  lost (&f);
+  pthread_join (flushing, NULL);
+  pthread_join (thread, NULL);
+  assert_int_equal (MIRROR_STOPPED, state_of (&f));
+  finish_switch (&f);
+}
+
 /* The connections are given up late: no new one may be there by then. */
 static atomic_bool connected_meanwhile, abandoned;
 
@@ -381,6 +450,7 @@ main (void)
     cmocka_unit_test (test_failed_switch),
     cmocka_unit_test (test_gate_behind_job),
     cmocka_unit_test (test_primary),
+    cmocka_unit_test (test_flush_at_stop),
     cmocka_unit_test (test_abandon_late),
     cmocka_unit_test (test_late_switch),
     cmocka_unit_test (test_flush_after_switch),
