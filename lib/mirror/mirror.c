@@ -195,6 +195,7 @@ struct change {
   uint64_t incarnation;
   struct mirror_use use;
   bool behind;                  /* … or the job copies it (Y10) */
+  bool incomplete;              /* what else it needs could not be read */
 };
 
 /* The job must copy this change. */
@@ -286,7 +287,8 @@ change_primary (struct bdev *local, const struct change *c)
 }
 
 /* The change covers only a part of a block of the secondary.  The primary has
- * been changed already, so read the rest from there.
+ * been changed already, so read the rest from there.  If that fails, it is not
+ * the secondary's fault: the job copies the change, or finds out why it cannot.
  */
 static int
 copy_block (struct mirror *m, struct bdev *local, struct change *c,
@@ -294,15 +296,14 @@ copy_block (struct mirror *m, struct bdev *local, struct change *c,
 {
   uint32_t count = least (m->secondary->info.block_min, m->size - offset);
   char *block = malloc (count);
-  int r = -1;
+  int r = 0;
 
-  if (block) {
-    mirror_goes_on (&c->use);
-    r = bdev_read (local, block, count, offset);
-    mirror_waits (&c->use);
-    if (r == 0)
-      r = bdev_write (m->secondary, block, count, offset, flags & BDEV_FUA);
-  }
+  mirror_goes_on (&c->use);
+  if (block == NULL || bdev_read (local, block, count, offset) == -1)
+    c->incomplete = true;
+  mirror_waits (&c->use);
+  if (!c->incomplete)
+    r = bdev_write (m->secondary, block, count, offset, flags & BDEV_FUA);
   free (block);
   return r;
 }
@@ -396,7 +397,8 @@ make_change (struct mirror *m, struct bdev *local, struct change *c)
   if (both) {
     mirror_use_end (m, &c->use);
     good = mirror_put (m, c->incarnation, not_fast ? 0 : sec_err, c->what);
-    if (!good || (err && !not_fast) || (not_fast && sec_err))
+    if (!good || c->incomplete || (err && !not_fast) ||
+        (not_fast && sec_err))
       mirror_dirty (m, c->offset, c->count); /* Y2 */
     else if (!err)
       bitmap_set (&m->unflushed, first_granule (m, c->offset),
@@ -409,7 +411,7 @@ make_change (struct mirror *m, struct bdev *local, struct change *c)
   mutex_unlock (&m->lock);
   ranges_unlock (&m->ranges, &c->range);
 
-  if (err == 0 && !good && m->o.fail)
+  if (err == 0 && (!good || c->incomplete) && m->o.fail)
     err = EIO;
   errno = err;
   return err ? -1 : 0;

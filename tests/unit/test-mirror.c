@@ -227,6 +227,44 @@ test_blocks (void **state)
   finish (&f);
 }
 
+/* The rest of a block cannot be read from the primary: the secondary is not
+ * lost.
+ */
+static void
+unread_block (bool fail)
+{
+  struct mirror_status s;
+  struct fixture f;
+  int r;
+
+  prepare (&f, 4 * MIB);
+  fill (f.primary, 0, 4 * MIB, 1);
+  f.secondary->bdev.info.block_min = 4096;
+  f.o.fail = fail;
+  start_synchronised (&f);
+  memory_set (f.primary, fail_reads, 1);
+  r = bdev_write (f.client, "abc", 3, 5000, BDEV_FUA);
+  if (fail) {
+    assert_int_equal (-1, r);
+    assert_int_equal (EIO, errno);
+  }
+  else
+    assert_int_equal (0, r);
+  wait_equal (&f);
+  assert_memory_equal (f.secondary->data + 5000, "abc", 3);
+  mirror_status (f.m, &s);
+  assert_int_equal (0, s.outages);
+  finish (&f);
+}
+
+static void
+test_unread_block (void **state)
+{
+  (void) state;
+  unread_block (false);
+  unread_block (true);
+}
+
 /* ---------------------------------------------------------------- faults */
 
 static void
@@ -729,6 +767,7 @@ main (void)
     cmocka_unit_test (test_no_memory),
     cmocka_unit_test (test_changes),
     cmocka_unit_test (test_blocks),
+    cmocka_unit_test (test_unread_block),
     cmocka_unit_test (test_lost),
     cmocka_unit_test (test_lost_idle),
     cmocka_unit_test (test_lost_holes),
