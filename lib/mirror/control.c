@@ -358,7 +358,7 @@ may_stop_now (struct mirror *m, bool force, char why[MIRROR_WHY])
   if (!mirror_may_stop (m, force, why))
     return false;
   if (m->switching)
-    snprintf (why, MIRROR_WHY, "the mirror is switching to the secondary");
+    snprintf (why, MIRROR_WHY, MIRROR_IS_SWITCHING);
   return !m->switching;
 }
 

@@ -201,6 +201,8 @@ struct mirror {
 #define MIRROR_HAS_SWITCHED                                             \
   "the mirror has switched: its clients use the secondary alone"
 
+#define MIRROR_IS_SWITCHING "the mirror is switching to the secondary"
+
 #define mirror_say(m, level, fmt, ...)                                  \
   (m)->o.instance->log (level, "mirror of export \"%s\": " fmt,             \
                     (m)->o.instance->export_name, __VA_ARGS__)

@@ -319,12 +319,18 @@ commit (struct mirror *m, uint64_t incarnation, char why[MIRROR_WHY])
    */
   while (m->users > 1 && m->connected && !m->quit && clock_now () < until)
     mirror_wait (m, &m->changed, until);
-  if (m->incarnation != incarnation || !m->connected || m->users > 1) {
+  if (m->incarnation != incarnation || !m->connected) {
     snprintf (why, MIRROR_WHY, LOST_MEANWHILE);
     return false;
   }
   if (m->quit) {
     snprintf (why, MIRROR_WHY, NO_TIME_TO_SWITCH);
+    return false;
+  }
+  if (m->users > 1) {
+    snprintf (why, MIRROR_WHY, "the mirror's own requests did not end within "
+              "%d seconds; clients use the primary",
+              (int) (SWITCH_DRAIN_TIME / NS_PER_S));
     return false;
   }
   if (!mirror_may_stop (m, false, why))

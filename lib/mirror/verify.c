@@ -171,10 +171,11 @@ window (struct verifier *v, uint64_t offset, uint64_t end)
     if (!mirror_put (m, incarnation, r == SECONDARY_FAILED ? err : 0,
                      "comparing"))
       dirty = true;
-    m->verified.bytes_done += end - offset;
-    if (dirty)
+    if (r == COMPARED)
+      m->verified.bytes_done += end - offset;
+    if (r == COMPARED && dirty)
       m->verified.bytes_skipped += end - offset;
-    else if (v->bytes)
+    if (!dirty && v->bytes)
       add_window (m, v, offset, end);
   }
   mirror_use_end (m, &v->use);
@@ -260,9 +261,10 @@ verifier (void *opaque)
   }
   mutex_lock (&m->lock);
   if (offset < m->size && *m->verified.error == '\0')
-    snprintf (m->verified.error, MIRROR_WHY, "%s", v.ours && v.theirs
-              ? "the mirror was stopped, or lost its secondary"
-              : strerror (ENOMEM));
+    snprintf (m->verified.error, MIRROR_WHY, "%s",
+              v.ours == NULL || v.theirs == NULL ? strerror (ENOMEM)
+              : m->phase == PHASE_FAILED ? "the mirror has failed"
+              : "the mirror was stopped, or lost its secondary");
   m->verified.running = false;
   if (m->verified.bytes_differing)
     tell_differences (m);
@@ -292,8 +294,11 @@ mirror_verify (struct mirror *m, bool repair, char why[MIRROR_WHY])
   else if (m->replaced)
     snprintf (why, MIRROR_WHY, MIRROR_REPLACED "; expected the one that is "
               "mirrored");
-  else if (m->phase != PHASE_RUN || !m->connected || m->quit ||
-           m->switching)
+  else if (m->quit)
+    snprintf (why, MIRROR_WHY, "the server is shutting down");
+  else if (m->switching)
+    snprintf (why, MIRROR_WHY, MIRROR_IS_SWITCHING);
+  else if (m->phase != PHASE_RUN || !m->connected)
     snprintf (why, MIRROR_WHY, "the mirror is %s; expected synchronised, "
               "copying or resyncing", mirror_state_names[mirror_state (m)]);
   else {

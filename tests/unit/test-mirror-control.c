@@ -270,6 +270,7 @@ test_verify (void **state)
   memory_set (f.primary, fail_reads, 1);
   verify (&f, false, &v);
   assert_non_null (strstr (v.error, "the primary cannot be read"));
+  assert_int_equal (0, v.bytes_done);
   assert_int_equal (MIRROR_SYNCHRONISED, state_of (&f));
   assert_int_equal (0, mirror_stop (f.m, false, &stopped, why));
   assert_int_equal (-1, mirror_verify (f.m, false, why));
@@ -304,6 +305,27 @@ test_stop_while_verifying (void **state)
   /* And it is remembered. */
   assert_int_equal (1, mirror_start (f.m, true, why));
   wait_equal (&f);
+  finish (&f);
+}
+
+/* The mirror fails, and the comparison says so. */
+static void
+test_fail_while_verifying (void **state)
+{
+  static struct mirror_verified v;
+  char why[MIRROR_WHY];
+  struct fixture f;
+
+  (void) state;
+  start_full (&f, 4 * MIB);
+  assert_int_equal (0, mirror_set_rate (f.m, 1, why));
+  assert_int_equal (0, mirror_verify (f.m, false, why));
+  assert_int_equal (-1, mirror_admit (f.m, INSTANCE_REPLACED, 0, why));
+  do {
+    nap ();
+    mirror_verified (f.m, &v);
+  } while (v.running);
+  assert_string_equal (v.error, "the mirror has failed");
   finish (&f);
 }
 
@@ -726,6 +748,7 @@ main (void)
     cmocka_unit_test (test_start_later),
     cmocka_unit_test (test_verify),
     cmocka_unit_test (test_stop_while_verifying),
+    cmocka_unit_test (test_fail_while_verifying),
     cmocka_unit_test (test_start_behind_job),
     cmocka_unit_test (test_end_while_starting),
     cmocka_unit_test (test_primary_changes),

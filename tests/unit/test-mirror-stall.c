@@ -184,6 +184,7 @@ lost_before_switch (struct fixture *f, struct switching *s, pthread_t thread)
 static void
 test_gate (void **state)
 {
+  char why[MIRROR_WHY];
   struct switching s;
   struct fixture f;
   pthread_t thread;
@@ -191,6 +192,8 @@ test_gate (void **state)
   (void) state;
   begin (&f, LIMIT);
   flush_at_gate (&f, &s, &thread);
+  assert_int_equal (-1, mirror_verify (f.m, false, why));
+  assert_string_equal (why, "the mirror is switching to the secondary");
   clock_skip (WAIT);
   lost_before_switch (&f, &s, thread);
 }
@@ -236,6 +239,30 @@ test_gate_behind_job (void **state)
   wait_until (atomic_load (&f.m->gate) == GATE_CLOSED || outages (&f));
   thread = writes (&f);
   lost_before_switch (&f, &s, thread);
+}
+
+/* The job's read takes longer than a switch waits for it. */
+static void
+test_slow_job (void **state)
+{
+  struct switching s;
+  struct fixture f;
+  unsigned i;
+
+  (void) state;
+  begin (&f, LIMIT);
+  memory_set (f.secondary, hold_next_read, true);
+  wait_until (memory_get (f.secondary, held));
+  switches (&s, &f);
+  wait_until (atomic_load (&f.m->gate) == GATE_CLOSED);
+  for (i = 0; i < 50; i++)
+    nap ();
+  clock_skip (6 * NS_PER_S);
+  not_switched (&s, "the mirror's own requests did not end within 5 seconds");
+  memory_set (f.secondary, held, false);
+  wait_equal (&f);
+  assert_int_equal (0, outages (&f));
+  finish_switch (&f);
 }
 
 /* Waits for the primary do not count, at the gate either. */
@@ -449,6 +476,7 @@ main (void)
     cmocka_unit_test (test_gate),
     cmocka_unit_test (test_failed_switch),
     cmocka_unit_test (test_gate_behind_job),
+    cmocka_unit_test (test_slow_job),
     cmocka_unit_test (test_primary),
     cmocka_unit_test (test_flush_at_stop),
     cmocka_unit_test (test_abandon_late),
