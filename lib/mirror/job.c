@@ -229,7 +229,7 @@ attempt (struct job *j)
   mutex_lock (&m->lock);
   if (m->phase != PHASE_RUN) {
     mutex_unlock (&m->lock);
-    return -1;                  /* the primary may be gone already (Y8) */
+    return -1;                  /* it was stopped, or has failed, meanwhile */
   }
   before = mirror_dirty_bytes (m);
   all = m->dirty.set == m->dirty.bits;
