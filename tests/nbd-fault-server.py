@@ -16,7 +16,8 @@ Faults
           any       any of these seven
   ACTION  close     close the connection
           garbage   send bytes=N (256) that mean nothing; then=close|stay
-          error     errno=NAME (EIO); for an option: an error reply
+          error     errno=NAME (EIO), ms=N (0) later; for an option: an error
+                    reply
           slow      answer ms=N (100) later; the order may change
           late      carry out the request ms=N (100) later, and only then the
                     connection's next one
@@ -809,7 +810,7 @@ class Connection(threading.Thread):
         if do == 'trickle':
             self.trickle(fault, reply)
             return
-        if do == 'slow':
+        if do == 'slow' or (do == 'error' and fault.ms):
             threading.Timer((fault.ms or 100) / 1000, self.send_late,
                             (reply,)).start()
         elif do == 'reorder':

@@ -63,6 +63,13 @@ struct pool {
   bool flush_sent GUARDED_BY (lock); /* one is under way */
   uint64_t flushes_begun GUARDED_BY (lock);
   uint64_t flushes_done GUARDED_BY (lock); /* the last that succeeded */
+  /* Writes with FUA under way, of the older or the newer half: a flush awaits
+   * those that are older than its end.
+   */
+  unsigned fua_writes[2] GUARDED_BY (lock);
+  bool fua_epoch GUARDED_BY (lock); /* the half for those that come */
+  uint64_t distrusted GUARDED_BY (lock); /* the incarnation in which a flush
+                                          * failed, last */
   uint64_t losses GUARDED_BY (lock); /* outages that lost writes (M5) */
   unsigned clients GUARDED_BY (lock); /* to whom `info` was promised */
   /* Clients that left while what they wrote was not flushed … */

@@ -37,26 +37,37 @@ tell_client (struct pool *p, struct pool_client *client) REQUIRES (&p->lock)
   client->heir = false;
 }
 
+/* If the server fails to flush for this request, can it drop anything that was
+ * written by others?  Writes in flight may be in its cache already.  A server
+ * that offers no flush promises nothing.
+ */
+static bool
+is_at_risk (const struct pool *p, const struct pool_request *r, unsigned own)
+  REQUIRES (&p->lock)
+{
+  return p->info.can_flush && r->incarnation == p->incarnation &&
+    (replay_dirty (p->log) || p->witness.writing > own);
+}
+
 /* The server failed to flush.  As with fsync(2), it may have dropped the data,
  * and its next flush may succeed all the same (M8).  So the connection counts
  * as lost, and the log is sent again before the next flush.  If there is no
  * log, or no way to reconnect, each client is told.
+ *
+ * `own` of the writes in flight are of this request: they have failed with it,
+ * and are no loss.
  */
 static void
-flush_failed (struct pool *p, const struct pool_request *r,
+flush_failed (struct pool *p, const struct pool_request *r, unsigned own,
               struct pool_client *client) REQUIRES (&p->lock)
 {
-  /* Writes in flight may be in the server's cache already.  The one that has
-   * failed is no loss.
-   */
-  bool others = p->witness.writing > (r->c.op != NBD_FLUSH);
-
-  witness_lost (&p->witness);
-  if (r->incarnation != p->incarnation || (!replay_dirty (p->log) && !others))
+  if (!is_at_risk (p, r, own))
     return;
+  witness_lost (&p->witness);
   if (p->o.replay_buffer && p->o.target->kind != TARGET_SOCKET_FD) {
     pool_report (p, "the upstream could not flush: %s; reconnecting to replay "
                  "what it may have dropped", strerror (r->c.error));
+    p->distrusted = r->incarnation;
     pool_lose (p, r->incarnation);
     return;
   }
@@ -90,6 +101,31 @@ next_flush (const struct pool *p) REQUIRES (&p->lock)
   return p->flushes_begun + 1;
 }
 
+/* A flush was answered, and succeeded.  Had one of the writes with FUA failed to
+ * flush that were under way meanwhile, the server may have told only that one
+ * (M8).  So wait until they have ended, but not for those that come later.
+ * Returns false if this request is not to wait so long.
+ */
+static bool
+await_fua_writes (struct pool *p, const struct pool_request *r)
+  REQUIRES (&p->lock)
+{
+  unsigned i;
+
+  for (i = 0; i < 2; i++) {
+    /* At first there are only those that an earlier flush did not await. */
+    if (i == 1)
+      p->fua_epoch = !p->fua_epoch;
+    while (p->fua_writes[!p->fua_epoch] && r->incarnation == p->incarnation) {
+      if (r->deadline && clock_now () >= r->deadline)
+        return false;
+      if (wait_for_others (p, r) == -1)
+        return false;
+    }
+  }
+  return true;
+}
+
 /* Send a flush, while none is under way, and wait for the answer.  Returns
  * false if the connection was lost.
  */
@@ -105,6 +141,8 @@ send_flush (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   mark = replay_mark (p->log);
   acks = p->witness.acks;
   answered = pool_send_and_await (p, r);
+  if (answered && r->c.error == 0)
+    answered = await_fua_writes (p, r);
   p->flush_sent = false;
   /* M2: the flush counts only if the server that answered it is the current
    * one.
@@ -161,7 +199,7 @@ pool_flush_locked (struct pool *p, struct pool_client *client, int64_t deadline)
         return pool_end_request (p, &r, errno);
     }
     else if (r.c.error) {
-      flush_failed (p, &r, client);
+      flush_failed (p, &r, 0, client);
       return pool_end_request (p, &r, r.c.error);
     }
   }
@@ -253,6 +291,8 @@ begin_write (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   else if (replay_begin (p->log, &r->op) == 0) {
     dequeue (p, r);
     r->begun = true;
+    r->fua_epoch = p->fua_epoch;
+    p->fua_writes[r->fua_epoch] += r->op.fua;
     witness_change_begins (&p->witness, r->op.count, r->op.offset,
                            r->op.type == REPLAY_TRIM);
     r->watched = r->op.type == REPLAY_WRITE &&
@@ -274,7 +314,7 @@ begin_write (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
 }
 
 /* The whole write must be sent again.  A zero must not be refused for not being
- * fast then: the first attempt may have succeeded.
+ * fast then (op.flags): the first attempt may have succeeded.
  */
 static void
 interrupt_write (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
@@ -283,7 +323,8 @@ interrupt_write (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
     p->interrupted++;
   r->resend = true;
   r->done = 0;
-  r->c.flags &= ~(uint32_t) LIBNBD_CMD_FLAG_FAST_ZERO;
+  r->refused = 0;
+  r->c.flags = r->op.flags;
 }
 
 static void
@@ -293,6 +334,8 @@ end_write (struct pool *p, struct pool_request *r, bool ok) REQUIRES (&p->lock)
   if (ok && !atomic_load_explicit (&p->relied, memory_order_relaxed))
     atomic_store_explicit (&p->relied, true, memory_order_relaxed);
   if (r->begun) {
+    if (r->op.fua && --p->fua_writes[r->fua_epoch] == 0 && p->flush_sent)
+      pthread_cond_broadcast (&p->changed);
     replay_end (p->log, &r->op, ok);
     witness_change_ended (&p->witness, ok);
     if (ok && r->watched && r->incarnation == p->incarnation)
@@ -334,17 +377,8 @@ write_through (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
     return false;
   r->c.error = flush.c.error;
   if (r->c.error)
-    flush_failed (p, &flush, NULL);
+    flush_failed (p, &flush, 1, NULL);
   return true;
-}
-
-/* May the server have answered a write with FUA so because it failed to flush?
- * It then may have dropped what others wrote (M8).
- */
-static bool
-means_failed_flush (const struct pool_request *r)
-{
-  return r->op.fua && (r->c.error == EIO || r->c.error == ENOSPC);
 }
 
 /* Admit the rest of a write, as much of it as the server accepts at once. */
@@ -372,6 +406,44 @@ admit_next_piece (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   r->done += r->c.count;
   admit_piece (p, r);
   return true;
+}
+
+/* A write with FUA was refused.  Did the server fail to flush, and so may have
+ * dropped what others wrote (M8)?  If it refuses the write without FUA as well,
+ * it had not come to flush.  Returns true if this was admitted, to find out.
+ */
+static bool
+admit_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
+{
+  if (!r->op.fua || (r->c.error != EIO && r->c.error != ENOSPC) ||
+      !is_at_risk (p, r, 1) || !pool_may_go (p, r))
+    return false;
+  r->refused = r->c.error;
+  r->c.flags &= ~(uint32_t) LIBNBD_CMD_FLAG_FUA;
+  admit_piece (p, r);
+  return true;
+}
+
+/* It was answered. */
+static void
+note_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
+{
+  bool failed_to_flush = r->c.error == 0;
+
+  r->c.error = r->refused;
+  if (failed_to_flush)
+    flush_failed (p, r, 1, NULL);
+}
+
+/* The server acknowledged a write with FUA, and has failed to flush before or
+ * after that (M8).
+ */
+static bool
+is_distrusted (const struct pool *p, const struct pool_request *r)
+  REQUIRES (&p->lock)
+{
+  return r->op.fua && r->incarnation == p->distrusted &&
+    r->incarnation != p->incarnation;
 }
 
 /* Wait until a write may go, and admit it.  Returns 0, or -1 with errno. */
@@ -421,15 +493,24 @@ static bool
 has_ended (struct pool *p, struct pool_request *r, bool answered,
            int *error) REQUIRES (&p->lock)
 {
+  if (answered && r->refused) {
+    note_without_fua (p, r);
+    *error = r->c.error;
+    return true;
+  }
   if (answered && r->c.error == 0 && r->done + r->c.count < r->op.count) {
     if (admit_next_piece (p, r))
       return false;
     pool_lost_request (r);
   }
+  else if (answered && r->c.error) {
+    if (admit_without_fua (p, r))
+      return false;
+    *error = r->c.error;
+    return true;
+  }
   else if (answered) {
-    if (means_failed_flush (r))
-      flush_failed (p, r, NULL);
-    if (r->c.error || !r->op.through || write_through (p, r)) {
+    if (!is_distrusted (p, r) && (!r->op.through || write_through (p, r))) {
       *error = r->c.error;
       return true;
     }

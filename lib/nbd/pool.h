@@ -77,9 +77,14 @@
  *   M8  A flush that failed may have dropped what it was to save, and the next
  *       may succeed all the same.  So after a failed flush, whoever asked for
  *       it, the log is sent again before another one; without a log each client
- *       is told, as in M5.  A write with FUA that fails counts as one, because
- *       servers flush for it.  Two flushes are never under way at once, because
- *       the success of one could hide the failure of the other.
+ *       is told, as in M5.  Servers flush for a write with FUA, too: if it is
+ *       refused and the same write without FUA is not, a flush has failed.  The
+ *       success of one flush could hide the failure of another that is under
+ *       way at the same time.  So two are never sent at once, and a flush counts
+ *       only when the writes with FUA that were under way have ended.  A write
+ *       with FUA that is acknowledged after a flush has failed is sent again;
+ *       but it does not wait for others with FUA, so it may be acknowledged just
+ *       before one of them is found to have failed.
  *   M9  M1 and M5 hold whether or not clients are there.  The log stays when
  *       the last client has left.  A loss is remembered for clients that have
  *       left, and told to those that come later.  `departed` counts clients
@@ -229,6 +234,8 @@ struct pool_request {
   const void *data;             /* NBD_WRITE: all of it … */
   uint32_t done;                /* … and how much of it was answered */
   bool begun;                   /* op is in flight */
+  bool fua_epoch;               /* if it is, with FUA: where it is counted */
+  int refused;                  /* with FUA, with this error; now without */
   bool watched;                 /* it may bear witness (witness.h), of … */
   uint64_t block, digest;       /* … this block */
   uint64_t begun_before;        /* a read: changes when it was let in */

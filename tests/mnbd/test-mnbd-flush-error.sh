@@ -50,6 +50,66 @@ a.flush()
 check("what the server got", log(), [("write", 0, 4096), ("flush", 0, 0)])
 END
 
+step "unless the server refuses it without FUA, too: nobody else hears of that"
+for errno in EIO ENOSPC; do
+  tell u clear
+  errno=$errno python <<'END'
+log = Log().new
+a, b = connect(), connect()
+a.pwrite(pattern(4096, 1), 0)
+tell("fault on=write,do=error,errno=" + os.environ["errno"])
+for i in range(3):
+    refused("with FUA", getattr(errno, os.environ["errno"]), b.pwrite,
+            pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA)
+tell("clear")
+log()
+a.flush()
+check("what the server got", log(), [("flush", 0, 0)])
+END
+done
+
+step "a flush does not count until writes with FUA have ended"
+tell u clear
+python <<'END'
+import threading
+log = Log().new
+a, b = connect(), connect()
+a.pwrite(pattern(4096, 1), 0)
+tell("fault on=write,do=error,ms=1500,flag=fua,times=1")
+writer = threading.Thread(target=refused, args=(
+    "with FUA", errno.EIO, b.pwrite, pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA))
+log()
+writer.start()
+while log() != [("write", 8192, 4096)]:
+    time.sleep(0.01)
+a.flush()
+writer.join()
+check("what the server got", log(),
+      [("flush", 0, 0), ("write", 8192, 4096), ("write", 0, 4096),
+       ("flush", 0, 0)])
+END
+
+step "a write with FUA that a failed flush may have dropped is sent again"
+tell u clear
+python <<'END'
+import threading
+log = Log().new
+a, b = connect(), connect()
+a.pwrite(pattern(4096, 1), 0)
+tell("fault on=write,do=slow,ms=1500,flag=fua,times=1")
+tell("fault on=flush,do=error,times=1")
+writer = threading.Thread(target=b.pwrite,
+                          args=(pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA))
+log()
+writer.start()
+while log() != [("write", 8192, 4096)]:
+    time.sleep(0.01)
+refused("the flush", errno.EIO, a.flush)
+writer.join()
+check("what the server got", log(),
+      [("flush", 0, 0), ("write", 0, 4096), ("write", 8192, 4096)])
+END
+
 step "and it may have dropped a write that was not answered yet"
 tell u clear
 python <<'END'
