@@ -98,6 +98,7 @@ free_save (void *opaque)
   struct save_job *p = opaque;
 
   let_go (p);
+  saves_reap (p->s->saves);     /* what run_save has made it forget */
   free (p->path);
   free (p);
 }
@@ -478,6 +479,7 @@ free_load (void *opaque)
 
   json_decref (p->patterns);
   json_decref (p->unmatched);
+  saves_reap (p->s->saves);     /* what was replaced */
   free (p->path);
   free (p);
 }

@@ -11,6 +11,7 @@
 #include "base/printable.h"
 #include "job/jobs.h"
 #include "remote.h"
+#include "save/kept.h"
 #include "transfer-jobs.h"
 #include "transfer/pull.h"
 #include "transfer/push.h"
@@ -277,6 +278,7 @@ free_pull (void *opaque)
 {
   struct pull_job *p = opaque;
 
+  saves_reap (p->s->saves);     /* what was replaced */
   free (p->name);
   free (p->uri);
   free (p);

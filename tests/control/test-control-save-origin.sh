@@ -281,12 +281,25 @@ done
 
 step "What was fetched goes with the last disk, though it was saved"
 serve "disk=golden,origin=$origin,prefetch=yes" control=control
-dir=$tmp/gone python <<'END'
+start_server small file other
+small=$(uri '' small) dir=$tmp/gone python <<'END'
 exec(open("save-origin.py").read())
-c.wait("it is complete",
-       lambda: c.info("golden")["origin"]["state"] == "complete")
-check("used", c.call("stats")["arena"]["used"] > 4 * MiB, True)
-job("disk_save", path=DIR)
+def complete():
+    c.wait("it is complete",
+           lambda: c.info("golden")["origin"]["state"] == "complete")
+    check("used", c.call("stats")["arena"]["used"] > 4 * MiB, True)
+    job("disk_save", path=DIR)
+
+def freed():
+    c.wait("it is freed", lambda: c.call("stats")["arena"]["used"] < MiB)
+
+complete()
 c.call("disk_destroy", name="golden")
-c.wait("it is freed", lambda: c.call("stats")["arena"]["used"] < MiB)
+freed()
+# So it does if a job destroys it.
+c.call("disk_create", name="golden", origin=os.environ["origin"],
+       prefetch=True)
+complete()
+job("disk_pull", name="golden", uri=os.environ["small"], if_exists="replace")
+freed()
 END
