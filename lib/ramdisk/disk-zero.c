@@ -218,15 +218,18 @@ part_is_owed (struct disk *d, size_t len, uint64_t offset)
   return owed;
 }
 
-/* Are the whole pages of a range as they should be? */
+/* Are the whole pages of a range as they should be, so that no node needs to be
+ * changed?  A leaf that is filled needs to be replaced if it is neither the
+ * first nor the last.
+ */
 static bool
 is_filled (const struct disk *d, uint64_t count, uint64_t offset, page_t with)
 {
-  uint64_t i = (offset + PAGE_BYTES - 1) >> PAGE_SHIFT, n, j;
+  uint64_t start = (offset + PAGE_BYTES - 1) >> PAGE_SHIFT, i, n, j;
   uint64_t stop = (offset + count) >> PAGE_SHIFT;
   bool filled = true;
 
-  for (; i < stop && filled; i += n) {
+  for (i = start; i < stop && filled; i += n) {
     page_t page;
 
     rcu_enter ();
@@ -234,6 +237,8 @@ is_filled (const struct disk *d, uint64_t count, uint64_t offset, page_t with)
     n = min (n, stop - i);
     if (page < PAGE_FIRST)
       filled = page == with;
+    else if (i > start && i + n < stop)
+      filled = false;
     else
       for (j = 0; j < n && filled; j++)
         filled = leaf_load (node_at (d->tree.arena, page), i + j) == with;

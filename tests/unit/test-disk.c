@@ -352,6 +352,30 @@ test_no_memory_detect_between (void **state)
   free (buf);
 }
 
+/* D4, where a leaf between the ends has nothing but holes, and the node above it
+ * is shared: it would have to be copied.
+ */
+static void
+test_no_memory_detect_empty_leaf (void **state)
+{
+  struct fixture *f = *state;
+  struct disk *d = new_disk (f, 0, 8 * GIB), *c, *e;
+  char *buf = calloc (1, 4 * LEAF);
+
+  put (d, 4 * GIB - LEAF, P, 'x');
+  put (d, 4 * GIB + LEAF, P, 'x');
+  c = clone_to (f, 1, d);
+  assert_int_equal (0, disk_trim (c, P, 4 * GIB + LEAF));
+  e = clone_to (f, 3, c);
+  put (e, 4 * GIB - LEAF, P, 'y');
+  fill_up (new_disk (f, 2, GIB), 'z');
+  memset (buf, 'z', P);
+  assert_errno (ENOSPC, disk_write_detect (e, buf, 4 * LEAF, 4 * GIB - LEAF));
+  expect (e, 4 * GIB - LEAF, P, 'y');
+  expect (e, 4 * GIB + LEAF, P, 0);
+  free (buf);
+}
+
 /* A clone that goes takes the sharing with it, though not in an instant: writes
  * to what exists need no memory after that.
  */
@@ -514,6 +538,7 @@ main (void)
     TEST (test_shrink_without_memory),
     TEST (test_no_memory_detect),
     TEST (test_no_memory_detect_between),
+    TEST (test_no_memory_detect_empty_leaf),
     TEST (test_no_memory_after_clone),
     TEST (test_trim_frees_nodes),
     TEST (test_zero_many_then_copy),
