@@ -25,6 +25,7 @@ EXTRA_DIST += \
 	packaging/debian/mblock-tools.install \
 	packaging/debian/mblock-tools.manpages \
 	packaging/debian/mblock-tools.postinst \
+	packaging/debian/mblock-tools.prerm \
 	packaging/debian/nbdkit-filter-mnbd.install \
 	packaging/debian/nbdkit-filter-mnbd.manpages \
 	packaging/debian/nbdkit-plugin-mnbd.install \

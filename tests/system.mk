@@ -24,6 +24,7 @@ system_tests = \
 	tests/system/test-recipe-pytest.sh \
 	tests/system/test-recipe-qemu.sh \
 	tests/system/test-recipes.sh \
+	tests/system/test-release.sh \
 	tests/system/test-rpm.sh \
 	tests/system/test-systemd-units.sh \
 	tests/system/test-workflow.sh

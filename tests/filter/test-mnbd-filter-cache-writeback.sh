@@ -68,6 +68,10 @@ END
 stop_server s
 
 step "SIGKILL during writeback: what was flushed is upstream"
+# nbdkit 1.32 may fail an assertion when a client goes away, if more than one
+# thread serves its connection.
+stop_server u
+start_server u -t 1 file disk
 for i in 1 2 3 4 5; do
   truncate -s 0 disk
   truncate -s 8M disk
