@@ -68,8 +68,9 @@ struct pool {
    */
   unsigned fua_writes[2] GUARDED_BY (lock);
   bool fua_epoch GUARDED_BY (lock); /* the half for those that come */
-  uint64_t distrusted GUARDED_BY (lock); /* the incarnation in which a flush
-                                          * failed, last */
+  uint64_t flush_awaited GUARDED_BY (lock); /* the flush that was not answered
+                                             * yet; 0: none */
+  uint64_t flush_failures GUARDED_BY (lock); /* of servers, so far */
   uint64_t losses GUARDED_BY (lock); /* outages that lost writes (M5) */
   unsigned clients GUARDED_BY (lock); /* to whom `info` was promised */
   /* Clients that left while what they wrote was not flushed … */

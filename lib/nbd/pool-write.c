@@ -61,13 +61,13 @@ static void
 flush_failed (struct pool *p, const struct pool_request *r, unsigned own,
               struct pool_client *client) REQUIRES (&p->lock)
 {
+  p->flush_failures++;
   if (!is_at_risk (p, r, own))
     return;
   witness_lost (&p->witness);
   if (p->o.replay_buffer && p->o.target->kind != TARGET_SOCKET_FD) {
     pool_report (p, "the upstream could not flush: %s; reconnecting to replay "
                  "what it may have dropped", strerror (r->c.error));
-    p->distrusted = r->incarnation;
     pool_lose (p, r->incarnation);
     return;
   }
@@ -137,10 +137,13 @@ send_flush (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   bool answered;
 
   p->flush_sent = true;
+  p->flush_awaited = number;
   pool_admit (p, r);
   mark = replay_mark (p->log);
   acks = p->witness.acks;
   answered = pool_send_and_await (p, r);
+  p->flush_awaited = 0;
+  pthread_cond_broadcast (&p->changed);
   if (answered && r->c.error == 0)
     answered = await_fua_writes (p, r);
   p->flush_sent = false;
@@ -410,7 +413,8 @@ admit_next_piece (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
 
 /* A write with FUA was refused.  Did the server fail to flush, and so may have
  * dropped what others wrote (M8)?  If it refuses the write without FUA as well,
- * it had not come to flush.  Returns true if this was admitted, to find out.
+ * with the same error, it had not come to flush.  Returns true if this was
+ * admitted, to find out.
  */
 static bool
 admit_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
@@ -428,22 +432,26 @@ admit_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
 static void
 note_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
 {
-  bool failed_to_flush = r->c.error == 0;
+  bool refused = r->c.error == r->refused;
 
   r->c.error = r->refused;
-  if (failed_to_flush)
+  if (!refused)
     flush_failed (p, r, 1, NULL);
 }
 
-/* The server acknowledged a write with FUA, and has failed to flush before or
- * after that (M8).
+/* A write with FUA was answered, and succeeded.  Is it safe?  Not if a flush has
+ * failed meanwhile: that may have dropped it (M8).  The answer to one that is
+ * under way may have come earlier.
  */
 static bool
-is_distrusted (const struct pool *p, const struct pool_request *r)
-  REQUIRES (&p->lock)
+fua_is_safe (struct pool *p, const struct pool_request *r) REQUIRES (&p->lock)
 {
-  return r->op.fua && r->incarnation == p->distrusted &&
-    r->incarnation != p->incarnation;
+  uint64_t flush = p->flush_awaited;
+
+  while (flush && p->flush_awaited == flush)
+    if (wait_for_others (p, r) == -1)
+      return false;
+  return r->flush_failures == p->flush_failures;
 }
 
 /* Wait until a write may go, and admit it.  Returns 0, or -1 with errno. */
@@ -459,6 +467,7 @@ admit_write (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
     if (again == -1)
       return -1;
   }
+  r->flush_failures = p->flush_failures;
   admit_piece (p, r);
   return 0;
 }
@@ -510,7 +519,8 @@ has_ended (struct pool *p, struct pool_request *r, bool answered,
     return true;
   }
   else if (answered) {
-    if (!is_distrusted (p, r) && (!r->op.through || write_through (p, r))) {
+    if (r->op.fua ? fua_is_safe (p, r)
+        : !r->op.through || write_through (p, r)) {
       *error = r->c.error;
       return true;
     }

@@ -67,7 +67,6 @@ pool_new (const struct pool_options *options)
   p->o.connection.drain_time = drain_time (&p->o);
   p->o.connection.ending = &p->o.ending;
   p->random = clock_now ();
-  p->distrusted = UINT64_MAX;   /* none */
   mutex_init (&p->lock);
   cond_init (&p->changed);
   return p;

@@ -5,6 +5,7 @@
 models = \
 	tests/models/arena.pml \
 	tests/models/clone.pml \
+	tests/models/flush.pml \
 	tests/models/leader.pml \
 	tests/models/mirror.pml \
 	tests/models/pool.pml \
