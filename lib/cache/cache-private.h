@@ -289,7 +289,7 @@ int queue_init (struct cache *c);
 void queue_free (struct cache *c);
 
 /* Reserve n blocks of the dirty limit.  Waits while there are too many dirty
- * blocks.  Returns false if it cannot wait now.
+ * blocks.  Returns false if it cannot wait now, or has waited long enough.
  */
 bool dirty_take (struct cache *c, struct bdev *local, uint64_t n);
 /* Call it afterwards, with how many were not used. */

@@ -33,6 +33,9 @@
 /* How long the workers wait before they use an origin again that failed. */
 #define RETRY (1 * NS_PER_S)
 
+/* wait_dirty: rounds beyond one for each block, for threads that meet. */
+#define MORE_ROUNDS 8
+
 /* The minimum time between two logged failures. */
 #define LOG_EVERY (60 * NS_PER_S)
 
@@ -150,13 +153,21 @@ try_dirty (struct cache *c, uint64_t n)
   return false;
 }
 
-/* Wait until n more blocks may be dirty. */
+/* Wait until n more blocks may be dirty.  Small writes may take whatever
+ * becomes free before a large one finds enough of it.  So it gives up after as
+ * many rounds as would do if nobody else wrote, and some more.
+ */
 static bool
 wait_dirty (struct cache *c, struct bdev *local, uint64_t n)
 {
-  while (!try_dirty (c, n)) {
-    int r = write_back_one (c, local, UINT64_MAX);
+  uint64_t rounds = n + MORE_ROUNDS;
 
+  while (!try_dirty (c, n)) {
+    int r;
+
+    if (rounds-- == 0)
+      return false;
+    r = write_back_one (c, local, UINT64_MAX);
     if (r == -1)
       return false;
     if (r == 0) {

@@ -117,6 +117,8 @@ memory_write (struct bdev *b, const void *buf, uint32_t count,
   (void) flags;
   check (m, count, offset);
   atomic_fetch_add (&m->writes, 1);
+  if (m->before_write)
+    m->before_write ();
   bad = fails (m, atomic_load (&m->fail_writes)) ||
     atomic_exchange (&m->fail_next_write, false) ||
     (offset <= m->bad && m->bad - offset < count);

@@ -26,6 +26,7 @@ struct memory {
   _Atomic uint64_t room;        /* pages that may be mapped */
   _Atomic unsigned fail_reads, fail_writes, fail_flushes; /* of 1000 */
   _Atomic bool fail_next_write;
+  void (*before_write) (void);  /* NULL: nothing; set while nobody writes */
   _Atomic uint64_t bad;         /* a byte that cannot be written */
   _Atomic int error;            /* errno of those */
   _Atomic unsigned delay;       /* us, for each request */

@@ -544,6 +544,50 @@ test_dirty_max (void **state)
   expect_origin (0, SIZE);
 }
 
+static unsigned small_writes;
+
+/* While one dirty block is being written back, this one takes the place of the
+ * one before.
+ */
+static void
+write_small (void)
+{
+  uint64_t block = 300 + small_writes % 700 * 2;
+  char bytes[BLOCK] = "small";
+
+  if (atomic_load (&cache->dirty) == cache->dirty_max || small_writes == 10000)
+    return;
+  small_writes++;
+  assert_int_equal (0, cache_write (cache, &local.bdev, bytes, BLOCK,
+                                    block * BLOCK, 0));
+  memcpy (shadow + block * BLOCK, bytes, BLOCK);
+}
+
+/* Small writes that take each block that becomes free do not keep a large one
+ * waiting for ever.
+ */
+static void
+test_dirty_max_starving (void **state)
+{
+  uint64_t i;
+
+  (void) state;
+  options.dirty_max = MIB;
+  small_writes = 0;
+  writeback ();
+  cache->ending = true;         /* no workers */
+  for (i = 0; i < MIB / BLOCK; i++)
+    change ((1100 + i * 2) * BLOCK, BLOCK, i, 0);
+  origin.before_write = write_small;
+  change (0, MIB / 2, 'b', 0);
+  origin.before_write = NULL;
+  assert_in_range (small_writes, 100, 1000);
+  expect_origin (0, MIB / 2);
+  expect (0, MIB / 2);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
 static void
 pause_ms (long ms)
 {
@@ -1026,6 +1070,7 @@ main (void)
     TEST (fua),
     TEST (fua_emulated),
     TEST (dirty_max),
+    TEST (dirty_max_starving),
     TEST (dirty_age),
     TEST (dirty_full_and_origin_fails),
     TEST (stop),
