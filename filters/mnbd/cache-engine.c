@@ -295,7 +295,10 @@ cached_arrive (void *engine, char why[ENGINE_WHY])
       return -1;
     }
     set_cache (e, NULL);
-    cache_stop (old);
+    /* There is nothing to flush, and a worker that reads ahead would wait for
+     * a server that is refused because it has changed.
+     */
+    pool_give_up (bdev_nbd_pool (instance->upstream));
     cache_free (old);
     bdev_disconnect (instance->upstream);
     instance->log (ENGINE_NOTE,

@@ -34,7 +34,7 @@ def size_of():
 END
 cache ()
 {
-  nbdsh -c 'import os, time' -c 'from nbdtest import *' \
+  nbdsh -c 'import os, signal, time' -c 'from nbdtest import *' \
     -c 'exec(open("use.py").read())' -c -
 }
 
@@ -106,7 +106,8 @@ stop_server u
 step "a server that comes back with another size"
 beneath=("$mramdisk" size=32M)
 start_server u "$mramdisk" size=8M
-start_cache mnbd-reconnect=1
+# The cache's own connection waits for nobody, nor do the next clients.
+start_cache mnbd-reconnect=3600
 cache <<'END'
 h = connect()
 check("read", h.pread(1, 0), bytes(1))
@@ -115,10 +116,27 @@ END
 crash_server u
 start_server u "$mramdisk" size=16M
 cache <<'END'
+signal.alarm(60)
 while size_of() != 16 * MiB:
     gone()
 h = connect()
 h.pwrite(b"new", 12 * MiB)
 h.flush()
 check("the origin", connect(server="u").pread(3, 12 * MiB), b"new")
+END
+
+step "... while it is read ahead"
+cache <<'END'
+h = connect()
+h.pread(65536, 0)
+os.kill(int(open("u.pid").read()), signal.SIGSTOP)
+h.aio_pread(nbd.Buffer(65536), 65536)
+gone()
+END
+crash_server u
+start_server u "$mramdisk" size=24M
+cache <<'END'
+signal.alarm(60)
+while size_of() != 24 * MiB:
+    gone()
 END
