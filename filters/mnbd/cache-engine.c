@@ -116,6 +116,8 @@ struct cached {
   struct cache *cache;
   uint64_t size;                /* of the origin; the same holds for it */
   bool stopped;                 /* nbdkit ends; while the instance is held */
+  bool changed;                 /* the origin has, since the cache was made, and
+                                 * may have writes; while it is held */
   struct mutex lock;
   _Atomic unsigned clients;
 };
@@ -221,7 +223,11 @@ stop_held (struct cached *e)
   struct cache_stats stats;
   int err;
 
-  if (e->cache == NULL || cache_stop (e->cache) == 0)
+  if (e->cache == NULL)
+    return;
+  /* No client's request counts any more, but what was written does. */
+  bdev_nbd_accept_changed (e->instance->upstream, true);
+  if (cache_stop (e->cache) == 0)
     return;
   err = errno;
   cache_stats (e->cache, &stats);
@@ -250,22 +256,26 @@ cached_stop (void *engine)
   e->instance->release (e->instance);
 }
 
-/* Make sure that the origin has all writes on stable storage.  Returns 0, or -1
- * with errno.
+/* No client is there: make sure that the origin has all writes on stable
+ * storage, also if it has changed.  Returns 0, or -1 with errno.
  */
 static int
 empty_cache (struct cached *e)
 {
   struct cache_client client;
   struct cache_stats stats;
-  int r;
+  int r, err;
 
   cache_stats (e->cache, &stats);
   if (stats.dirty_bytes == 0 && !bdev_nbd_dirty (e->instance->upstream))
     return 0;
   cache_client_init (&client, e->instance->upstream);
+  bdev_nbd_accept_changed (e->instance->upstream, true);
   r = cache_flush (e->cache, &client, e->instance->local);
+  err = errno;
+  bdev_nbd_accept_changed (e->instance->upstream, false);
   cache_client_destroy (&client);
+  errno = err;
   return r;
 }
 
@@ -287,7 +297,8 @@ cached_arrive (void *engine, char why[ENGINE_WHY])
   if (atomic_load (&e->clients) > 0)
     return 0;
   if (old) {
-    if (!bdev_nbd_changed (instance->upstream))
+    e->changed = e->changed || bdev_nbd_changed (instance->upstream);
+    if (!e->changed)
       return 0;
     if (empty_cache (e) == -1) {
       snprintf (why, ENGINE_WHY, "the upstream has changed, and does not "
@@ -295,6 +306,7 @@ cached_arrive (void *engine, char why[ENGINE_WHY])
       return -1;
     }
     set_cache (e, NULL);
+    e->changed = false;
     /* There is nothing to flush, and a worker that reads ahead would wait for
      * a server that is refused because it has changed.
      */

@@ -410,6 +410,12 @@ bdev_nbd_changed (struct bdev *b)
   return changed;
 }
 
+void
+bdev_nbd_accept_changed (struct bdev *b, bool accept)
+{
+  pool_accept_changed (nbd_of (b)->pool, accept);
+}
+
 int
 bdev_nbd_ride_out (struct bdev *b)
 {

@@ -12,8 +12,9 @@
  * Thread-safety, beside bdev.h's
  *   takes no lock:         bdev_nbd_pool, bdev_nbd_description,
  *                          bdev_nbd_connected
- *   takes locks inside:    bdev_nbd_dirty, bdev_nbd_changed, bdev_nbd_ride_out;
- *                          and, whatever another thread does with the device,
+ *   takes locks inside:    bdev_nbd_dirty, bdev_nbd_changed,
+ *                          bdev_nbd_accept_changed, bdev_nbd_ride_out; and,
+ *                          whatever another thread does with the device,
  *                          except close it: bdev_nbd_abandon,
  *                          bdev_nbd_progress, bdev_nbd_outage,
  *                          bdev_nbd_owner_ends, bdev_nbd_give_up
@@ -100,6 +101,12 @@ bool bdev_nbd_dirty (struct bdev *b);
  * knows.
  */
 bool bdev_nbd_changed (struct bdev *b);
+
+/* For a connected device: while `accept` is set, what was written to it goes
+ * even to a server that has changed, if it has room for that
+ * (pool_accept_changed).  The device itself stays as it was.
+ */
+void bdev_nbd_accept_changed (struct bdev *b, bool accept);
 
 /* A number that changes whenever the server has answered.  *awaited: does it
  * owe an answer now?

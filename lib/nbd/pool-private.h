@@ -106,6 +106,7 @@ struct pool {
   atomic_bool given_up;
   unsigned final_flushes GUARDED_BY (lock); /* under way: time is short */
   bool forsaken GUARDED_BY (lock); /* pool_forsake was called */
+  bool accepts_changed GUARDED_BY (lock); /* pool_accept_changed */
   unsigned random GUARDED_BY (lock);
   char said[POOL_ERROR_SIZE] GUARDED_BY (lock); /* the connector's last
                                                  * complaint */

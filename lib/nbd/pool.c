@@ -302,6 +302,14 @@ pool_forsake (struct pool *p)
   mutex_unlock (&p->lock);
 }
 
+void
+pool_accept_changed (struct pool *p, bool accept)
+{
+  mutex_lock (&p->lock);
+  p->accepts_changed = accept;
+  mutex_unlock (&p->lock);
+}
+
 /* M9.  A socket that was open when the program started cannot be connected
  * again.
  */

@@ -64,7 +64,8 @@
  *       read or write is larger than the server that gets it announces, and
  *       what was sent or logged as one request is split.  Without clients
  *       a server that has changed is refused only if the log cannot be sent to
- *       it.  What it offers is adopted only when it has the log.  The log is
+ *       it (so with pool_accept_changed, but then nothing is adopted or given
+ *       up).  What it offers is adopted only when it has the log.  The log is
  *       never sent to a disk that has become smaller.  When a client comes to
  *       such a disk (pool_open) and no target can have the log, the log is
  *       given up and counts as a loss (M9), for otherwise nobody could connect
@@ -319,6 +320,12 @@ bool pool_keep (struct pool *p);
  * (M9), is forgotten, now and later.  Requests remain possible.
  */
 void pool_forsake (struct pool *p);
+
+/* While `accept` is set, the pool's clients need a changed server only for what
+ * they have written: it is accepted if the log can be sent to it (M6).
+ * pool_info stays as it was.
+ */
+void pool_accept_changed (struct pool *p, bool accept);
 
 /* Would pool_keep have something to do? */
 bool pool_wants_keeper (struct pool *p);

@@ -257,6 +257,19 @@ broken_identity (struct pool *p, const struct connection_target *t,
   return pool_nobody_relies (p, buf) ? NULL : buf;
 }
 
+/* Does this server break a promise that somebody relies on (M6)?  Returns NULL
+ * if not; otherwise the promise.
+ */
+static const char *
+broken_promise (struct pool *p, const struct bdev_info *now,
+                char buf[CONNECTION_WHY]) REQUIRES (&p->lock)
+{
+  const char *broken = pool_broken_promise (&p->info, now, buf);
+
+  return broken && p->accepts_changed && pool_can_replay (p, now) ? NULL
+    : broken;
+}
+
 /* May this server be used (M6)?  Returns NULL if so; otherwise the reason why
  * not.
  */
@@ -269,7 +282,7 @@ check_server (struct pool *p, const struct connection_target *t,
 
   mutex_lock (&p->lock);
   if (p->was_connected)
-    broken = pool_broken_promise (&p->info, now, buf);
+    broken = broken_promise (p, now, buf);
   if (broken && p->clients == 0) {
     if (!pool_dirty_locked (p) || pool_can_replay (p, now))
       broken = NULL;
@@ -306,7 +319,7 @@ accept_server (struct pool *p, const struct connection_target *t,
 
   mutex_lock (&p->lock);
   if (p->clients)
-    broken = pool_broken_promise (&p->info, connection_info (conn), promise);
+    broken = broken_promise (p, connection_info (conn), promise);
   else if (adopt (p, conn) == -1)
     broken = "out of memory";
   if (broken == NULL && uuid_is_set (&connection_info (conn)->uuid))

@@ -140,3 +140,40 @@ signal.alarm(60)
 while size_of() != 24 * MiB:
     gone()
 END
+stop_server s
+stop_server u
+
+for cache in writethrough "writeback mnbd-cache-dirty-age=86400"; do
+  step "what was not flushed goes to a server that comes back larger: $cache"
+  volatile_server u --multi-conn --size=8388608
+  # shellcheck disable=SC2086
+  start_cache mnbd-reconnect=5 mnbd-cache=$cache
+  cache <<'END'
+h = connect()
+h.pwrite(b"kept" * 1000, MiB)
+h.shutdown()
+gone()
+END
+  kill_child u
+  truncate -s 16M u.img
+  volatile_server u --multi-conn
+  cache <<'END'
+while size_of() != 16 * MiB:
+    gone()
+check("the origin", open("u.img", "rb").read()[MiB:][:4000], b"kept" * 1000)
+h = connect()
+check("read", h.pread(4000, MiB), b"kept" * 1000)
+h.pwrite(b"last" * 1000, 2 * MiB)
+END
+
+  step "... when nbdkit ends, too"
+  kill_child u
+  truncate -s 24M u.img
+  volatile_server u --multi-conn
+  stop_server s
+  kill_child u
+  cache <<'END'
+check("the origin", open("u.img", "rb").read()[2 * MiB:][:4000], b"last" * 1000)
+END
+  rm u.img
+done
