@@ -120,6 +120,12 @@ struct cached {
                                  * may have writes; while it is held */
   struct mutex lock;
   _Atomic unsigned clients;
+  /* The pool does not know of writes that are only dirty here (M9).  So this
+   * counts the clients that left while something was dirty, those of them whose
+   * writes were flushed since, and the pool's losses that are none of the
+   * others'.  Under lock.
+   */
+  uint64_t departed, settled, losses;
 };
 
 static void
@@ -279,6 +285,56 @@ empty_cache (struct cached *e)
   return r;
 }
 
+static struct pool *
+pool_of (struct cached *e)
+{
+  return bdev_nbd_pool (e->instance->upstream);
+}
+
+/* A client is about to leave.  The pool still tells it of losses so far. */
+static void
+client_departs (struct cached *e)
+{
+  struct cache_stats stats;
+
+  cache_stats (e->cache, &stats);
+  if (stats.dirty_bytes == 0)
+    return;
+  mutex_lock (&e->lock);
+  if (e->departed == e->settled)
+    e->losses = pool_losses (pool_of (e));
+  e->departed++;
+  mutex_unlock (&e->lock);
+}
+
+/* A flush has succeeded that began when `departed` was this: what those clients
+ * wrote is safe, unless it was lost before.
+ */
+static void
+settle (struct cached *e, uint64_t departed)
+{
+  mutex_lock (&e->lock);
+  if (e->settled < departed && e->losses == pool_losses (pool_of (e)))
+    e->settled = departed;
+  mutex_unlock (&e->lock);
+}
+
+/* What was written back for clients that have left may be lost: as many clients
+ * to come are told.
+ */
+static void
+pass_losses_on (struct cached *e)
+{
+  uint64_t losses;
+
+  mutex_lock (&e->lock);
+  losses = pool_losses (pool_of (e));
+  if (losses != e->losses)
+    pool_owe (pool_of (e), e->departed - e->settled);
+  e->losses = losses;
+  mutex_unlock (&e->lock);
+}
+
 /* Clients were promised the origin's size.  If no client is there, the next one
  * gets the origin as it is now, with an empty cache.  But nothing that was
  * written may be lost with the old cache.
@@ -307,10 +363,12 @@ cached_arrive (void *engine, char why[ENGINE_WHY])
     }
     set_cache (e, NULL);
     e->changed = false;
+    pass_losses_on (e);
+    e->settled = e->departed;
     /* There is nothing to flush, and a worker that reads ahead would wait for
      * a server that is refused because it has changed.
      */
-    pool_give_up (bdev_nbd_pool (instance->upstream));
+    pool_give_up (pool_of (e));
     cache_free (old);
     bdev_disconnect (instance->upstream);
     instance->log (ENGINE_NOTE,
@@ -381,8 +439,17 @@ static int
 cached_flush (struct bdev *b)
 {
   struct cached_bdev *q = cached_bdev (b);
+  struct cached *e = q->engine;
+  uint64_t departed;
+  int r;
 
-  return cache_flush (q->cache, &q->client, q->local);
+  mutex_lock (&e->lock);
+  departed = e->departed;
+  mutex_unlock (&e->lock);
+  r = cache_flush (q->cache, &q->client, q->local);
+  if (r == 0)
+    settle (e, departed);
+  return r;
 }
 
 static int
@@ -407,6 +474,7 @@ cached_close (struct bdev *b)
 {
   struct cached_bdev *q = cached_bdev (b);
 
+  client_departs (q->engine);
   bdev_close (q->client.origin);
   cache_client_destroy (&q->client);
   atomic_fetch_sub (&q->engine->clients, 1);
@@ -467,6 +535,7 @@ cached_client (void *engine, struct bdev *local)
   q->engine = e;
   q->cache = e->cache;
   q->local = local;
+  pass_losses_on (e);
   cache_client_init (&q->client, exports_share (e->instance->upstream));
   if (q->client.origin) {
     atomic_fetch_add (&e->clients, 1);

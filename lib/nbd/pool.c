@@ -410,6 +410,17 @@ pool_owe (struct pool *p, uint64_t owed)
   mutex_unlock (&p->lock);
 }
 
+uint64_t
+pool_losses (struct pool *p)
+{
+  uint64_t losses;
+
+  mutex_lock (&p->lock);
+  losses = p->losses;
+  mutex_unlock (&p->lock);
+  return losses;
+}
+
 unsigned
 pool_clients (struct pool *p)
 {

@@ -344,6 +344,9 @@ bool pool_is_needed (struct pool *p);
 uint64_t pool_owed (struct pool *p);
 void pool_owe (struct pool *p, uint64_t owed);
 
+/* How many times acknowledged writes were lost so far (M5). */
+uint64_t pool_losses (struct pool *p);
+
 /* How many clients there are now. */
 unsigned pool_clients (struct pool *p);
 
