@@ -164,6 +164,19 @@ run_of (const struct write *w, uint64_t block, uint64_t end, bool *wanted)
   return b;
 }
 
+/* Under the range lock of b.  A request has failed, and nobody knows which part
+ * of it either disk has.  Returns -1 with errno as it was.
+ */
+static int
+failed (struct write *w, struct blocks b)
+{
+  int err = errno;
+
+  table_forget (w->c, w->local, b.first, b.end, true);
+  errno = err;
+  return -1;
+}
+
 /* Under the range lock of b. */
 static int
 write_locked (struct write *w, struct blocks b)
@@ -175,14 +188,8 @@ write_locked (struct write *w, struct blocks b)
   bool wanted;
 
   if (w->through) {
-    if (origin_write (c, w->buf, w->end - w->start, w->start, w->flags) == -1) {
-      int err = errno;
-
-      /* Nobody knows which part the origin has. */
-      table_forget (c, w->local, b.first, b.end, true);
-      errno = err;
-      return -1;
-    }
+    if (origin_write (c, w->buf, w->end - w->start, w->start, w->flags) == -1)
+      return failed (w, b);
   }
   else {
     /* A block is dirty as a whole, so fill it first.  If that fails, this part
@@ -197,12 +204,12 @@ write_locked (struct write *w, struct blocks b)
     run = run_of (w, i, b.end, &wanted);
     if (wanted) {
       if (store (w, run) == -1)
-        return -1;
+        return failed (w, b);
     }
     else if (!w->through) {
       p = part_of (w, run);
       if (origin_write (c, p.buf, p.n, p.start, w->flags) == -1)
-        return -1;
+        return failed (w, b);
     }
   }
   return 0;
@@ -311,6 +318,8 @@ cache_zero (struct cache *c, struct bdev *local, uint32_t n, uint64_t offset,
   r = origin_zero (c, n, offset, flags);
   if (r == 0) {
     r = zero_blocks (&w, b);
+    if (r == -1)
+      failed (&w, b);
     err = errno;
     /* The origin has changed, so this errno would be wrong: it says that
      * nothing did.
@@ -322,7 +331,7 @@ cache_zero (struct cache *c, struct bdev *local, uint32_t n, uint64_t offset,
     err = errno;
     /* "Not fast" is an answer: nothing was changed. */
     if (!(flags & BDEV_FAST_ZERO && (err == ENOTSUP || err == EOPNOTSUPP)))
-      table_forget (c, local, b.first, b.end, true);
+      failed (&w, b);
   }
   ranges_unlock (&c->ranges, &range);
   errno = err;

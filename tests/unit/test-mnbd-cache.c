@@ -952,6 +952,73 @@ test_full (void **state)
 }
 
 static void
+fail_origin_write (void)
+{
+  origin.fail_next_write = true;
+}
+
+/* A dirty block and clean ones behind it, and a local bdev that fails to store
+ * a change of all of them once the origin has it.  Then the origin fails, too.
+ */
+static void
+begin_half_change (void)
+{
+  writeback ();
+  cache->ending = true;         /* no workers */
+  change (0, BLOCK, 'd', 0);
+  expect (BLOCK, 3 * BLOCK);
+  local.before_write = fail_origin_write;
+  local.fail_writes = 1000;
+}
+
+/* C1: the clean blocks are what the origin has. */
+static void
+end_half_change (void)
+{
+  local.before_write = NULL;
+  local.fail_writes = 0;
+  memory_peek (&origin, shadow + BLOCK, 3 * BLOCK, BLOCK);
+  expect (BLOCK, 3 * BLOCK);
+}
+
+static void
+test_half_write (void **state)
+{
+  (void) state;
+  begin_half_change ();
+  assert_errno (EIO, put (100, 3 * BLOCK, 'h', BDEV_FUA));
+  end_half_change ();
+}
+
+static void
+test_half_zero (void **state)
+{
+  (void) state;
+  begin_half_change ();
+  assert_errno (EIO, cache_zero (cache, &local.bdev, 3 * BLOCK, 100, 0));
+  end_half_change ();
+}
+
+/* A write to the local bdev alone that stops somewhere. */
+static void
+test_half_writeback (void **state)
+{
+  uint64_t i;
+
+  (void) state;
+  writeback ();
+  cache->ending = true;
+  for (i = 0; i < 100; i += 10) {
+    expect (i * BLOCK, 5 * BLOCK);
+    local.fail_writes = origin.fail_writes = 1000;
+    assert_errno (EIO, put (i * BLOCK, 5 * BLOCK, 'h', 0));
+    local.fail_writes = origin.fail_writes = 0;
+    memory_peek (&origin, shadow + i * BLOCK, 5 * BLOCK, i * BLOCK);
+    expect (i * BLOCK, 5 * BLOCK);
+  }
+}
+
+static void
 test_full_writeback (void **state)
 {
   uint64_t i;
@@ -1082,6 +1149,9 @@ main (void)
     TEST (max),
     TEST (clock),
     TEST (full),
+    TEST (half_write),
+    TEST (half_zero),
+    TEST (half_writeback),
     TEST (full_writeback),
     TEST (extents),
     TEST (can_be),
