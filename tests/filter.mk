@@ -18,6 +18,7 @@ filter_tests = \
 	tests/filter/test-mnbd-filter-cache-away.sh \
 	tests/filter/test-mnbd-filter-cache-block-size.sh \
 	tests/filter/test-mnbd-filter-cache-evict.sh \
+	tests/filter/test-mnbd-filter-cache-lost.sh \
 	tests/filter/test-mnbd-filter-cache-one-read.sh \
 	tests/filter/test-mnbd-filter-cache-origin.sh \
 	tests/filter/test-mnbd-filter-cache-owed.sh \

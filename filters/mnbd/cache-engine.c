@@ -126,6 +126,8 @@ struct cached {
    * others'.  Under lock.
    */
   uint64_t departed, settled, losses;
+  /* The losses after which the cache has forgotten what it had. */
+  _Atomic uint64_t forgotten;
 };
 
 static void
@@ -335,6 +337,20 @@ pass_losses_on (struct cached *e)
   mutex_unlock (&e->lock);
 }
 
+/* Whoever is told of a loss, or comes after it, sees what the origin has now,
+ * even if somebody else is just being told (C1).
+ */
+static void
+forget_lost (struct cached *e, struct bdev *local)
+{
+  uint64_t losses = pool_losses (pool_of (e));
+
+  if (atomic_load (&e->forgotten) == losses)
+    return;
+  cache_forget (e->cache, local);
+  atomic_store (&e->forgotten, losses);
+}
+
 /* Clients were promised the origin's size.  If no client is there, the next one
  * gets the origin as it is now, with an empty cache.  But nothing that was
  * written may be lost with the old cache.
@@ -365,6 +381,7 @@ cached_arrive (void *engine, char why[ENGINE_WHY])
     e->changed = false;
     pass_losses_on (e);
     e->settled = e->departed;
+    e->forgotten = 0;           /* for the next pool */
     /* There is nothing to flush, and a worker that reads ahead would wait for
      * a server that is refused because it has changed.
      */
@@ -402,6 +419,18 @@ cached_bdev (struct bdev *b)
   return (struct cached_bdev *) b;
 }
 
+/* Of a change, or of a flush. */
+static int
+result (struct cached_bdev *q, int r)
+{
+  int err = errno;
+
+  if (r == -1)
+    forget_lost (q->engine, q->local);
+  errno = err;
+  return r;
+}
+
 static int
 cached_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
@@ -416,7 +445,8 @@ cached_write (struct bdev *b, const void *buf, uint32_t count,
 {
   struct cached_bdev *q = cached_bdev (b);
 
-  return cache_write (q->cache, q->local, buf, count, offset, flags);
+  return result (q, cache_write (q->cache, q->local, buf, count, offset,
+                                 flags));
 }
 
 static int
@@ -424,7 +454,7 @@ cached_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
   struct cached_bdev *q = cached_bdev (b);
 
-  return cache_zero (q->cache, q->local, count, offset, flags);
+  return result (q, cache_zero (q->cache, q->local, count, offset, flags));
 }
 
 static int
@@ -432,7 +462,7 @@ cached_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
 {
   struct cached_bdev *q = cached_bdev (b);
 
-  return cache_trim (q->cache, q->local, count, offset, flags);
+  return result (q, cache_trim (q->cache, q->local, count, offset, flags));
 }
 
 static int
@@ -449,7 +479,7 @@ cached_flush (struct bdev *b)
   r = cache_flush (q->cache, &q->client, q->local);
   if (r == 0)
     settle (e, departed);
-  return r;
+  return result (q, r);
 }
 
 static int
@@ -536,6 +566,8 @@ cached_client (void *engine, struct bdev *local)
   q->cache = e->cache;
   q->local = local;
   pass_losses_on (e);
+  forget_lost (e, local);
+
   cache_client_init (&q->client, exports_share (e->instance->upstream));
   if (q->client.origin) {
     atomic_fetch_add (&e->clients, 1);

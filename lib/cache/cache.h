@@ -42,7 +42,8 @@
  *
  * Invariants
  *
- *   C1  A VALID block that is not DIRTY holds what the origin holds.
+ *   C1  A VALID block that is not DIRTY holds what the origin holds.  When the
+ *       origin loses writes, that is true again after cache_forget.
  *   C2  Local bytes of a block, and VALID and DIRTY of its word, change only
  *       under the exclusive range lock of the whole block.
  *   C3  VALID is cleared before the bytes go, and set after they have come.
@@ -68,7 +69,7 @@
  * Thread-safety
  *   takes no lock:               cache_read of blocks that are VALID,
  *                                cache_stats
- *   takes the locks inside:      the other requests, cache_check
+ *   takes the locks inside:      the other requests, cache_forget, cache_check
  *   wants to be alone:           cache_new, cache_free; cache_stop is called
  *                                once, and requests may still be running
  *
@@ -166,6 +167,11 @@ int cache_prefetch (struct cache *c, struct bdev *local, uint32_t count,
 int cache_extents (struct cache *c, struct bdev *local, uint64_t count,
                    uint64_t offset, uint32_t flags, bdev_extent_fn fn,
                    void *opaque);
+
+/* The origin may have lost writes that it had acknowledged: forget all that it
+ * has, too.
+ */
+void cache_forget (struct cache *c, struct bdev *local);
 
 void cache_stats (struct cache *c, struct cache_stats *stats);
 

@@ -271,6 +271,17 @@ read_locked (struct cache *c, struct bdev *local, struct window win,
   return 0;
 }
 
+void
+cache_forget (struct cache *c, struct bdev *local)
+{
+  struct blocks all = { 0, c->blocks };
+  struct range range;
+
+  lock_blocks (c, &range, all);
+  table_forget_all (c, local);
+  ranges_unlock (&c->ranges, &range);
+}
+
 /* The local bdev rejects an offset that it had: it was made smaller.  When it
  * grows again, it has zeros there, so no clean block can be trusted.
  */

@@ -490,6 +490,24 @@ test_bad_block (void **state)
   expect_origin (0, SIZE);
 }
 
+/* The origin has lost what is not dirty. */
+static void
+test_forget (void **state)
+{
+  (void) state;
+  writeback ();
+  change (4 * BLOCK, BLOCK, 'd', 0);
+  expect (2 * BLOCK, 5 * BLOCK);
+  memset (buf, 'o', 2 * BLOCK);
+  memory_poke (&origin, buf, 2 * BLOCK, 2 * BLOCK);
+  memset (shadow + 2 * BLOCK, 'o', 2 * BLOCK);
+  cache_forget (cache, &local.bdev);
+  assert_int_equal (BLOCK, stats ().cached_bytes);
+  expect (2 * BLOCK, 5 * BLOCK);
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
 static void
 test_flush_error (void **state)
 {
@@ -1131,6 +1149,7 @@ main (void)
     TEST (writeback_part),
     TEST (writeback_error),
     TEST (bad_block),
+    TEST (forget),
     TEST (flush_error),
     TEST (given_up),
     TEST (given_up_again),
