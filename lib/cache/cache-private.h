@@ -76,6 +76,11 @@ struct queue {
   size_t size, first, len GUARDED_BY (lock);
   size_t promised GUARDED_BY (lock);    /* room reserved for pushes to come */
   uint64_t next_seq GUARDED_BY (lock);
+  /* The last refused block came before this seq, and none before it became
+   * dirty earlier.
+   */
+  uint64_t refused GUARDED_BY (lock);
+  int64_t refused_since GUARDED_BY (lock);
   struct in_flight *in_flight GUARDED_BY (lock);
   uint64_t failures GUARDED_BY (lock);
   int error GUARDED_BY (lock);          /* errno of the last */

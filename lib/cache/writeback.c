@@ -132,6 +132,27 @@ is_older (struct queue *q, uint64_t seq) REQUIRES (&q->lock)
   return q->len > 0 && q->ring[q->first].seq < seq;
 }
 
+/* A refused block goes to the end, and is due no later for it. */
+static void
+queue_refused (struct queue *q, uint64_t block, int64_t since)
+  REQUIRES (&q->lock)
+{
+  if (!is_older (q, q->refused) || since < q->refused_since)
+    q->refused_since = since;
+  queue_push (q, block, since);
+  q->refused = q->next_seq;
+}
+
+/* When did the oldest block become dirty?  A refused one may be anywhere. */
+static int64_t
+oldest (struct queue *q) REQUIRES (&q->lock)
+{
+  int64_t since = q->ring[q->first].since;
+
+  return is_older (q, q->refused) && q->refused_since < since
+    ? q->refused_since : since;
+}
+
 /* ------------------------------------------------------------- marking */
 
 void
@@ -281,7 +302,6 @@ static void
 end_run (struct cache *c, struct queued e, struct blocks run, bool failed)
   REQUIRES (&c->q.lock)
 {
-  int64_t now = clock_now ();
   uint64_t i;
 
   for (i = run.end; i-- > run.first; ) {
@@ -293,7 +313,7 @@ end_run (struct cache *c, struct queued e, struct blocks run, bool failed)
       atomic_fetch_or_explicit (w, QUEUED, memory_order_relaxed);
       e.block = i;
       if (failed)
-        queue_push (&c->q, i, now);
+        queue_refused (&c->q, i, e.since);
       else
         queue_put_back (&c->q, e);
     }
@@ -424,7 +444,7 @@ writeback_due (struct cache *c, int64_t *until)
    */
   if (q->flushing && q->error == 0 && now >= q->retry_at)
     return true;
-  due = q->ring[q->first].since + c->o.dirty_age;
+  due = oldest (&c->q) + c->o.dirty_age;
   if (atomic_load_explicit (&c->dirty, memory_order_relaxed) >
       c->dirty_max / 2)
     due = now;

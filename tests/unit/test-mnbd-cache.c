@@ -490,6 +490,47 @@ test_bad_block (void **state)
   expect_origin (0, SIZE);
 }
 
+/* Would a worker write back now, or else once retry_at is over? */
+static bool
+is_due (bool later)
+{
+  int64_t until;
+  bool r;
+
+  mutex_lock (&cache->q.lock);
+  if (later)
+    cache->q.retry_at = 0;
+  r = writeback_due (cache, &until);
+  mutex_unlock (&cache->q.lock);
+  return r;
+}
+
+/* A refused block is as old as before, wherever it is in the queue. */
+static void
+test_refused_age (void **state)
+{
+  (void) state;
+  writeback ();
+  cache->ending = true;         /* no workers */
+  change (20 * BLOCK, BLOCK, 'o', 0);
+  mutex_lock (&cache->q.lock);
+  cache->q.ring[cache->q.first].since -= 3600 * NS_PER_S;
+  mutex_unlock (&cache->q.lock);
+  change (40 * BLOCK, BLOCK, 'y', 0);
+  origin.bad = 20 * BLOCK;
+  assert_int_equal (-1, write_back_one (cache, &local.bdev, UINT64_MAX));
+  assert_int_equal (40, cache->q.ring[cache->q.first].block);
+  assert_false (is_due (false));
+  assert_true (is_due (true));
+  origin.bad = UINT64_MAX;
+  /* When it is gone, the rest is not old. */
+  assert_int_equal (0, flush ());
+  change (60 * BLOCK, BLOCK, 'z', 0);
+  assert_false (is_due (true));
+  assert_int_equal (0, flush ());
+  expect_origin (0, SIZE);
+}
+
 /* The origin has lost what is not dirty. */
 static void
 test_forget (void **state)
@@ -1149,6 +1190,7 @@ main (void)
     TEST (writeback_part),
     TEST (writeback_error),
     TEST (bad_block),
+    TEST (refused_age),
     TEST (forget),
     TEST (flush_error),
     TEST (given_up),
