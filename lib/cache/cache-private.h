@@ -13,8 +13,8 @@
 
 /* ---------------------------------------------------------------- words */
 
-/* The bits of a block's word.  VALID and DIRTY change under the range lock
- * (C2), QUEUED and WRITING under the queue lock, the others at any time.
+/* The bits of a block's word.  VALID, DIRTY and LOST change under the range
+ * lock (C2), QUEUED and WRITING under the queue lock, the others at any time.
  */
 #define VALID 1u
 #define DIRTY 2u
@@ -22,7 +22,8 @@
 #define AHEAD 8u                /* read ahead; nobody has asked for it yet */
 #define QUEUED 16u              /* in the queue, perhaps no longer DIRTY */
 #define WRITING 32u             /* somebody is about to write it back */
-#define GENERATION 64u          /* 1 of the counter in the bits from here up */
+#define LOST 64u                /* DIRTY, and the local bdev has lost it */
+#define GENERATION 128u         /* 1 of the counter in the bits from here up */
 
 /* While this part of a word stays the same, the local bytes mean the same. */
 #define IDENTITY (~(GENERATION - 1) | VALID)
@@ -92,6 +93,9 @@ struct queue {
   unsigned flushing GUARDED_BY (lock);  /* flushes that wait */
 };
 
+/* No block: above all of them. */
+#define NO_BLOCK UINT64_MAX
+
 /* How much is written back at once, in bytes. */
 #define RUN_BYTES (256u << 10)
 
@@ -144,7 +148,12 @@ struct cache {
   bool ending;
 
   _Atomic bool stopped;
-  _Atomic bool shrunk;          /* the local bdev is smaller than it was */
+  /* The local bdev is smaller than it was.  A block that it turned out not to
+   * have, which forget_cut_off has not dealt with yet; and the first that it
+   * did not have when that was last done.  Or NO_BLOCK.
+   */
+  _Atomic uint64_t missing, cut;
+  _Atomic bool lost;            /* some blocks are LOST, or were */
   struct slot slot[SLOTS];
 };
 
@@ -189,6 +198,14 @@ void table_forget_all (struct cache *c, struct bdev *local);
 
 /* Under the range lock: the origin has this block's bytes. */
 void table_clean (struct cache *c, uint64_t block);
+
+/* Under the range lock: the local bdev has all of this block, LOST or not. */
+void table_found (struct cache *c, uint64_t block);
+
+/* Under the range lock of the whole disk: all dirty blocks from this one on are
+ * LOST.
+ */
+void table_lose (struct cache *c, uint64_t block);
 
 /* Make room for n more blocks, by eviction if necessary.  table_set_valid of an
  * ABSENT block uses one up; the caller gives back the rest.
@@ -251,6 +268,7 @@ lock_blocks (struct cache *c, struct range *range, struct blocks b)
 
 /* io.c: the two disks */
 
+/* Of what was stored there.  Fails if a block is LOST. */
 int local_read (struct cache *c, struct bdev *local, void *buf,
                 uint32_t count, uint64_t offset);
 /* Under the range lock.  If the local bdev is full, it makes room, once. */
@@ -258,6 +276,10 @@ int local_write (struct cache *c, struct bdev *local, const void *buf,
                  uint32_t count, uint64_t offset);
 int local_zero (struct cache *c, struct bdev *local, struct blocks b);
 void local_drop (struct cache *c, struct bdev *local, struct blocks b);
+
+/* Has the local bdev this block?  buf has room for it. */
+bool local_has (struct cache *c, struct bdev *local, uint64_t block,
+                char *buf);
 
 int origin_read (struct cache *c, void *buf, uint32_t count,
                  uint64_t offset);
@@ -281,6 +303,21 @@ uint64_t count_absent (struct cache *c, struct blocks b);
  */
 int read_miss (struct cache *c, struct bdev *local, void *buf,
                uint32_t count, uint64_t offset, uint32_t bits);
+
+/* After any request, without a range lock: if the local bdev turned out to be
+ * smaller than it was, forget what it cannot have.
+ */
+void forget_cut_off (struct cache *c, struct bdev *local);
+
+static inline void
+check_cut (struct cache *c, struct bdev *local)
+{
+  int err = errno;
+
+  if (atomic_load_explicit (&c->missing, memory_order_relaxed) != NO_BLOCK)
+    forget_cut_off (c, local);
+  errno = err;
+}
 
 /* Under the range lock: read one absent block from the origin and keep it,
  * which uses up one of *room.

@@ -76,6 +76,7 @@ cache_new (const struct cache_options *options)
   if (c->max && c->dirty_max > c->max / 2)
     c->dirty_max = c->max / 2;
   c->run = RUN_BYTES >> c->shift;
+  c->missing = c->cut = NO_BLOCK;
 
   if (table_init (c) == -1)
     goto err1;
@@ -193,7 +194,9 @@ note (void *opaque, uint64_t offset, uint64_t length, uint32_t type)
   return 0;
 }
 
-/* The sum of the words of these blocks.  Returns false if one is not DIRTY. */
+/* The sum of the words of these blocks.  Returns false if one is not DIRTY, or
+ * LOST.
+ */
 static bool
 sum_dirty (struct cache *c, struct blocks b, uint64_t *sum)
 {
@@ -203,7 +206,7 @@ sum_dirty (struct cache *c, struct blocks b, uint64_t *sum)
   for (i = b.first; i < b.end; i++) {
     uint32_t w = state (c, i);
 
-    if (!(w & DIRTY))
+    if ((w & (DIRTY | LOST)) != DIRTY)
       return false;
     *sum += w & IDENTITY;
   }
@@ -373,6 +376,8 @@ cache_check (struct cache *c)
       b = l->first + i;
       if ((w & (VALID | DIRTY)) == DIRTY)
         broken ("a block is dirty and not valid", b, w);
+      if ((w & (DIRTY | LOST)) == LOST)
+        broken ("a block is lost and not dirty", b, w);
       if ((w & (DIRTY | QUEUED | WRITING)) == DIRTY)
         broken ("C4: a dirty block is not in the queue", b, w);
       here += w & VALID;

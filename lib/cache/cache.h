@@ -38,7 +38,10 @@
  *
  * If the local bdev fails or is full, blocks are evicted, or the request goes
  * to the origin alone.  The client gets an error only if the local bdev cannot
- * read a dirty block, which the origin does not have.
+ * read a dirty block, which the origin does not have.  A local bdev that was
+ * made smaller has zeros when it grows again.  So once that was noticed, dirty
+ * blocks that were cut off are LOST: they cannot be read, nor written back,
+ * until all of their bytes were written again.
  *
  * Invariants
  *

@@ -229,8 +229,6 @@ read_valid (struct cache *c, struct bdev *local, uint64_t block, uint64_t end,
     /* One of these blocks failed: find it. */
     i = block + 1;
   }
-  if (errno == EINVAL)
-    atomic_store_explicit (&c->shrunk, true, memory_order_relaxed);
   if (state (c, block) & DIRTY)
     return -1;
   table_forget (c, local, block, block + 1, false);
@@ -282,18 +280,43 @@ cache_forget (struct cache *c, struct bdev *local)
   ranges_unlock (&c->ranges, &range);
 }
 
-/* The local bdev rejects an offset that it had: it was made smaller.  When it
- * grows again, it has zeros there, so no clean block can be trusted.
+/* The first block that the local bdev does not have; it does not have this one.
  */
-static void
-forget_all (struct cache *c, struct bdev *local)
+static uint64_t
+find_cut (struct cache *c, struct bdev *local, uint64_t missing)
+{
+  CLEANUP_FREE char *buf = malloc (c->block);
+  uint64_t first = 0, last = missing;
+
+  while (buf && first < last) {
+    uint64_t middle = first + (last - first) / 2;
+
+    if (local_has (c, local, middle, buf))
+      first = middle + 1;
+    else
+      last = middle;
+  }
+  return last;
+}
+
+/* When the local bdev grows again, it has zeros in what was cut off.  So no
+ * clean block can be trusted, and dirty ones must not be read from there.
+ */
+void
+forget_cut_off (struct cache *c, struct bdev *local)
 {
   struct blocks all = { 0, c->blocks };
   struct range range;
+  uint64_t missing, cut;
 
   lock_blocks (c, &range, all);
-  if (atomic_exchange (&c->shrunk, false))
+  missing = atomic_exchange (&c->missing, NO_BLOCK);
+  if (missing != NO_BLOCK) {
+    cut = find_cut (c, local, missing);
+    atomic_store (&c->cut, cut);
+    table_lose (c, cut);
     table_forget_all (c, local);
+  }
   ranges_unlock (&c->ranges, &range);
 }
 
@@ -318,8 +341,7 @@ read_miss (struct cache *c, struct bdev *local, void *buf, uint32_t n,
   err = errno;
   ranges_unlock (&c->ranges, &range);
   room_give (c, room);
-  if (atomic_load_explicit (&c->shrunk, memory_order_relaxed))
-    forget_all (c, local);
+  check_cut (c, local);
   errno = err;
   return r;
 }

@@ -130,8 +130,31 @@ table_clean (struct cache *c, uint64_t block)
 {
   _Atomic uint32_t *w = table_word (c, block);
 
-  if (w && atomic_fetch_and_explicit (w, ~DIRTY, memory_order_relaxed) & DIRTY)
+  if (w && atomic_fetch_and_explicit (w, ~(DIRTY | LOST),
+                                      memory_order_relaxed) & DIRTY)
     dirty_give (c, 1);
+}
+
+void
+table_found (struct cache *c, uint64_t block)
+{
+  _Atomic uint32_t *w = table_word (c, block);
+
+  if (w && atomic_load_explicit (w, memory_order_relaxed) & LOST)
+    atomic_fetch_and_explicit (w, ~LOST, memory_order_relaxed);
+}
+
+void
+table_lose (struct cache *c, uint64_t block)
+{
+  while ((block = table_skip (c, block, c->blocks)) < c->blocks) {
+    if (state (c, block) & DIRTY) {
+      atomic_store_explicit (&c->lost, true, memory_order_relaxed);
+      atomic_fetch_or_explicit (table_word (c, block), LOST,
+                                memory_order_relaxed);
+    }
+    block++;
+  }
 }
 
 /* Make one block ABSENT, if it is VALID. */
@@ -148,7 +171,7 @@ forget (struct cache *c, uint64_t block, bool keep_dirty)
   do {
     if (!(old & VALID) || (keep_dirty && old & DIRTY))
       return false;
-    new = (old + GENERATION) & ~(VALID | DIRTY | USED | AHEAD);
+    new = (old + GENERATION) & ~(VALID | DIRTY | USED | AHEAD | LOST);
   } while (!atomic_compare_exchange_weak (w, &old, new));
   atomic_fetch_sub_explicit (&l->valid, 1, memory_order_relaxed);
   room_give (c, 1);

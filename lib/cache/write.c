@@ -122,6 +122,9 @@ store (struct write *w, struct blocks b)
     return 0;
   }
   if (!w->through) {
+    for (i = b.first; i < b.end; i++)
+      if (is_whole (w, i))
+        table_found (w->c, i);
     w->may_dirty -= dirty_mark (w->c, b, &w->room);
     return 0;
   }
@@ -241,6 +244,7 @@ cache_write (struct cache *c, struct bdev *local, const void *buf, uint32_t n,
   r = write_locked (&w, b);
   err = errno;
   ranges_unlock (&c->ranges, &range);
+  check_cut (c, local);
   room_give (c, w.room);
   if (!w.through)
     dirty_done (c, b.end - b.first, w.may_dirty);
@@ -334,6 +338,7 @@ cache_zero (struct cache *c, struct bdev *local, uint32_t n, uint64_t offset,
       failed (&w, b);
   }
   ranges_unlock (&c->ranges, &range);
+  check_cut (c, local);
   errno = err;
   return r;
 }
@@ -396,6 +401,7 @@ cache_trim (struct cache *c, struct bdev *local, uint32_t n, uint64_t offset,
   r = trim_locked (&w, b);
   err = errno;
   ranges_unlock (&c->ranges, &range);
+  check_cut (c, local);
   errno = err;
   return r;
 }

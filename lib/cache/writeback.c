@@ -332,7 +332,9 @@ write_run (struct cache *c, struct bdev *local, struct blocks run, char *buf)
       i++;
       continue;
     }
-    for (j = i; j < run.end && state (c, j) & DIRTY; j++)
+    /* As far as can be read. */
+    for (j = i + 1; j < run.end &&
+           (state (c, j) & (DIRTY | LOST)) == DIRTY; j++)
       ;
     start = block_start (c, i);
     n = block_end (c, j - 1) - start;
@@ -397,6 +399,7 @@ write_back_one (struct cache *c, struct bdev *local, uint64_t seq)
   r = write_run (c, local, run, buf);
   err = errno;
   ranges_unlock (&c->ranges, &range);
+  check_cut (c, local);
 
   mutex_lock (&c->q.lock);
   q->promised -= c->run;

@@ -62,6 +62,16 @@ fail (struct memory *m)
   return -1;
 }
 
+/* The errno are mramdisk's. */
+static bool
+past_end (struct memory *m, uint32_t count, uint64_t offset, int error)
+{
+  if (offset + count <= atomic_load (&m->end))
+    return false;
+  errno = error;
+  return true;
+}
+
 static int
 memory_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
 {
@@ -70,6 +80,8 @@ memory_read (struct bdev *b, void *buf, uint32_t count, uint64_t offset)
   check (m, count, offset);
   atomic_fetch_add (&m->reads, 1);
   atomic_fetch_add (&m->read_bytes, count);
+  if (past_end (m, count, offset, EINVAL))
+    return -1;
   if (fails (m, atomic_load (&m->fail_reads))) {
     /* The content of the buffer is undefined then. */
     memset (buf, 0xee, count);
@@ -119,6 +131,8 @@ memory_write (struct bdev *b, const void *buf, uint32_t count,
   atomic_fetch_add (&m->writes, 1);
   if (m->before_write)
     m->before_write ();
+  if (past_end (m, count, offset, ENOSPC))
+    return -1;
   bad = fails (m, atomic_load (&m->fail_writes)) ||
     atomic_exchange (&m->fail_next_write, false) ||
     (offset <= m->bad && m->bad - offset < count);
@@ -160,6 +174,8 @@ memory_zero (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
   (void) flags;
   check (m, count, offset);
   atomic_fetch_add (&m->zeroes, 1);
+  if (past_end (m, count, offset, ENOSPC))
+    return -1;
   if (fails (m, atomic_load (&m->fail_writes))) {
     clear (m, random_number (m) % count, offset);
     return fail (m);
@@ -176,6 +192,8 @@ memory_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
   (void) flags;
   check (m, count, offset);
   atomic_fetch_add (&m->trims, 1);
+  if (past_end (m, count, offset, ENOSPC))
+    return -1;
   if (fails (m, atomic_load (&m->fail_writes)))
     return fail (m);
   clear (m, count, offset);
@@ -249,6 +267,7 @@ memory_init (struct memory *m, uint64_t size)
   if (m->data == NULL || m->mapped == NULL)
     abort ();
   atomic_store (&m->room, UINT64_MAX);
+  atomic_store (&m->end, UINT64_MAX);
   atomic_store (&m->bad, UINT64_MAX);
   atomic_store (&m->error, EIO);
 }
@@ -283,6 +302,17 @@ memory_poke (struct memory *m, const void *buf, uint32_t count,
       m->pages++;
     }
   mutex_unlock (&m->lock);
+}
+
+void
+memory_grow_again (struct memory *m)
+{
+  uint64_t end = atomic_load (&m->end);
+
+  mutex_lock (&m->lock);
+  memset (m->data + end, 0, m->bdev.info.size - end);
+  mutex_unlock (&m->lock);
+  atomic_store (&m->end, UINT64_MAX);
 }
 
 uint64_t

@@ -24,6 +24,7 @@ struct memory {
   uint64_t pages GUARDED_BY (lock);     /* that are mapped */
 
   _Atomic uint64_t room;        /* pages that may be mapped */
+  _Atomic uint64_t end;         /* of what a disk that was made smaller has */
   _Atomic unsigned fail_reads, fail_writes, fail_flushes; /* of 1000 */
   _Atomic bool fail_next_write;
   void (*before_write) (void);  /* NULL: nothing; set while nobody writes */
@@ -45,5 +46,8 @@ void memory_peek (struct memory *m, void *buf, uint32_t count,
 void memory_poke (struct memory *m, const void *buf, uint32_t count,
                   uint64_t offset);
 uint64_t memory_pages (struct memory *m);
+
+/* `end` has no effect any more; what was behind it is zeros. */
+void memory_grow_again (struct memory *m);
 
 #endif /* TESTS_CACHE_BDEV_H */

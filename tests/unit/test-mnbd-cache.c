@@ -347,6 +347,77 @@ test_local_shrinks (void **state)
   expect (BLOCK, 99 * BLOCK);
 }
 
+/* The same, if a write is the first to notice it. */
+static void
+test_local_shrinks_write (void **state)
+{
+  uint64_t reads;
+
+  (void) state;
+  begin ();
+  cache->ending = true;         /* no workers */
+  expect (10 * BLOCK, 10 * BLOCK);
+  expect (50 * BLOCK, 10 * BLOCK);
+  local.end = 40 * BLOCK;
+  expect (70 * BLOCK, 5 * BLOCK);
+  expect (10 * BLOCK, 10 * BLOCK);
+  /* That is no news: what was cached since stays. */
+  expect (80 * BLOCK, BLOCK);
+  change (45 * BLOCK, BLOCK, 'c', 0);
+  reads = origin.reads;
+  expect (10 * BLOCK, 10 * BLOCK);
+  assert_int_equal (reads, origin.reads);
+  assert_int_equal (0, stats ().evicted_bytes);
+  memory_grow_again (&local);
+  expect (40 * BLOCK, 40 * BLOCK);
+  expect (40 * BLOCK, 40 * BLOCK);
+  /* Again. */
+  local.end = 45 * BLOCK;
+  expect (100 * BLOCK, BLOCK);
+  memory_grow_again (&local);
+  expect (40 * BLOCK, 40 * BLOCK);
+}
+
+/* Dirty blocks that were cut off are lost, and nobody gets zeros for them. */
+static void
+test_local_shrinks_dirty (void **state)
+{
+  static uint8_t old[SIZE];
+  unsigned i;
+
+  (void) state;
+  writeback ();
+  cache->ending = true;         /* no workers */
+  memcpy (old, shadow, SIZE);
+  change (10 * BLOCK, BLOCK, 'a', 0);
+  change (35 * BLOCK, 10 * BLOCK, 'b', 0);
+  change (60 * BLOCK, BLOCK, 'c', 0);
+  local.end = 40 * BLOCK;
+  assert_int_equal (-1, flush ());
+  memory_grow_again (&local);
+  /* The others are saved, also of the same run. */
+  for (i = 0; i < 20; i++)
+    assert_errno (EIO, flush ());
+  assert_int_equal (6 * BLOCK, stats ().dirty_bytes);
+  expect_origin (0, 40 * BLOCK);
+  expect (0, 40 * BLOCK);
+  memory_peek (&origin, other, 21 * BLOCK, 40 * BLOCK);
+  assert_memory_equal (other, old + 40 * BLOCK, 21 * BLOCK);
+  assert_errno (EIO, cache_read (cache, &client, &local.bdev, buf, 1,
+                                 44 * BLOCK));
+  /* A part is not enough, but a whole is. */
+  assert_int_equal (0, put (44 * BLOCK, BLOCK - 1, 'd', 0));
+  assert_errno (EIO, cache_read (cache, &client, &local.bdev, buf, 1,
+                                 44 * BLOCK));
+  assert_errno (EIO, flush ());
+  change (40 * BLOCK, 5 * BLOCK, 'e', 0);
+  assert_int_equal (0, cache_zero (cache, &local.bdev, BLOCK, 60 * BLOCK, 0));
+  memset (shadow + 60 * BLOCK, 0, BLOCK);
+  expect (0, 100 * BLOCK);
+  flush_after_errors ();
+  expect_origin (0, SIZE);
+}
+
 static void
 test_local_read_error_dirty (void **state)
 {
@@ -1182,6 +1253,8 @@ main (void)
     TEST (prefetch),
     TEST (local_read_error),
     TEST (local_shrinks),
+    TEST (local_shrinks_write),
+    TEST (local_shrinks_dirty),
     TEST (local_read_error_dirty),
     TEST (write_through),
     TEST (write_through_error),
