@@ -46,6 +46,12 @@ cache_can_be (const struct bdev_info *local, const struct bdev_info *origin,
                     (unsigned long) (local->block_min > MOST_BLOCK ?
                                      local->block_min : origin->block_min),
                     (unsigned long) MOST_BLOCK);
+  /* Nobody can read its end, and a block is read as a whole. */
+  else if (origin->size & (origin->block_min - 1))
+    *why = message ("the upstream has %llu bytes: expected a multiple of its "
+                    "minimum block size, %lu",
+                    (unsigned long long) origin->size,
+                    (unsigned long) origin->block_min);
   else
     return true;
   return false;

@@ -5,6 +5,7 @@
 
 . "$(dirname "$0")/../cache-functions.sh"
 
+requires_filter blocksize-policy
 m=mnbd-mode=cache
 u="mnbd=$(sock_of u)"
 start_server u "$mramdisk" size=8M
@@ -18,6 +19,12 @@ pair_refused 'the plugin has 8388607 bytes, but the upstream has 8388608' \
 step "a plugin that is read-only"
 pair_refused 'mnbd-mode=cache: export "d": the plugin'"'s export is read-only" \
   "$mramdisk" disk=d,size=8M,readonly=true default=d $m "$u"
+
+step "an upstream whose end cannot be read"
+start_server odd --filter=blocksize-policy memory 1000000 \
+  blocksize-minimum=4096 blocksize-preferred=4096
+pair_refused 'the upstream has 1000000 bytes: expected a multiple of its' \
+  "$mramdisk" size=8M $m "mnbd=$(sock_of odd)"
 
 step "an upstream that is not there"
 pair_refused '/nosuch' "$mramdisk" size=8M $m \

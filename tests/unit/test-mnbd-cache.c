@@ -1228,6 +1228,13 @@ test_can_be (void **state)
   assert_non_null (strstr (why, "8472064"));
   free (why);
   origin.bdev.info.size = SIZE;
+  origin.bdev.info.block_min = 1024;
+  assert_false (cache_can_be (&local.bdev.info, &origin.bdev.info, &why));
+  assert_non_null (strstr (why, "8390144 bytes"));
+  assert_non_null (strstr (why, "block size, 1024"));
+  free (why);
+  origin.bdev.info.block_min = 512;
+  assert_true (cache_can_be (&local.bdev.info, &origin.bdev.info, &why));
   local.bdev.info.readonly = true;
   assert_false (cache_can_be (&local.bdev.info, &origin.bdev.info, &why));
   assert_non_null (strstr (why, "read-only"));
