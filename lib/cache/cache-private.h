@@ -237,6 +237,17 @@ block_end (const struct cache *c, uint64_t block)
   return end < c->size ? end : c->size;
 }
 
+/* How many blocks one zero or trim of the local bdev may have: those of a leaf,
+ * and less than 4 GiB.
+ */
+static inline uint64_t
+most_blocks (const struct cache *c)
+{
+  uint64_t most = UINT32_MAX >> c->shift;
+
+  return most < LEAF_WORDS ? most : LEAF_WORDS;
+}
+
 /* The blocks that a request touches: from first to before end. */
 struct blocks {
   uint64_t first, end;

@@ -187,8 +187,7 @@ table_forget (struct cache *c, struct bdev *local, uint64_t block,
   while ((block = table_skip (c, block, end)) < end) {
     struct blocks run = { block, block };
 
-    /* At most one leaf, because a trim takes less than 4 GiB. */
-    while (run.end < end && run.end - run.first < LEAF_WORDS &&
+    while (run.end < end && run.end - run.first < most_blocks (c) &&
            forget (c, run.end, keep_dirty))
       run.end++;
     if (run.end > run.first) {

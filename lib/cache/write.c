@@ -269,7 +269,7 @@ zero_blocks (struct write *w, struct blocks b)
   while ((i = table_skip (c, i, b.end)) < b.end) {
     struct blocks run = { i, i };
 
-    while (run.end < b.end && run.end - run.first < LEAF_WORDS &&
+    while (run.end < b.end && run.end - run.first < most_blocks (c) &&
            is_whole (w, run.end) && state (c, run.end) & VALID)
       run.end++;
     if (run.end > run.first) {

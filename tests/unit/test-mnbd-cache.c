@@ -1216,6 +1216,42 @@ test_extents (void **state)
 
 /* ------------------------------------------------------------ the bdevs */
 
+static uint64_t trimmed;
+
+static int
+count_trim (struct bdev *b, uint32_t count, uint64_t offset, uint32_t flags)
+{
+  (void) b;
+  (void) flags;
+  assert_int_equal (trimmed, offset);
+  assert_int_not_equal (0, count);
+  trimmed += count;
+  return 0;
+}
+
+/* One leaf of the largest blocks is 4 GiB, more than one trim can have. */
+static void
+test_largest_blocks (void **state)
+{
+  static const struct bdev_ops ops = { .trim = count_trim };
+  static struct bdev big = { .ops = &ops, .info = {
+    .size = UINT64_C (1) << 32, .block_min = RUN_BYTES, .can_trim = true } };
+  uint64_t i;
+
+  (void) state;
+  options.local = options.origin = &big;
+  begin ();
+  assert_int_equal (LEAF_WORDS, cache->blocks);
+  assert_true (room_take (cache, &big, LEAF_WORDS));
+  for (i = 0; i < LEAF_WORDS; i++) {
+    assert_non_null (table_make_word (cache, i));
+    table_set_valid (cache, i, 0);
+  }
+  trimmed = 0;
+  cache_forget (cache, &big);
+  assert_int_equal (UINT64_C (1) << 32, trimmed);
+}
+
 static void
 test_can_be (void **state)
 {
@@ -1295,6 +1331,7 @@ main (void)
     TEST (half_writeback),
     TEST (full_writeback),
     TEST (extents),
+    TEST (largest_blocks),
     TEST (can_be),
   };
 
