@@ -523,16 +523,16 @@ static const struct bdev_ops cached_ops = {
 };
 
 /* A disk that was replaced is no obstacle: it remains the cache's own while the
- * cache uses it.  A disk that was made smaller has lost a part of the cache.
+ * cache uses it.  A disk that was made too small has lost a part of the cache.
  */
 static int
 cached_admit (void *engine, enum instance_now now, uint64_t size,
-              char why[ENGINE_WHY])
+              uint64_t least, char why[ENGINE_WHY])
 {
   struct cached *e = engine;
   uint64_t needed = e->instance->upstream->info.size;
 
-  if (now != INSTANCE_SHRUNK && (now != INSTANCE_RESIZED || size >= needed))
+  if (now == INSTANCE_REPLACED || (size >= needed && least >= needed))
     return 0;
   if (size >= needed)
     snprintf (why, ENGINE_WHY, "the plugin's disk was made smaller, and may "

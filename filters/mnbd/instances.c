@@ -598,16 +598,22 @@ choose (struct live_instance *p, const struct bdev_info *found,
         char why[ENGINE_WHY]) REQUIRES (&p->hold_lock)
 {
   const struct engine *e = filter_config.engine;
+  struct bdev_info *ours;
   enum instance_now now;
   struct opened *o;
 
   if (e->arrive && e->arrive (p->engine, why) == -1)
     return NULL;
   if (e->relies == NULL || e->relies (p->engine)) {
+    ours = &p->now->local.bdev.info;
     now = compare (p, found);
     if (now != INSTANCE_SAME &&
-        e->admit (p->engine, now, found->size, why) == -1)
+        e->admit (p->engine, now, found->size,
+                  cuts_least (&found->cuts, ours->cuts.n), why) == -1)
       return NULL;
+    /* The engine has lost nothing by these cuts: only later ones count. */
+    if (now != INSTANCE_REPLACED && found->cuts.n > ours->cuts.n)
+      ours->cuts = found->cuts;
   }
   else if (is_changed (p, found)) {
     o = open_now (p);

@@ -67,8 +67,10 @@ relies (void *engine)
 }
 
 static int
-admit (void *engine, enum instance_now now, uint64_t size, char why[ENGINE_WHY])
+admit (void *engine, enum instance_now now, uint64_t size, uint64_t least,
+       char why[ENGINE_WHY])
 {
+  (void) least;
   return mirror_admit (engine, now, size, why);
 }
 

@@ -142,11 +142,12 @@ struct engine {
   bool (*relies) (void *engine);
 
   /* The engine relies on instance.local, and the name refers to something else
-   * for a client: may the client share instance.local?  Returns 0, or -1 with
-   * the reason why not.
+   * for a client: may the client share instance.local?  least: the least size
+   * that it had meanwhile, 0 if nobody knows.  Returns 0, or -1 with the reason
+   * why not.  After 0 the disk counts as unchanged since INSTANCE_SHRUNK.
    */
   int (*admit) (void *engine, enum instance_now now, uint64_t size,
-                char why[ENGINE_WHY]);
+                uint64_t least, char why[ENGINE_WHY]);
 
   /* Whether clients are served from the upstream alone, for ever.  New clients
    * then need nothing of the plugin, and `local` is NULL below.  This begins

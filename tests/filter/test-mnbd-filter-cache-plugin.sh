@@ -87,3 +87,21 @@ refused nbdinfo "$(uri)"
 grep -q 'disk has 1048576 bytes now, but the cache needs 8388608' s.log ||
   fail "$(cat s.log)"
 stop_server s
+stop_server u
+
+step "made smaller, but large enough"
+head -c 4M disk >small
+start_server u file small
+start_cache control="$tmp/plugin"
+nbdcopy "$(uri)" copy
+for size in 7M 6M 9M 8M 9M 8M 5M; do
+  ctl resize --force '' $size
+  nbdcopy "$(uri)" copy
+  cmp copy small
+done
+ctl resize --force '' 3M
+ctl resize --force '' 8M
+refused nbdinfo "$(uri)"
+grep -q 'was made smaller, and may have lost a part of the cache' s.log ||
+  fail "$(cat s.log)"
+stop_server s
