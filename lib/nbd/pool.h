@@ -78,15 +78,15 @@
  *   M8  A flush that failed may have dropped what it was to save, and the next
  *       may succeed all the same.  So after a failed flush, whoever asked for
  *       it, the log is sent again before another one; without a log each client
- *       is told, as in M5.  Servers flush for a write with FUA, too: unless
- *       the same write without FUA is refused as well, a flush has failed.  The
- *       success of one flush could hide the failure of another that is under
- *       way at the same time.  So two are never sent at once, and a flush counts
- *       only when the writes with FUA that were under way have ended.  A write
- *       with FUA that succeeds is sent again if a flush has failed meanwhile.
- *       For that it awaits the answer to a flush that is under way; but not
- *       other writes with FUA, so it may be acknowledged just before one of
- *       them is found to have failed.
+ *       is told, as in M5.  Servers flush for a write with FUA, too: unless the
+ *       same write without FUA is refused as well, a flush has failed.
+ *       The success of one flush could hide the failure of another that is
+ *       under way at the same time.  So two are never sent at once, and a flush
+ *       counts only when the writes with FUA that were under way have ended.
+ *       A write with FUA that succeeds is sent again if a flush has failed
+ *       meanwhile.  For that it awaits the answer to a flush that is under way;
+ *       but not other writes with FUA, so it may be acknowledged just before
+ *       one of them is found to have failed.
  *   M9  M1 and M5 hold whether or not clients are there.  The log stays when
  *       the last client has left.  A loss is remembered for clients that have
  *       left, and told to those that come later.  `departed` counts clients

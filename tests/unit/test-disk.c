@@ -352,8 +352,8 @@ test_no_memory_detect_between (void **state)
   free (buf);
 }
 
-/* D4, where a leaf between the ends has nothing but holes, and the node above it
- * is shared: it would have to be copied.
+/* D4, where a leaf between the ends has nothing but holes, and the node above
+ * it is shared: it would have to be copied.
  */
 static void
 test_no_memory_detect_empty_leaf (void **state)
