@@ -101,9 +101,9 @@ next_flush (const struct pool *p) REQUIRES (&p->lock)
   return p->flushes_begun + 1;
 }
 
-/* A flush was answered, and succeeded.  Had one of the writes with FUA failed to
- * flush that were under way meanwhile, the server may have told only that one
- * (M8).  So wait until they have ended, but not for those that come later.
+/* A flush was answered, and succeeded.  Had one of the writes with FUA failed
+ * to flush that were under way meanwhile, the server may have told only that
+ * one (M8).  So wait until they have ended, but not for those that come later.
  * Returns false if this request is not to wait so long.
  */
 static bool
@@ -439,9 +439,9 @@ note_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
     flush_failed (p, r, 1, NULL);
 }
 
-/* A write with FUA was answered, and succeeded.  Is it safe?  Not if a flush has
- * failed meanwhile: that may have dropped it (M8).  The answer to one that is
- * under way may have come earlier.
+/* A write with FUA was answered, and succeeded.  Is it safe?  Not if a flush
+ * has failed meanwhile: that may have dropped it (M8).  The answer to one that
+ * is under way may have come earlier.
  */
 static bool
 fua_is_safe (struct pool *p, const struct pool_request *r) REQUIRES (&p->lock)
