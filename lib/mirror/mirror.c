@@ -338,14 +338,17 @@ change_secondary (struct mirror *m, struct bdev *local, struct change *c)
   return 0;
 }
 
-/* Can the change go to the secondary unmodified? */
+/* Can the change go to the secondary unmodified, at the same time as to the
+ * primary?  A flush awaits writes with FUA that are under way (pool.h M8), and
+ * would wait for a slow primary with them.
+ */
 static bool
 fits_secondary (const struct mirror *m, const struct change *c)
 {
   const struct bdev_info *i = &m->secondary->info;
 
   return c->buf && ((c->offset | c->count) & (i->block_min - 1)) == 0 &&
-    (i->can_fua || !(c->flags & BDEV_FUA));
+    !(c->flags & BDEV_FUA);
 }
 
 /* Change one side or both.  Errors are errno values; 0 means none. */

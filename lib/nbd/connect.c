@@ -46,9 +46,6 @@ connection_has_tls_hostname (void)
   return nbd_set_tls_hostname != NULL;
 }
 
-/* How long a healthy server may take to close its end after NBD_CMD_DISC. */
-#define DISCONNECT_TIME (500 * NS_PER_MS)
-
 /* The kernel gives a Unix socket room for 208 KiB.  So a sender of 256 KiB must
  * wait for the receiver, and the two take turns on the processor again and
  * again.  In bytes; the kernel limits the value to net.core.wmem_max.
@@ -385,6 +382,7 @@ connected_handle (const struct connection_target *t,
   }
   if (drive (nbd, h, &loop, why) == -1)
     goto error;
+  release_socket (h);           /* drive has, if there was anything to do */
   return nbd;
 
  error:
@@ -581,7 +579,7 @@ connection_open (const struct connection_target *target,
 
 /* Returns whether the server has closed its end. */
 static bool
-disconnect_or_drain (struct connection *conn)
+disconnect_or_drain (struct connection *conn, int64_t until)
 {
   /* Without the reset, the kernel would retransmit what we have sent, and it
    * would arrive when the network works again.
@@ -589,19 +587,19 @@ disconnect_or_drain (struct connection *conn)
   static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
   if (!connection_is_lost (conn))
-    return conn->transport->disconnect (conn, clock_now () + DISCONNECT_TIME);
+    return conn->transport->disconnect (conn, until);
   if (!connection_drain (conn, conn->ending, atomic_load (&conn->drain_until)))
     setsockopt (conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   return false;
 }
 
 void
-connection_close (struct connection *conn)
+connection_close (struct connection *conn, int64_t until)
 {
   if (conn == NULL)
     return;
   /* A command that has closed its end may take a while to exit. */
-  if (disconnect_or_drain (conn))
+  if (disconnect_or_drain (conn, until))
     nbd_close (conn->nbd);
   else
     close_now (conn->nbd);
@@ -636,7 +634,7 @@ leave_options (struct nbd_handle *nbd)
   if (nbd_aio_is_negotiating (nbd))
     nbd_aio_opt_abort (nbd);
   else
-    transport_tls_disconnect (nbd, clock_now () + DISCONNECT_TIME);
+    transport_tls_disconnect (nbd, clock_now () + CONNECTION_CLOSE_TIME);
   close_now (nbd);              /* nothing was written */
 }
 

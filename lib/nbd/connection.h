@@ -222,15 +222,18 @@ struct connection *connection_open (const struct connection_target *target,
 /* Is the server on this machine (a Unix socket)? */
 bool connection_is_local (const struct connection *conn);
 
-/* Disconnect, if the connection is not lost, and free it.  A command's process
- * is ended.
+/* How long a healthy server may take to close its end after NBD_CMD_DISC. */
+#define CONNECTION_CLOSE_TIME (500 * NS_PER_MS)
+
+/* Disconnect, if the connection is not lost, and free it.  The server has until
+ * this time to close its end.  A command's process is ended.
  * If commands were interrupted, this first waits for the server to close its
  * end: it has then done what it will ever do of them.  A server that does not
  * is waited for until drain_time after the loss, or what connection_retire
  * said, or the program's end.  Then a TCP connection is reset, so that nothing
  * is sent to the server any more; what its kernel has got it may still read.
  */
-void connection_close (struct connection *conn);
+void connection_close (struct connection *conn, int64_t until);
 
 const struct bdev_info *connection_info (const struct connection *conn);
 

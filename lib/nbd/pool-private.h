@@ -70,7 +70,8 @@ struct pool {
   bool fua_epoch GUARDED_BY (lock); /* the half for those that come */
   uint64_t flush_awaited GUARDED_BY (lock); /* the flush that was not answered
                                              * yet; 0: none */
-  uint64_t flush_failures GUARDED_BY (lock); /* of servers, so far */
+  /* Flushes so far that failed, or were not answered. */
+  uint64_t flush_failures GUARDED_BY (lock);
   uint64_t losses GUARDED_BY (lock); /* outages that lost writes (M5) */
   unsigned clients GUARDED_BY (lock); /* to whom `info` was promised */
   /* Clients that left while what they wrote was not flushed … */

@@ -62,9 +62,9 @@ flush_failed (struct pool *p, const struct pool_request *r, unsigned own,
               struct pool_client *client) REQUIRES (&p->lock)
 {
   p->flush_failures++;
+  witness_lost (&p->witness);
   if (!is_at_risk (p, r, own))
     return;
-  witness_lost (&p->witness);
   if (p->o.replay_buffer && p->o.target->kind != TARGET_SOCKET_FD) {
     pool_report (p, "the upstream could not flush: %s; reconnecting to replay "
                  "what it may have dropped", strerror (r->c.error));
@@ -143,6 +143,7 @@ send_flush (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   acks = p->witness.acks;
   answered = pool_send_and_await (p, r);
   p->flush_awaited = 0;
+  p->flush_failures += !answered;       /* for all we know */
   pthread_cond_broadcast (&p->changed);
   if (answered && r->c.error == 0)
     answered = await_fua_writes (p, r);
@@ -419,9 +420,12 @@ admit_next_piece (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
 static bool
 admit_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
 {
-  if (!r->op.fua || (r->c.error != EIO && r->c.error != ENOSPC) ||
-      !is_at_risk (p, r, 1) || !pool_may_go (p, r))
+  if (!r->op.fua || (r->c.error != EIO && r->c.error != ENOSPC))
     return false;
+  if (!is_at_risk (p, r, 1) || !pool_may_go (p, r)) {
+    witness_lost (&p->witness);
+    return false;
+  }
   r->refused = r->c.error;
   r->c.flags &= ~(uint32_t) LIBNBD_CMD_FLAG_FUA;
   admit_piece (p, r);

@@ -351,7 +351,7 @@ connect_first (struct pool *p, const struct connection_target *t, bool again,
     return -1;
   broken = check_server (p, t, conn, promise);
   if (broken) {
-    connection_close (conn);
+    connection_close (conn, clock_now () + CONNECTION_CLOSE_TIME);
     return refuse (broken, why);
   }
   p->link[0] = (struct link) { .connection = conn };
@@ -400,7 +400,7 @@ connect_more (struct pool *p, const struct connection_target *t,
     if (conn == NULL || broken) {
       pool_note (p, "using %u connections, another one failed: %s", p->nlinks,
                  broken ? broken : why);
-      connection_close (conn);
+      connection_close (conn, clock_now () + CONNECTION_CLOSE_TIME);
       return;
     }
     p->link[p->nlinks++] = (struct link) { .connection = conn };
@@ -475,7 +475,7 @@ pool_server_has_changed (struct pool *p)
       connection_payload_max (now) != connection_payload_max (&p->info);
   }
   mutex_unlock (&p->lock);
-  connection_close (conn);
+  connection_close (conn, clock_now () + CONNECTION_CLOSE_TIME);
   mutex_lock (&p->lock);
   return changed;
 }
@@ -497,8 +497,11 @@ payload_max (const struct pool *p)
 void
 pool_close_links (struct pool *p)
 {
+  /* One limit for all: a server that hangs does so on each. */
+  int64_t until = clock_now () + CONNECTION_CLOSE_TIME;
+
   while (p->nlinks)
-    connection_close (p->link[--p->nlinks].connection);
+    connection_close (p->link[--p->nlinks].connection, until);
 }
 
 /* For connector_ends. */

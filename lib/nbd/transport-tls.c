@@ -107,7 +107,9 @@ chunk (void *opaque, const void *data, size_t count, uint64_t offset,
   (void) data;                  /* it is already in its place */
   if (status == LIBNBD_READ_ERROR)
     return 0;
-  if (count == 0 || offset < c->offset || offset - c->offset > c->count ||
+  if (++c->chunks > WIRE_MOST_CHUNKS)
+    violated (c, wire_chunks);
+  else if (count == 0 || offset < c->offset || offset - c->offset > c->count ||
       count > c->count - (offset - c->offset))
     violated (c, "it sent data that was not asked for");
   else if (cover_add (&c->cover, offset - c->offset, count) == 0)
@@ -131,6 +133,8 @@ extents (void *opaque, const char *metacontext, uint64_t offset,
     what = "it sent extents of a context that was not agreed on";
   else if (c->has_extents)
     what = "it sent the extents twice";
+  else if (n > WIRE_MOST_EXTENTS)
+    what = wire_extents;
   for (i = 0; i < n && what == NULL; i++) {
     what = wire_extent_error (c, begin, status[i].length);
     begin += status[i].length;
@@ -165,14 +169,14 @@ static int
 extents_32 (void *opaque, const char *metacontext, uint64_t offset,
             uint32_t *entries, size_t n, int *error)
 {
-  CLEANUP_FREE struct nbd_status *status = calloc (n / 2 + 1, sizeof *status);
-  size_t i;
+  size_t i, most = n / 2 > WIRE_MOST_EXTENTS ? 0 : n / 2; /* too many: none */
+  CLEANUP_FREE struct nbd_status *status = calloc (most + 1, sizeof *status);
 
   if (status == NULL) {
     *error = ENOMEM;
     return -1;
   }
-  for (i = 0; i < n / 2; i++)
+  for (i = 0; i < most; i++)
     status[i] = (struct nbd_status) { entries[2 * i], entries[2 * i + 1] };
   return extents (opaque, metacontext, offset, status, n / 2, error);
 }

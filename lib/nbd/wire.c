@@ -46,6 +46,8 @@ enum chunk_type {
 const char wire_twice[] = "it sent the same data twice";
 const char wire_gap[] = "it left out a part of the data";
 const char wire_pieces[] = "it sent the data in too many pieces";
+const char wire_chunks[] = "it sent too many chunks for one reply";
+const char wire_extents[] = "it sent too many extents";
 
 /* From this size on what is left of a payload is worth a system call of its
  * own, rather than a copy; in bytes.
@@ -308,7 +310,7 @@ begin_extents (struct wire *w, const unsigned char *p, enum chunk_type type,
   if (c->has_extents)
     return protocol_error (w, "it sent the extents twice");
   if (rest / pair > WIRE_MOST_EXTENTS)
-    return protocol_error (w, "it sent too many extents");
+    return protocol_error (w, wire_extents);
   w->context_known = true;
   w->context = context;
   c->has_extents = true;
@@ -403,7 +405,7 @@ structured_reply (struct wire *w, const unsigned char *p, size_t n,
     return 0;
   }
   if (++w->c->chunks > WIRE_MOST_CHUNKS)
-    return protocol_error (w, "it sent too many chunks for one reply");
+    return protocol_error (w, wire_chunks);
   w->last = get16 (p + 4) & CHUNK_DONE;
   *used = head + fields;
   return chunk (w, p + head, type, length);

@@ -108,7 +108,8 @@ int wire_took (struct wire *w, size_t n);
 /* The protocol errors of a reply that sends a part of a read twice, or not at
  * all, or in too many pieces.
  */
-extern const char wire_twice[], wire_gap[], wire_pieces[];
+extern const char wire_twice[], wire_gap[], wire_pieces[],
+  wire_chunks[], wire_extents[];
 
 /* How this extent in the reply to that command breaks the protocol; or NULL. */
 const char *wire_extent_error (const struct nbd_command *c,

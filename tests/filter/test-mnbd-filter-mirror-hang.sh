@@ -118,6 +118,24 @@ END
 stop_server s
 end_fault_server u
 
+step "a primary that is slow with FUA is not the secondary's fault"
+start_server u "$mramdisk" size=2M
+start_mirror --filter=delay "$mramdisk" size=2M wdelay=6 mnbd-max-stall=2
+wait_mirror synchronised
+mirror <<'END'
+import threading
+a, b = connect(), connect()
+writer = threading.Thread(target=a.pwrite,
+                          args=(b"h" * 4096, 0, nbd.CMD_FLAG_FUA))
+writer.start()
+while writer.is_alive():
+    b.flush()
+    time.sleep(0.1)
+check("lost", (status()["outages"], status()["state"]), (0, "synchronised"))
+END
+stop_server s
+stop_server u
+
 step "the parameter"
 filter_refused "mnbd-max-stall=x: expected a time in seconds" "$mramdisk" 1M \
   mnbd-socket="$tmp/u.sock" mnbd-mode=mirror mnbd-max-stall=x

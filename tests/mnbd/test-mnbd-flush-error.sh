@@ -154,6 +154,32 @@ for t in flushers:
 check("flushes", len(log("flush")) <= 3, True)
 END
 
+step "a flush that is not answered may have failed, too"
+stop_server s
+start_forwarder socket="$tmp/u.sock" request-timeout=3
+tell u clear
+python <<'END'
+import threading
+log = Log().new
+a, b = connect(), connect()
+a.pwrite(pattern(4096, 1), 0)
+tell("fault on=write,do=slow,ms=500,flag=fua,times=1")
+tell("fault on=flush,do=never,times=1")
+writer = threading.Thread(target=b.pwrite,
+                          args=(pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA))
+log()
+writer.start()
+while log() != [("write", 8192, 4096)]:
+    time.sleep(0.01)
+a.flush()
+writer.join()
+check("what the server got", log(),
+      [("flush", 0, 0), ("write", 0, 4096), ("write", 8192, 4096),
+       ("flush", 0, 0)])
+END
+stop_server s
+start_forwarder socket="$tmp/u.sock" replay-buffer=64K
+
 step "a flush that mnbd sends to make room fails"
 tell u clear
 tell u fault on=flush,do=error,times=1

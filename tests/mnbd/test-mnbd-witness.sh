@@ -165,6 +165,34 @@ in_between refused -r connections=1
 in_between accepted "" witness=false
 in_between accepted "" replay-buffer=0
 
+step "a flush that failed confirms nothing, and the next one nothing of before"
+fault_server u
+start_forwarder socket="$tmp/u.sock" reconnect=1
+python <<'END' &
+other = connect(server="u")
+other.pwrite(b"a" * MiB, 0)
+other.shutdown()
+h = connect()
+check("what was read", bytes(h.pread(MiB, 0)), b"a" * MiB)
+tell("fault on=flush,do=error,times=1")
+refused("the flush", errno.EIO, h.flush)
+h.flush()
+open("ready", "w")
+while not os.path.exists("crashed"):
+    time.sleep(0.02)
+check("what the server has lost", bytes(h.pread(MiB, 0)), bytes(MiB))
+END
+child client $!
+wait_for "the client" [ -e ready ]
+end_fault_server u
+fault_server u
+: >crashed
+wait "${children[client]}" || fail "the client: $(cat s.log)"
+unset "children[client]"
+rm ready crashed
+stop_server s
+end_fault_server u
+
 # written_through SERVER EXPECTED PARAMETERS…: while the client is connected,
 # another one writes to the blocks that it has written, through the forwarder
 # ("s") or past it ("u"); then the server is restarted.

@@ -7,9 +7,10 @@
  *
  * Bounds: a block with WRITES plain writes, and one with FUAS writes with FUA,
  * by one writer each; two flushers of one flush each; FAILURES flushes that
- * fail, and one write with FUA that is refused for its own sake.  Answers are
- * noticed in any order.  What the pool does with its lock held is one step.
- * The values of a block are numbers, in the order in which they are written.
+ * fail, one whose answer is lost with its connection, and one write with FUA
+ * that is refused for its own sake.  Answers are noticed in any order.  What
+ * the pool does with its lock held is one step.  The values of a block are
+ * numbers, in the order in which they are written.
  *
  * Not covered, because M8 does not promise it: two writes with FUA at once.
  *
@@ -21,6 +22,7 @@
  *   BREAK_EARLY    a flush counts before writes with FUA have ended
  *   BREAK_AGAIN    a write with FUA counts though a flush has failed meanwhile
  *   BREAK_AWAIT    … or before the answer to a flush is there
+ *   BREAK_LOST     … or though there will be none
  */
 
 #ifndef WRITES
@@ -30,7 +32,7 @@
 #define FUAS 2
 #endif
 #ifndef FAILURES
-#define FAILURES 2
+#define FAILURES 1
 #endif
 
 #define PLAIN 0
@@ -40,7 +42,7 @@
 byte cached[2], stored[2];      /* each block's value, and what would survive */
 bool dirty[2];
 byte failures;
-bool may_refuse = true;
+bool may_refuse = true, may_lose = true;
 
 /* The pool. */
 #define UP 0
@@ -225,7 +227,7 @@ proctype fua_writer ()
 proctype flusher ()
 {
   byte must_have, number, mine, mark, sent_to;
-  bool ok;
+  bool ok, lost;
 
   atomic { must_have = acked; number = flushes_begun + 1 };
   do
@@ -244,10 +246,23 @@ proctype flusher ()
       flush_awaited = mine; mark = acked; sent_to = incarnation; in_flight++
     };
     atomic { server_flush (ok) };
+    if
+    :: atomic { may_lose -> may_lose = false; lost = true }
+    :: true
+    fi;
     atomic {
       in_flight--; flush_awaited = 0;
       if
-      :: ok ->
+      :: lost ->
+        lost = false; flush_sent = false;
+#ifndef BREAK_LOST
+        flush_failures++;
+#endif
+        if
+        :: sent_to == incarnation -> state = DOWN; incarnation++
+        :: else
+        fi
+      :: !lost && ok ->
 #ifndef BREAK_EARLY
         /* await_fua_writes */
         fua_writes[1 - fua_epoch] == 0 || sent_to != incarnation;
@@ -264,14 +279,15 @@ proctype flusher ()
           fi
         :: else
         fi
-      :: else -> flush_sent = false; flush_failed (0); break
+      :: !lost && !ok -> flush_sent = false; flush_failed (0); break
       fi
     }
   od;
   finished++
 }
 
-/* When nobody uses the old connections, new ones are made, and the log is sent.
+/* When nobody uses the old connections, new ones are made, and the log is
+ * sent.
  */
 proctype connector ()
 {
