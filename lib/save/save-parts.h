@@ -76,7 +76,7 @@ struct save {
   struct table table;
   int data, sums;               /* the new file, -1: none yet */
   uint64_t pages;               /* in it */
-  bool keep_all;                /* files of base that are worth it … */
+  bool keep_all;                /* files of base … */
   bool gave_up;                 /* … or some of them are given up */
   unsigned n;                   /* of pages in buf */
   char *buf;

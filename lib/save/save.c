@@ -309,15 +309,17 @@ has_room (const struct save *s, uint64_t pages)
     (uint64_t) fs.f_bavail * fs.f_frsize / PAGE_BYTES > pages;
 }
 
-/* Which files to keep: those with more pages in use than least, and of those
- * with as many the first ones.
+/* Which of the files that are worth it to keep: those with more pages in use
+ * than least, and of those with as many the first ones.
  */
 struct choice {
   uint64_t least;
   size_t equal;
 };
 
-/* Returns 0, or -1: no memory. */
+/* The given-up files go only when their content is in the new one: so without
+ * room for that, none is given up.  Returns 0, or -1: no memory.
+ */
 static int
 choose_files (struct save *s, struct choice *choice)
 {
@@ -331,25 +333,30 @@ choose_files (struct save *s, struct choice *choice)
   for (i = 0; i < s->base.nfiles; i++)
     if (is_worth_it (&s->base.file[i]))
       live[n++] = s->base.file[i].live;
+    else
+      moved += s->base.file[i].live;
+  if (moved > 0 && !has_room (s, moved))
+    s->keep_all = true;
   if (s->keep_all || n < MOST_FILES)
     return 0;
   qsort (live, n, sizeof *live, compare_live);
   for (i = MOST_FILES / 2; i < n; i++)
     moved += live[i];
-  /* The given-up files go only when their content is in the new one. */
   if (!has_room (s, moved))
     return 0;
   choice->least = live[MOST_FILES / 2 - 1];
   for (i = 0; live[i] > choice->least; i++)
     ;
   choice->equal = MOST_FILES / 2 - i;
-  s->gave_up = true;
   return 0;
 }
 
 static bool
-is_chosen (const struct saved_file *f, struct choice *choice)
+is_chosen (const struct save *s, const struct saved_file *f,
+           struct choice *choice)
 {
+  if (s->keep_all)
+    return true;
   if (!is_worth_it (f) || f->live < choice->least)
     return false;
   if (f->live > choice->least)
@@ -360,7 +367,7 @@ is_chosen (const struct saved_file *f, struct choice *choice)
   return true;
 }
 
-/* Files that are still worth it stay open. */
+/* Files that are not given up stay open. */
 static int
 open_old (struct save *s)
 {
@@ -376,12 +383,14 @@ open_old (struct save *s)
 
     s->nold = i + 1;
     s->old[i].fd = s->old[i].sums = -1;
-    if (is_chosen (f, &choice)) {
-      s->old[i].fd = saved_open_file (s->dir,
-                                      saved_name ("data", f->number, name));
-      s->old[i].sums = saved_open_file (s->dir,
-                                        saved_name ("sums", f->number, name));
+    if (!is_chosen (s, f, &choice)) {
+      s->gave_up = true;
+      continue;
     }
+    s->old[i].fd = saved_open_file (s->dir,
+                                    saved_name ("data", f->number, name));
+    s->old[i].sums = saved_open_file (s->dir,
+                                      saved_name ("sums", f->number, name));
   }
   return 0;
 }

@@ -87,3 +87,56 @@ subprocess.run(["mount", "-o", "remount,size=64M", os.path.dirname(DIR)],
                check=True)
 check("files", save("d66"), 33)
 END
+stop_server s
+
+# Of a file little is in use, but there is no room to write that anew: then the
+# file stays, until there is.
+mkdir full
+mount -t tmpfs -o size=16M mblock-test full
+at_exit umount -l full
+serve size=16M control=control
+export dir=$tmp/full/saved
+python <<'END'
+import random, subprocess
+
+from controltest import *
+c = Control()
+DIR = os.environ["dir"]
+FULL = os.path.dirname(DIR)
+rng = random.Random(1)
+shadow = bytearray(16 * MiB)
+
+def save(offset, size):
+    h = connect("d")
+    shadow[offset:offset + size] = rng.randbytes(size)
+    h.pwrite(shadow[offset:offset + size], offset)
+    h.shutdown()
+    j = c.call("job_wait", job=c.call("disk_save", path=DIR)["job"],
+               seconds=600)
+    check("state (%s)" % j["error"], j["state"], "done")
+    return sorted(f for f in os.listdir(DIR) if f.startswith("mblock-data-"))
+
+def room():
+    st = os.statvfs(DIR)
+    return st.f_bavail * st.f_frsize
+
+def files(*numbers):
+    return ["mblock-data-%d" % n for n in numbers]
+
+# Of the first file, 3 of 8 MiB stay in use.
+check("files", save(0, 8 * MiB), files(1))
+check("files", save(0, 5 * MiB), files(1, 2))
+# There is no room for the 3 MiB.
+check("room: %d" % room(), MiB < room() < 3 * MiB, True)
+check("files", save(0, 4096), files(1, 2, 3))
+# There is, but then not for what is new.
+subprocess.run(["mount", "-o", "remount,size=16960K", FULL], check=True)
+check("room: %d" % room(), 3 * MiB < room() < 4 * MiB, True)
+check("files", save(4096, MiB), files(1, 2, 3, 4))
+subprocess.run(["mount", "-o", "remount,size=64M", FULL], check=True)
+check("files", save(0, 4096), files(2, 4, 5))
+j = c.call("job_wait", job=c.call("disk_load", path=DIR,
+                                  if_exists="replace")["job"], seconds=600)
+check("state (%s)" % j["error"], j["state"], "done")
+check("what was saved", connect("d").pread(16 * MiB, 0) == shadow, True)
+END
