@@ -570,6 +570,11 @@ run (struct save *s, const char *path, size_t n, bool forget)
   if (s->dir == -1 || (s->lock = saved_lock (s->dir, s->why)) == -1 ||
       read_base (s, forget) == -1)
     return -1;
+  if (s->base.generation == SAVED_LAST) { /* no load would take the next one */
+    snprintf (s->why, sizeof s->why, SAVED_MANIFEST ": generation %" PRIu32
+              " is the last one: expected another folder", SAVED_LAST);
+    return -1;
+  }
   s->next.generation = s->base.generation + 1;
   s->buf = malloc (WINDOW * SAVED_PAGE);
   if (s->buf == NULL || open_old (s) == -1 || save_disks (s, n) == -1 ||

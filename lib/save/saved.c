@@ -575,7 +575,7 @@ read_manifest (int dir, json_t *m, struct saved *s, char why[SAVED_WHY])
   ours = sum_of (m);
   if (sum == NULL || ours == NULL || !json_equal (sum, ours))
     return WRONG (why, SAVED_MANIFEST ": it is damaged: its checksum is wrong");
-  if (!get (m, "generation", 1, UINT32_MAX - 1, &generation) ||
+  if (!get (m, "generation", 1, SAVED_LAST, &generation) ||
       !json_is_array (disks) || !json_is_array (files) ||
       (version == 1 ? origins != NULL : !json_is_array (origins)))
     return WRONG (why, SAVED_MANIFEST ": it makes no sense");

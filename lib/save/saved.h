@@ -41,6 +41,7 @@
 #define SAVED_LOCK "mblock-lock"
 #define SAVED_VERSION 2         /* 1: no disk has an origin */
 #define SAVED_PAGE 4096
+#define SAVED_LAST (UINT32_MAX - 1) /* generation */
 
 /* The size of the line that says what is wrong, in bytes. */
 #define SAVED_WHY 512

@@ -126,6 +126,22 @@ job("disk_save", path=BAD + "-circle")
 for name in "a", "b":
     c.call("disk_info", name=name)
 
+# The last generation: a load takes it, and no save makes another one.
+fresh()
+os.rename(BAD + "/mblock-map-1", BAD + "/mblock-map-4294967293")
+m = copy.deepcopy(good)
+m["generation"] = (1 << 32) - 3
+write(m)
+connect("a").pwrite(b"x", 0)
+check("the last one", job("disk_save", path=BAD)["state"], "done")
+for forget in False, True:
+    connect("a").pwrite(b"y", 0)
+    j = job("disk_save", path=BAD, forget=forget)
+    check("refused", (j["state"], j["error"]),
+          ("failed", BAD + ": manifest.json: generation 4294967294 is the "
+           "last one: expected another folder"))
+check("loads still", try_it("the last generation")["state"], "done")
+
 # Records of the map.
 fresh()
 map = open(BAD + "/mblock-map-1", "rb").read()
