@@ -383,6 +383,39 @@ select_disks (struct load *l, uint64_t *bytes)
   return 0;
 }
 
+/* Which wanted disk a wanted disk was cloned from, or NOBODY. */
+static uint32_t
+parent_of (const struct load *l, uint32_t i)
+{
+  const struct saved_disk *d = &l->saved.disk[l->disk[i]], *parent;
+
+  parent = d->parent_exists ? saved_find_disk (&l->saved, d->parent) : NULL;
+  return parent ? l->at[parent - l->saved.disk] : NOBODY;
+}
+
+/* No disk may descend from itself: then whoever goes from disks to parents
+ * comes to an end.
+ */
+static int
+check_parents (struct load *l)
+{
+  CLEANUP_FREE uint32_t *from = calloc (l->n + 1, sizeof *from);
+  char shown[PRINTABLE_STRING];
+  uint32_t i, k;
+
+  if (from == NULL)
+    return WRONG (l, "out of memory");
+  for (i = 0; i < l->n; i++) {
+    for (k = i; k != NOBODY && from[k] == 0; k = parent_of (l, k))
+      from[k] = i + 1;
+    if (k != NOBODY && from[k] == i + 1)
+      return WRONG (l, SAVED_MANIFEST ": disk \"%s\" makes no sense: it "
+                    "descends from itself",
+                    printable_name (l->saved.disk[l->disk[k]].name, shown));
+  }
+  return 0;
+}
+
 static void
 close_files (struct load *l)
 {
@@ -450,14 +483,14 @@ set_origin (struct load *l, struct disk *disk, const struct saved_disk *d)
 static int
 finish (struct load *l, uint32_t i)
 {
-  const struct saved_disk *d = &l->saved.disk[l->disk[i]], *parent;
+  const struct saved_disk *d = &l->saved.disk[l->disk[i]];
   struct loaded_disk *to = &l->loaded->disk[i];
+  uint32_t parent = parent_of (l, i);
 
   if (disk_set_sector_size (to->disk, d->sector_size) == -1)
     return no_memory (l);
-  parent = d->parent_exists ? saved_find_disk (&l->saved, d->parent) : NULL;
-  if (parent && l->at[parent - l->saved.disk] != NOBODY)
-    to->parent_index = l->at[parent - l->saved.disk];
+  if (parent != NOBODY)
+    to->parent_index = parent;
   return set_origin (l, to->disk, d);
 }
 
@@ -473,7 +506,7 @@ run (struct load *l)
   if (l->saved.generation == 0)
     return WRONG (l, "there is no " SAVED_MANIFEST ": expected a folder that "
                   "\"mblockctl save\" has written");
-  if (select_disks (l, &bytes) == -1)
+  if (select_disks (l, &bytes) == -1 || check_parents (l) == -1)
     return -1;
   if (l->o->job)
     job_phase (l->o->job, LOAD_PHASE, bytes);

@@ -116,15 +116,22 @@ for extra in ("origin", 0), ("origin_end", 5), ("parent", "c"):
     m["disks"][0][extra[0]] = extra[1]
     write(m)
     try_it(str(extra))
-# Parents in a circle.
-m = copy.deepcopy(good)
-m["disks"][0].update(parent="b", parent_exists=True)
-m["disks"][1].update(parent="a", parent_exists=True)
-write(m)
-check("a circle", try_it("a circle")["state"] in outcomes, True)
-job("disk_save", path=BAD + "-circle")
-for name in "a", "b":
-    c.call("disk_info", name=name)
+# Parents in a circle: nobody who follows them would come to an end.
+for circle in {"a": "a"}, {"a": "b", "b": "a"}, {"a": "b", "b": "c", "c": "b"}:
+    m = copy.deepcopy(good)
+    for d in m["disks"]:
+        if d["name"] in circle:
+            d.update(parent=circle[d["name"]], parent_exists=True)
+    write(m)
+    j = try_it("a circle")
+    check("%r: refused" % circle, (j["state"], j["error"]), (
+        "failed", BAD + ": manifest.json: disk \"%s\" makes no sense: it "
+        "descends from itself" % ("a" if circle.get("c") is None else "b")))
+# Without the disk that closes it, it is none.
+check("a part of the circle", job("disk_load", path=BAD, patterns=["c"],
+                                  if_exists="replace")["state"], "done")
+check("its parent", (c.info("c")["parent"], c.info("c")["parent_exists"]),
+      ("b", False))
 
 # The last generation: a load takes it, and no save makes another one.
 fresh()
