@@ -146,7 +146,6 @@ save_write_out (struct save *s)
   if (put (s, s->data, s->buf, (size_t) s->n * SAVED_PAGE) == -1 ||
       put (s, s->sums, s->sum, s->n * sizeof *s->sum) == -1)
     return -1;
-  job_sent (s->job, (uint64_t) s->n * SAVED_PAGE);
   s->n = 0;
   return 0;
 }

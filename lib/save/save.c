@@ -469,6 +469,8 @@ commit (struct save *s)
   }
   if (list_files (s) == -1 || saved_write (s->dir, &s->next, s->why) == -1)
     return -1;
+  /* Not before: what an attempt wrote that is thrown away does not count. */
+  job_sent (s->job, s->pages * SAVED_PAGE);
   saved_clean (s->dir, &s->next);
   return 0;
 }

@@ -106,7 +106,7 @@ FULL = os.path.dirname(DIR)
 rng = random.Random(1)
 shadow = bytearray(16 * MiB)
 
-def save(offset, size):
+def save(offset, size, moved=0):
     h = connect("d")
     shadow[offset:offset + size] = rng.randbytes(size)
     h.pwrite(shadow[offset:offset + size], offset)
@@ -114,6 +114,7 @@ def save(offset, size):
     j = c.call("job_wait", job=c.call("disk_save", path=DIR)["job"],
                seconds=600)
     check("state (%s)" % j["error"], j["state"], "done")
+    check("sent", j["bytes_sent"], size + moved)
     return sorted(f for f in os.listdir(DIR) if f.startswith("mblock-data-"))
 
 def room():
@@ -129,12 +130,13 @@ check("files", save(0, 5 * MiB), files(1, 2))
 # There is no room for the 3 MiB.
 check("room: %d" % room(), MiB < room() < 3 * MiB, True)
 check("files", save(0, 4096), files(1, 2, 3))
-# There is, but then not for what is new.
+# There is, but then not for what is new; what was written until then does not
+# count.
 subprocess.run(["mount", "-o", "remount,size=16960K", FULL], check=True)
 check("room: %d" % room(), 3 * MiB < room() < 4 * MiB, True)
 check("files", save(4096, MiB), files(1, 2, 3, 4))
 subprocess.run(["mount", "-o", "remount,size=64M", FULL], check=True)
-check("files", save(0, 4096), files(2, 4, 5))
+check("files", save(0, 4096, 3 * MiB), files(2, 4, 5))
 j = c.call("job_wait", job=c.call("disk_load", path=DIR,
                                   if_exists="replace")["job"], seconds=600)
 check("state (%s)" % j["error"], j["state"], "done")
