@@ -39,6 +39,7 @@ control_tests = \
 	tests/control/test-control-save-hostile.sh \
 	tests/control/test-control-save-kill.sh \
 	tests/control/test-control-save-meanwhile.sh \
+	tests/control/test-control-save-names.sh \
 	tests/control/test-control-save-origin.sh \
 	tests/control/test-control-slow-reader.sh \
 	tests/control/test-control-socket.sh \
@@ -46,6 +47,12 @@ control_tests = \
 	tests/control/test-control-subscribe.sh \
 	tests/control/test-control-under-load.sh \
 	tests/control/test-control-uuid.sh
+
+check_LTLIBRARIES += tests/control/same-names.la
+tests_control_same_names_la_SOURCES = tests/control/same-names.c
+tests_control_same_names_la_LIBADD = -ldl
+tests_control_same_names_la_LDFLAGS = $(AM_LDFLAGS) \
+	-module -avoid-version -shared -rpath /nowhere
 
 EXTRA_DIST += tests/controltest.py tests/manualtest.py $(control_tests)
 # A plugin with a sanitizer cannot be loaded into an nbdkit without one.

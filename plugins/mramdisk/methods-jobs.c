@@ -468,6 +468,8 @@ method_save (struct jsonrpc_call *call)
   if (job == 0 && errno == ENOENT)
     return FAIL (call, ENOENT, "patterns: no disk matches \"%s\"",
                  printable_name (missing, shown));
+  if (job == 0 && errno == ESTALE)
+    return FAIL (call, EBUSY, "the names of disks change too fast: try again");
   return started (call, job);
 }
 

@@ -263,7 +263,7 @@ take (struct save_job *p, const json_t *patterns, const char **missing)
       return find_parents (p);
     let_go (p);
   }
-  errno = EBUSY;
+  errno = ESTALE;
   return -1;
 }
 

@@ -25,7 +25,7 @@
 /* Save the disks whose names match one of the patterns, an array of strings, as
  * they are now; all if that is NULL.  forget: see save/save.h.  Returns the
  * job's id, or 0 with errno as jobs_start and disk_freeze, ENOENT (no disk
- * matches *missing, one of the patterns), or EBUSY (names change hands too
+ * matches *missing, one of the patterns), or ESTALE (names change hands too
  * fast).
  */
 uint64_t save_job_start (struct service *s, const char *path,
