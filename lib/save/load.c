@@ -30,10 +30,14 @@
 
 #define NOBODY UINT32_MAX
 
+/* A file of the folder.  The folder says how many pages it has, and the memory
+ * of owner is not the arena's.  So only what own has written takes any: 4
+ * bytes for a page that is in the arena.
+ */
 struct file {
-  int fd;
-  uint64_t *sum;
-  uint32_t *owner;              /* of each page: the first disk that has it */
+  int fd, sums;
+  uint32_t *owner;              /* of each page: the first disk that has it,
+                                 * + 1; 0: none.  NULL: none has any */
 };
 
 struct load {
@@ -48,6 +52,7 @@ struct load {
   uint32_t *votes;              /* of each wanted disk: pages in common */
   struct origin **origin;       /* of saved.origin, NULL: not opened yet */
   char *buf;
+  uint64_t sum[WINDOW];
   char *why;
 };
 
@@ -61,34 +66,27 @@ find_file (struct load *l, uint32_t number)
 }
 
 static int
+open_file (struct load *l, const char *kind, size_t i, int *fd)
+{
+  char name[40];
+
+  saved_name (kind, l->saved.file[i].number, name);
+  *fd = saved_open_file (l->dir, name);
+  return *fd == -1 ? WRONG (l, "%s: %s", name, strerror (errno)) : 0;
+}
+
+static int
 open_files (struct load *l)
 {
   size_t i;
 
   l->file = calloc (l->saved.nfiles + 1, sizeof *l->file);
   for (i = 0; l->file && i < l->saved.nfiles; i++)
-    l->file[i].fd = -1;
-  for (i = 0; l->file && i < l->saved.nfiles; i++) {
-    const struct saved_file *f = &l->saved.file[i];
-    size_t len = f->pages * sizeof (uint64_t);
-    size_t got = 0;
-    char name[40];
-
-    l->file[i].owner = malloc (f->pages * sizeof (uint32_t) + 1);
-    if (l->file[i].owner == NULL)
-      return WRONG (l, "out of memory");
-    memset (l->file[i].owner, 0xff, f->pages * sizeof (uint32_t));
-    l->file[i].sum = (uint64_t *)
-      saved_read_file (l->dir, saved_name ("sums", f->number, name), len, &got);
-    if (l->file[i].sum == NULL)
-      return saved_unreadable (name, l->why);
-    if (got != len)
-      return WRONG (l, "%s: expected a file of %zu bytes", name, len);
-    l->file[i].fd = saved_open_file (l->dir,
-                                     saved_name ("data", f->number, name));
-    if (l->file[i].fd == -1)
-      return WRONG (l, "%s: %s", name, strerror (errno));
-  }
+    l->file[i].fd = l->file[i].sums = -1;
+  for (i = 0; l->file && i < l->saved.nfiles; i++)
+    if (open_file (l, "data", i, &l->file[i].fd) == -1 ||
+        open_file (l, "sums", i, &l->file[i].sums) == -1)
+      return -1;
   return l->file ? 0 : WRONG (l, "out of memory");
 }
 
@@ -176,11 +174,11 @@ ask (struct load *l, const struct saved_disk *d, uint32_t voted[MOST_SAMPLES])
 
     if (d->run[r].file == 0)
       continue;
-    owner = find_file (l, d->run[r].file)->owner + d->run[r].page;
+    owner = find_file (l, d->run[r].file)->owner;
     for (; next < before + d->run[r].n; next += skip) {
-      k = owner[next - before];
-      if (k != NOBODY && l->votes[k]++ == 0)
-        voted[n++] = k;
+      k = owner ? owner[d->run[r].page + (next - before)] : 0;
+      if (k > 0 && l->votes[k - 1]++ == 0)
+        voted[n++] = k - 1;
     }
     before += d->run[r].n;
   }
@@ -236,17 +234,21 @@ static int
 own (struct load *l, struct disk *disk, const struct saved_disk *d,
      struct part p)
 {
-  uint32_t *owner, i = l->loaded->n - 1;
+  struct file *f;
   uint64_t k;
 
   (void) disk;
   (void) d;
   if (p.file == NOBODY || p.file == 0)
     return 0;
-  owner = find_file (l, p.file)->owner + p.page;
+  f = find_file (l, p.file);
+  if (f->owner == NULL)
+    f->owner = calloc (l->saved.file[f - l->file].pages, sizeof *f->owner);
+  if (f->owner == NULL)
+    return WRONG (l, "out of memory");
   for (k = 0; k < p.n; k++)
-    if (owner[k] == NOBODY)
-      owner[k] = i;
+    if (f->owner[p.page + k] == 0)
+      f->owner[p.page + k] = l->loaded->n;
   return 0;
 }
 
@@ -279,9 +281,14 @@ copy_pages (struct load *l, struct disk *disk, const struct saved_disk *d,
         (ssize_t) (n * SAVED_PAGE))
       return WRONG (l, "mblock-data-%" PRIu32 ": page %" PRIu64 " cannot be "
                     "read", p.file, p.page + done);
+    if (pread (f->sums, l->sum, n * sizeof *l->sum,
+               (p.page + done) * sizeof *l->sum) !=
+        (ssize_t) (n * sizeof *l->sum))
+      return WRONG (l, "mblock-sums-%" PRIu32 ": page %" PRIu64 " cannot be "
+                    "read", p.file, p.page + done);
     for (i = 0; i < n; i++)
       if (saved_checksum (l->buf + i * SAVED_PAGE, SAVED_PAGE) !=
-          le64toh (f->sum[p.page + done + i]))
+          le64toh (l->sum[i]))
         return WRONG (l, "mblock-data-%" PRIu32 ": page %" PRIu64 " is damaged",
                       p.file, p.page + done + i);
     offset = (p.index + done) * SAVED_PAGE;
@@ -340,9 +347,10 @@ load_disk (struct load *l, uint32_t i)
   }
   if (to->disk == NULL || to->name == NULL || (d->parent && !to->parent))
     return no_memory (l);
+  if (each_difference (l, d, like, apply, to->disk, NULL) == -1)
+    return -1;
   /* What both have is owned already. */
-  each_difference (l, d, like, own, to->disk, NULL);
-  return each_difference (l, d, like, apply, to->disk, NULL);
+  return each_difference (l, d, like, own, to->disk, NULL);
 }
 
 /* ---------------------------------------------------------------- the whole */
@@ -424,7 +432,8 @@ close_files (struct load *l)
   for (i = 0; l->file && i < l->saved.nfiles; i++) {
     if (l->file[i].fd != -1)
       close (l->file[i].fd);
-    free (l->file[i].sum);
+    if (l->file[i].sums != -1)
+      close (l->file[i].sums);
     free (l->file[i].owner);
   }
   free (l->file);

@@ -543,8 +543,9 @@ map_bytes (const json_t *disks)
   return total;
 }
 
-int
-saved_unreadable (const char *name, char why[SAVED_WHY])
+/* saved_read_file has failed with errno: say so. */
+static int
+unreadable (const char *name, char why[SAVED_WHY])
 {
   return WRONG (why, "%s: %s", name, errno == EFBIG
                 ? "expected a regular file, and not such a large one"
@@ -586,7 +587,7 @@ read_manifest (int dir, json_t *m, struct saved *s, char why[SAVED_WHY])
   at = map = saved_read_file (dir, saved_name ("map", generation, name),
                               map_bytes (disks), &len);
   if (map == NULL)
-    return saved_unreadable (name, why);
+    return unreadable (name, why);
   s->disk = calloc (json_array_size (disks) + 1, sizeof *s->disk);
   if (s->disk == NULL)
     return WRONG (why, "out of memory");
@@ -607,7 +608,7 @@ saved_read (int dir, struct saved *s, char why[SAVED_WHY])
   *s = (struct saved) { .generation = 0 };
   text = saved_read_file (dir, SAVED_MANIFEST, MOST_MANIFEST, &len);
   if (text == NULL)
-    return errno == ENOENT ? 0 : saved_unreadable (SAVED_MANIFEST, why);
+    return errno == ENOENT ? 0 : unreadable (SAVED_MANIFEST, why);
   m = json_loadb (text, len, JSON_REJECT_DUPLICATES, &error);
   if (!json_is_object (m))
     return WRONG (why, SAVED_MANIFEST ": it is damaged: it is not JSON");

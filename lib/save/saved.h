@@ -132,9 +132,6 @@ int saved_open_file (int dir, const char *name);
  */
 char *saved_read_file (int dir, const char *name, uint64_t most, size_t *len);
 
-/* saved_read_file has failed with errno: say so.  Returns -1. */
-int saved_unreadable (const char *name, char why[SAVED_WHY]);
-
 /* Read a folder.  Returns 0, with generation 0 if there is no manifest; or -1
  * and says why.  Call saved_free in any case.
  */

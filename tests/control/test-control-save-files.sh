@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # However often a folder is saved to, it has a limited number of files, and
-# neither a save nor a load needs more descriptors than that.
+# neither a save nor a load needs more than two descriptors for each.
 
 . "$(dirname "$0")/../functions.sh"
 

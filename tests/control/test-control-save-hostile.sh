@@ -7,6 +7,8 @@
 . "$(dirname "$0")/../functions.sh"
 
 serve size=1M control=control max-memory=64M max-size=1G
+server=$(cat s.pid)
+export server
 python <<'END'
 from controltest import *
 import copy, random, shutil, struct
@@ -148,6 +150,36 @@ for forget in False, True:
           ("failed", BAD + ": manifest.json: generation 4294967294 is the "
            "last one: expected another folder"))
 check("loads still", try_it("the last generation")["state"], "done")
+
+# A large file takes no memory but for what is loaded of it: one page of zeros.
+def peak():
+    for line in open("/proc/%s/status" % os.environ["server"]):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * KiB
+
+fresh()
+PAGES = 1 << 24
+with open(BAD + "/mblock-data-2", "w") as f:
+    f.truncate(PAGES * 4096)
+with open(BAD + "/mblock-sums-2", "wb") as f:
+    f.seek((PAGES - 1) * 8)
+    f.write(bytes.fromhex(checksum(bytes(4096)))[::-1])
+record = struct.pack("<QQII", 3, PAGES - 1, 1, 2)
+with open(BAD + "/mblock-map-2", "wb") as f:
+    f.write(open(BAD + "/mblock-map-1", "rb").read() + record)
+m = copy.deepcopy(good)
+m["generation"] = 2
+m["files"].append({"file": 2, "pages": PAGES, "live": 1})
+empty = m["disks"][2]
+check("c has nothing", (empty["name"], empty["runs"]), ("c", 0))
+empty.update(runs=1, checksum=checksum(record))
+write(m)
+before = peak()
+check("a large file", job("disk_load", path=BAD, if_exists="replace")["state"],
+      "done")
+check("what is loaded", [e["offset"] for e in c.call("disk_extents", name="c")
+                         ["extents"] if e["type"] == "data"], [3 * 4096])
+check("memory: %d" % (peak() - before), peak() - before < 32 * MiB, True)
 
 # Records of the map.
 fresh()
