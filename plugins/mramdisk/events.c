@@ -125,26 +125,34 @@ report_origin (void *service, struct origin *o, enum origin_state state)
                       "state", origin_states[state]));
 }
 
-void
-events_tick (void *service)
+/* What saves remember is no reason for an alarm (kept.h): it is given up, and
+ * if memory is still low after that, the next tick says so.
+ */
+static void
+check_memory (struct service *s)
 {
-  struct service *s = service;
   struct arena_stats stats;
 
-  saves_reap (s->saves);
   arena_stats (s->arena, &stats);
-  /* What saves remember is no reason for an alarm. */
-  if (stats.used >= stats.limit / 100 * LOW_PERCENT && !s->low &&
-      saves_give_up (s->saves))
-    return;
   if (stats.used < stats.limit / 100 * LOW_OVER_PERCENT)
     s->low = false;
-  else if (stats.used >= stats.limit / 100 * LOW_PERCENT && !s->low) {
+  else if (stats.used >= stats.limit / 100 * LOW_PERCENT && !s->low &&
+           !saves_give_up (s->saves)) {
     s->low = true;
     publish (s, EVENT_MEMORY_LOW,
              json_pack ("{s:I, s:I}", "limit", (json_int_t) stats.limit,
                         "used", (json_int_t) stats.used));
   }
+}
+
+void
+events_tick (void *service)
+{
+  struct service *s = service;
+
+  saves_reap (s->saves);
+  if (control_wanted (s->control, KIND (EVENT_MEMORY_LOW)))
+    check_memory (s);
   if (control_wanted (s->control, KIND (CHANGE_QUOTA_LOW)))
     registry_check_quotas (s->registry, LOW_PERCENT, LOW_OVER_PERCENT,
                            s->quotas_again);

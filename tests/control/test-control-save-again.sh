@@ -180,6 +180,42 @@ save()
 compare("after that")
 c.call("disk_destroy", name="full")
 
+# Nor is it a reason for an alarm: it is given up first, but only if somebody
+# would hear of it.  The quota's event says that a tick is over.
+LIMIT = c.call("stats")["arena"]["limit"]
+def fill(percent, byte):
+    h = connect("full")
+    for i in range(96):
+        if c.call("stats")["arena"]["used"] >= LIMIT * percent // 100:
+            break
+        h.pwrite(bytes([byte]) * MiB, i * MiB)
+    h.shutdown()
+    check("%d %% are in use" % percent,
+          c.call("stats")["arena"]["used"] >= LIMIT * percent // 100, True)
+def tick(client, *events):
+    client.call("subscribe", events=["quota_low", *events])
+    e = client.event()
+    check("event", (e["event"], e.get("name")), ("quota_low", "tick"))
+c.call("disk_create", name="tick", size=MiB, quota=4096)
+connect("tick").pwrite(b"x", 0)
+c.call("disk_create", name="full", size=96 * MiB)
+fill(75, 1)
+save()
+fill(92, 2)
+quiet = Control()
+tick(quiet)
+check("remembered", c.call("stats")["saves"]["disks"] > 0, True)
+alarm = Control()
+tick(alarm, "memory_low")
+check("given up", c.call("stats")["saves"]["disks"], 0)
+tick(alarm, "memory_low")
+fill(92, 3)
+check("an alarm", alarm.event()["event"], "memory_low")
+for client in quiet, alarm:
+    client.call("subscribe", events=[])
+for disk in "full", "tick":
+    c.call("disk_destroy", name=disk)
+
 # Random changes.
 def name():
     return rng.choice(c.names())
