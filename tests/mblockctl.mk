@@ -13,6 +13,7 @@ mblockctl_tests = \
 	tests/mblockctl/test-mblockctl-completion-zsh.sh \
 	tests/mblockctl/test-mblockctl-completion.sh \
 	tests/mblockctl/test-mblockctl-create-from.sh \
+	tests/mblockctl/test-mblockctl-deleted.sh \
 	tests/mblockctl/test-mblockctl-errors.sh \
 	tests/mblockctl/test-mblockctl-exporter.sh \
 	tests/mblockctl/test-mblockctl-metrics.sh \

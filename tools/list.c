@@ -243,55 +243,77 @@ add_row (struct listing *l, const json_t *d, unsigned indent)
     table_add (l->table, cell (l->column[i], d, indent));
 }
 
-/* Is the parent of d the disk of that name, and is it listed? */
-static bool
-is_child (const json_t *d, const char *parent)
+/* The name of the disk below which a tree shows d, if that is listed; or NULL.
+ * No name identifies a destroyed disk: several can have the same, and a parent
+ * that exists is not destroyed.
+ */
+static const char *
+tree_parent (const json_t *d)
 {
-  const char *s = json_string_value (json_object_get (d, "parent"));
-
-  return s && get_bool (d, "parent_exists") && strcmp (s, parent) == 0;
+  if (flag ("deleted") || !get_bool (d, "parent_exists"))
+    return NULL;
+  return json_string_value (json_object_get (d, "parent"));
 }
 
-/* children: for each name, the disks with that parent. */
-static void
-add_family (struct listing *l, const json_t *d, const json_t *children,
-            unsigned indent)
+/* For each name, the indexes of the disks below it. */
+static json_t *
+find_children (const json_t *disks)
 {
-  const json_t *child;
+  json_t *children = json_object ();
+  const char *parent;
+  const json_t *d;
   size_t i;
 
+  if (children == NULL)
+    abort ();
+  json_array_foreach (disks, i, d)
+    json_object_set_new (children, need_string (d, "name"), json_array ());
+  json_array_foreach (disks, i, d)
+    if ((parent = tree_parent (d)) != NULL)
+      json_array_append_new (json_object_get (children, parent),
+                             json_integer (i));
+  return children;
+}
+
+/* added: the disks that are in the table.  Each is added once, so this ends
+ * even if a disk is its own ancestor.
+ */
+static void
+add_family (struct listing *l, size_t i, const json_t *children, bool *added,
+            unsigned indent)
+{
+  const json_t *d = json_array_get (l->disks, i), *child;
+  size_t j;
+
+  if (added[i])
+    return;
+  added[i] = true;
   add_row (l, d, indent);
-  json_array_foreach (json_object_get (children, need_string (d, "name")), i,
+  json_array_foreach (json_object_get (children, need_string (d, "name")), j,
                       child)
-    add_family (l, child, children, indent + 1);
+    add_family (l, json_integer_value (child), children, added, indent + 1);
 }
 
 static void
 add_tree (struct listing *l)
 {
-  json_auto_t *children = json_object (), *listed = json_object ();
+  json_auto_t *children = find_children (l->disks);
+  bool *added = calloc (json_array_size (l->disks) + 1, sizeof *added);
+  const char *parent;
   const json_t *d;
   size_t i;
 
+  if (added == NULL)
+    abort ();
+  json_array_foreach (l->disks, i, d) {
+    parent = tree_parent (d);
+    if (parent == NULL || !json_object_get (children, parent))
+      add_family (l, i, children, added, 0);
+  }
+  /* In a circle of parents, none is below a disk that was added. */
   json_array_foreach (l->disks, i, d)
-    json_object_set_new (listed, need_string (d, "name"), json_true ());
-  json_array_foreach (l->disks, i, d) {
-    const char *parent = json_string_value (json_object_get (d, "parent"));
-
-    if (parent == NULL || !is_child (d, parent) ||
-        !json_object_get (listed, parent))
-      continue;
-    if (!json_object_get (children, parent))
-      json_object_set_new (children, parent, json_array ());
-    json_array_append (json_object_get (children, parent), (json_t *) d);
-  }
-  json_array_foreach (l->disks, i, d) {
-    const char *parent = json_string_value (json_object_get (d, "parent"));
-
-    if (parent == NULL || !is_child (d, parent) ||
-        !json_object_get (listed, parent))
-      add_family (l, d, children, 0);
-  }
+    add_family (l, i, children, added, 0);
+  free (added);
 }
 
 /* For programs: exact, separated by tabs. */

@@ -151,6 +151,18 @@ status 0 list golden t-1 t-2 --tree --columns name
 out_is NAME golden '  t-1' '    t-2'
 status 0 list t-2 --tree --columns name
 out_is NAME t-2
+# A circle of parents: each disk is there, once.
+status 0 clone t-2 r-1
+status 0 clone r-1 r-2
+status 0 clone r-2 r-3
+status 0 clone r-2 r-1 --replace
+status 0 create self 1M
+status 0 call disk_clone \
+  '{"source": "self", "name": "self", "if_exists": "replace"}'
+status 0 list idle 'r-*' self --tree --columns name,parent
+out_is 'NAME     PARENT' 'idle     -' 'r-1      r-2' '  r-2    r-1' \
+       '    r-3  r-2' 'self     self'
+status 0 destroy 'r-*' self -q
 ok $'would destroy t-1\nwould destroy t-2' rm 't-*' --dry-run
 # --dry-run says of each disk whether it would be refused, and why.
 status 1 destroy t-1 busy --dry-run
