@@ -432,6 +432,9 @@ run_list (int argc, char **argv)
 
   if (settings.json && (flag ("names") || flag ("null")))
     fail (USAGE, "expected only one of --json, --names and --null");
+  if (flag ("tree") && (flag ("no-header") || flag ("names") || flag ("null")))
+    fail (USAGE,
+          "--tree: expected no --no-header, --names or --null with it");
   select_check (argc, argv);
   choose_columns (columns, NULL);       /* complains, also with --json */
   all = rpc_all_pages (flag ("deleted") ? &pages_deleted : &pages_list, NULL);
@@ -449,7 +452,7 @@ run_list (int argc, char **argv)
     ;                           /* nothing to add to the error */
   else if (flag ("names") || flag ("null"))
     print_names (disks, flag ("null"));
-  else if (flag ("deleted"))
+  else if (flag ("deleted") && !flag ("no-header"))
     print_deleted (disks);
   else {
     print_list (disks);

@@ -151,6 +151,11 @@ status 0 list golden t-1 t-2 --tree --columns name
 out_is NAME golden '  t-1' '    t-2'
 status 0 list t-2 --tree --columns name
 out_is NAME t-2
+for options in -H --no-header -n --names -0 --null '--deleted -H'; do
+  status 2 list --tree $options
+  error_has 'list: --tree: expected no --no-header, --names or --null with it'
+  out_empty
+done
 # A circle of parents: each disk is there, once.
 status 0 clone t-2 r-1
 status 0 clone r-1 r-2

@@ -28,6 +28,15 @@ hold () {
   exit 99
 }
 
+# None: for people a sentence, for programs nothing.
+status 0 list --deleted
+out_is 'No destroyed disk is open.'
+for options in -H -n -0 -q; do
+  status 0 list --deleted $options
+  out_empty
+  no_error
+done
+
 # Two destroyed disks have the same name, which is that of the second one's
 # parent, too.
 status 0 create vm
@@ -46,5 +55,7 @@ for options in '' --tree; do
     wrong "expected two disks"
   out_has '2 destroyed disks own '
 done
+status 0 list --deleted -H --columns name,size
+out_is $'vm\t1048576' $'vm\t1048576'
 
 exit $rc
