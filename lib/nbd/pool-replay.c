@@ -50,7 +50,7 @@ pool_lose_log (struct pool *p, const char *why)
   pool_say (p, POOL_ERROR, "%" PRIu64 " acknowledged writes of %" PRIu64
             " unflushed bytes are lost because the upstream has changed: "
             "%.200s; the next client's flush will fail",
-            usage.entries, usage.bytes, why);
+            usage.entries, usage.changed, why);
   replay_flushed (p->log, replay_mark (p->log));
   /* At least one client wrote the data. */
   if (p->departed == 0)

@@ -256,7 +256,7 @@ pool_final_flush (struct pool *p)
     pool_say (p, POOL_ERROR, "export \"%s\": the last acknowledged writes (%"
               PRIu64 " that are kept, %" PRIu64 " bytes) could not be flushed: "
               "%s", printable (p->o.export_name, name), usage.entries,
-              usage.bytes, err == ESHUTDOWN ? "the upstream is away"
+              usage.changed, err == ESHUTDOWN ? "the upstream is away"
               : strerror (err));
   }
   mutex_unlock (&p->lock);

@@ -47,7 +47,8 @@ struct replay {
   uint64_t mask;
   uint64_t head, tail;          /* the oldest entry, and the next; from 1 */
   uint64_t nacked;              /* entries that are ACKED … */
-  uint64_t acked_bytes;         /* … and what they count for (L4) */
+  uint64_t acked_bytes;         /* … what they count for (L4) … */
+  uint64_t acked_count;         /* … and the sum of their counts */
 
   uint64_t acks;                /* acknowledged so far, with entry or without */
   uint64_t flushed;             /* as many of them are safe */
@@ -355,6 +356,7 @@ replay_end (struct replay *r, struct replay_op *op, bool ok)
     e->ack = r->acks;
     r->nacked++;
     r->acked_bytes += cost (e);
+    r->acked_count += e->count;
   }
   else {
     e->state = GONE;
@@ -382,6 +384,7 @@ replay_flushed (struct replay *r, struct replay_mark mark)
       e->state = GONE;
       r->nacked--;
       r->acked_bytes -= cost (e);
+      r->acked_count -= e->count;
     }
   }
   pop (r);
@@ -431,6 +434,7 @@ replay_usage (const struct replay *r)
 {
   return (struct replay_usage) {
     .entries = r->nacked,
+    .changed = r->acked_count,
     .bytes = r->data_bytes + (r->tail - r->head) * REPLAY_ENTRY_COST,
   };
 }
@@ -446,7 +450,7 @@ void
 replay_check (const struct replay *r)
 {
   const struct replay_op *a, *b;
-  uint64_t seq, acked = 0, n = 0, bytes = 0, end = 0;
+  uint64_t seq, acked = 0, count = 0, n = 0, bytes = 0, end = 0;
   unsigned wraps = 0;
 
   for (a = r->in_flight; a; a = a->next)
@@ -457,6 +461,7 @@ replay_check (const struct replay *r)
     const struct entry *e = entry_at (r, seq);
 
     acked += e->state == ACKED;
+    count += e->state == ACKED ? e->count : 0;
     if (e->type != REPLAY_WRITE)
       continue;
     if (n++ && e->pos < end && wraps++)
@@ -468,6 +473,7 @@ replay_check (const struct replay *r)
     if (end > r->limit)
       broken ("L4: data beyond the ring");
   }
-  if (acked != r->nacked || n != r->data_entries || bytes != r->data_bytes)
+  if (acked != r->nacked || count != r->acked_count || n != r->data_entries ||
+      bytes != r->data_bytes)
     broken ("the counts are wrong");
 }

@@ -137,10 +137,11 @@ bool replay_half_full (const struct replay *r);
 bool replay_next (const struct replay *r, uint64_t *seq,
                   struct replay_item *item);
 
-/* Entries that are ACKED, and the bytes that the log takes. */
 struct replay_usage {
-  uint64_t entries;
-  uint64_t bytes;
+  uint64_t entries;             /* that are ACKED … */
+  uint64_t changed;             /* … and the bytes of the disk that they change,
+                                 * counted for each */
+  uint64_t bytes;               /* that the log takes, for all its entries */
 };
 struct replay_usage replay_usage (const struct replay *r);
 

@@ -137,7 +137,8 @@ connect().flush()
 END
 sent=$((sent + 1))
 sent_again && fail "it was sent all the same: $(requests u write)"
-grep -q '1 acknowledged writes .* are lost' s.log || fail "not logged: $(cat s.log)"
+grep -q '1 acknowledged writes of 4096 unflushed bytes are lost' s.log ||
+  fail "not logged: $(cat s.log)"
 stop_server s
 end_fault_server u
 

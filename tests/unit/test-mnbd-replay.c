@@ -32,12 +32,15 @@ static unsigned
 entries (const struct replay *r)
 {
   struct replay_item item;
-  uint64_t seq = 0;
+  uint64_t seq = 0, changed = 0;
   unsigned n = 0;
 
-  while (replay_next (r, &seq, &item))
+  while (replay_next (r, &seq, &item)) {
+    changed += item.count;
     n++;
+  }
   assert_int_equal (n, replay_usage (r).entries);
+  assert_int_equal (changed, replay_usage (r).changed);
   return n;
 }
 
@@ -141,6 +144,37 @@ test_flush (void **state)
   assert_int_equal (0, entries (r));
   assert_false (replay_dirty (r));
   assert_int_equal (0, replay_usage (r).bytes);
+  replay_free (r);
+}
+
+/* The bytes that would be lost with the log are those that were acknowledged,
+ * zeros and trims too; the log also takes room for the rest.
+ */
+static void
+test_usage (void **state)
+{
+  struct replay *r = replay_new (LIMIT);
+  struct replay_op zero = op (REPLAY_ZERO, 1 << 20, 64 << 20);
+  struct replay_op later = op (REPLAY_WRITE, 8192, 512);
+  struct replay_mark mark;
+
+  (void) state;
+  write_bytes (r, 0, 4096, 'a');
+  assert_int_equal (4096, replay_usage (r).changed);
+  mark = replay_mark (r);
+  assert_int_equal (0, replay_begin (r, &zero));
+  replay_end (r, &zero, true);
+  assert_int_equal (0, replay_begin (r, &later));
+  assert_int_equal (2, entries (r));
+  assert_int_equal (4096 + (64 << 20), replay_usage (r).changed);
+  assert_int_equal (4096 + 512 + 3 * REPLAY_ENTRY_COST,
+                    replay_usage (r).bytes);
+  replay_flushed (r, mark);
+  assert_int_equal (1, entries (r));
+  assert_int_equal (64 << 20, replay_usage (r).changed);
+  replay_end (r, &later, false);
+  replay_flushed (r, replay_mark (r));
+  assert_int_equal (0, replay_usage (r).changed);
   replay_free (r);
 }
 
@@ -444,6 +478,7 @@ main (void)
     cmocka_unit_test (test_order),
     cmocka_unit_test (test_overlap),
     cmocka_unit_test (test_flush),
+    cmocka_unit_test (test_usage),
     cmocka_unit_test (test_failure),
     cmocka_unit_test (test_fua),
     cmocka_unit_test (test_full),
