@@ -31,4 +31,19 @@ step "every byte"
 "$shadow" --align=512 --max-length=262144 --requests=1000 --connections=2 \
   "$(uri)" >out 2>&1 || fail "$(cat out)"
 grep -q '"error": 22' u.jsonl && fail "the upstream got what it does not take"
-true
+stop_server s
+end_fault_server u
+
+step "trim and cache requests are sent whole, and zeroes 64 MiB at a time"
+fault_server u --set size=256M,max=64K
+start_forwarder socket="$tmp/u.sock"
+python <<'END'
+h = connect()
+h.trim(192 * MiB, 0)
+h.cache(192 * MiB, 0)
+h.zero(192 * MiB, 0)
+END
+check "requests" "$(requests u trim cache zero | cut -d ' ' -f 1,3 | uniq -c |
+  tr -s ' ')" " 1 trim $((192 << 20))
+ 1 cache $((192 << 20))
+ 3 zero $((64 << 20))"
