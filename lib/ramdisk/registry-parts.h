@@ -52,6 +52,7 @@ struct entry {
   bool ephemeral;               /* made by opening, and not kept (G3) */
   bool auto_destroy;            /* goes with its last client (G7) … */
   bool used;                    /* … of which there was one */
+  uint32_t cloning;             /* clones of it that are being made (G3) */
   time_t quota_reported;
   bool quota_low;               /* that was reported, too */
   uint32_t connections;

@@ -70,12 +70,28 @@ registry_keep_for_ever_locked (struct entry *e)
   record_stay (e->d.disk->tree.record);
 }
 
+/* A disk that the caller holds is about to be cloned.  Until end_cloning it
+ * keeps its name.  Only a clone that gets a name makes it stay for longer
+ * (keep_parent_locked).
+ */
 static void
-keep (struct registry *r, struct named_disk *d)
+begin_cloning (struct registry *r, struct named_disk *d)
 {
   mutex_lock (&r->lock);
-  registry_keep_locked (registry_entry (d));
+  registry_entry (d)->cloning++;
   mutex_unlock (&r->lock);
+}
+
+static void end_cloning (struct registry *r, struct named_disk *d);
+
+/* e is about to get its name.  If it is a clone, what it was cloned from stays
+ * (G3): first, because a crash may come in between.
+ */
+static void
+keep_parent_locked (struct entry *e)
+{
+  if (e->parent && e->parent->entry)
+    registry_keep_locked (e->parent->entry);
 }
 
 /* e is a clone of src. */
@@ -300,6 +316,7 @@ publish_locked (struct registry *r, struct entry *e, const char *from,
   if (old == NULL && room_locked (r) == -1)
     return errno;
   *unused = NULL;
+  keep_parent_locked (e);
   if (old) {
     say_made (made, MADE_REPLACEMENT);
     if (options->replaces) {    /* a reset: nobody meant it to stay (G7) */
@@ -455,7 +472,7 @@ registry_clone_all (struct registry *r, const struct registry_clone *clone,
       d[held] = registry_hold (r, clone[held].from);
       if (d[held] == NULL)
         goto out;
-      keep (r, d[held]);
+      begin_cloning (r, d[held]);
       disk[held] = d[held]->disk;
     }
     if (disk_clone_together (disk, disk + n, n) == -1)
@@ -470,7 +487,7 @@ registry_clone_all (struct registry *r, const struct registry_clone *clone,
  out:
   err = errno;
   while (held > 0)
-    registry_close (r, d[--held]);
+    end_cloning (r, d[--held]);
   free (new);
   free (disk);
   free (d);
@@ -522,18 +539,22 @@ add_opened_locked (struct registry *r, struct entry *e, const char *from)
   e->ephemeral = true;
   e->auto_destroy = r->o.auto_destroy;
   e->used = true;
+  keep_parent_locked (e);
   link_locked (r, e, NULL);
   insert_locked (r, e);
   registry_report_locked (r, from ? CHANGE_CLONED : CHANGE_CREATED, e, from, 0);
 }
 
-/* A clone of the template that no name leads to yet. */
+/* A clone of the template that no name leads to yet.  *held: the template, for
+ * end_cloning, or NULL.
+ */
 static struct entry *
-clone_template (struct registry *r, const char *name)
+clone_template (struct registry *r, const char *name, struct named_disk **held)
 {
   struct named_disk *src;
   struct entry *e;
 
+  *held = NULL;
   if (registry_check_name (name) != NULL)
     return NULL;
   if (strcmp (name, r->o.template_name) == 0) {
@@ -543,12 +564,11 @@ clone_template (struct registry *r, const char *name)
   src = registry_hold (r, r->o.template_name);
   if (src == NULL)
     return NULL;
-  keep (r, src);
+  *held = src;
+  begin_cloning (r, src);
   e = entry_new (r, name, disk_clone (src->disk));
-  if (e)
-    descend (r, e, src);
-  registry_close (r, src);
   if (e) {
+    descend (r, e, src);
     disk_set (e->d.disk, false, r->o.template_quota);
     /* Until a client writes to it, it is as good as not there (G3). */
     atomic_store_explicit (&e->d.disk->written, false, memory_order_relaxed);
@@ -571,11 +591,13 @@ open_locked (struct entry *e, bool by_filter)
 static struct named_disk *
 open_clone (struct registry *r, const char *name, bool by_filter)
 {
-  struct entry *made = clone_template (r, name), *e;
-  int err = 0;
+  struct named_disk *src;
+  struct entry *made = clone_template (r, name, &src), *e = NULL;
+  int err = errno;
 
   if (made == NULL)
-    return NULL;
+    goto out;
+  err = 0;
   mutex_lock (&r->lock);
   e = registry_find_locked (r, name);
   if (e == NULL && room_locked (r) == -1)
@@ -589,6 +611,9 @@ open_clone (struct registry *r, const char *name, bool by_filter)
   mutex_unlock (&r->lock);
   if (e != made)
     entry_free (r, made);
+ out:
+  if (src)
+    end_cloning (r, src);
   errno = err;
   return e ? &e->d : NULL;
 }
@@ -655,7 +680,7 @@ registry_end (struct registry *r)
 static bool
 is_ephemeral_locked (const struct entry *e)
 {
-  return e->ephemeral &&
+  return e->ephemeral && e->cloning == 0 &&
     !atomic_load_explicit (&e->d.disk->written, memory_order_relaxed);
 }
 
@@ -706,6 +731,21 @@ registry_close (struct registry *r, struct named_disk *d)
   bool last;
 
   mutex_lock (&r->lock);
+  last = close_locked (r, e);
+  mutex_unlock (&r->lock);
+  if (last)
+    entry_free (r, e);
+}
+
+/* Close what begin_cloning was called for. */
+static void
+end_cloning (struct registry *r, struct named_disk *d)
+{
+  struct entry *e = registry_entry (d);
+  bool last;
+
+  mutex_lock (&r->lock);
+  e->cloning--;
   last = close_locked (r, e);
   mutex_unlock (&r->lock);
   if (last)
@@ -776,20 +816,23 @@ registry_clone_held (struct registry *r, struct named_disk *src,
                      enum if_exists if_exists, enum made *made)
 {
   struct entry *e;
+  int ret = -1, err;
 
   if (is_taken (r, to, if_exists)) {
     registry_close (r, src);
     return taken (if_exists, made);
   }
-  keep (r, src);
+  begin_cloning (r, src);
   e = entry_new (r, to, disk_clone (src->disk));
-  if (e)
+  if (e) {
     descend (r, e, src);
-  registry_close (r, src);
-  if (e == NULL)
-    return -1;
-  disk_set (e->d.disk, options->readonly, options->quota);
-  return publish (r, e, from, options, if_exists, made);
+    disk_set (e->d.disk, options->readonly, options->quota);
+    ret = publish (r, e, from, options, if_exists, made);
+  }
+  err = errno;
+  end_cloning (r, src);
+  errno = err;
+  return ret;
 }
 
 int

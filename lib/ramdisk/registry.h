@@ -20,7 +20,9 @@
  *   G3  A disk that was created by opening its name is ephemeral until it is
  *       written, resized, renamed, set, cloned or named in registry_create; or
  *       trimmed, if it is a clone.  An ephemeral disk loses its name when
- *       nobody has opened it any more, also if somebody still holds it.
+ *       nobody has opened it any more, also if somebody still holds it.  It
+ *       does not while a clone is being made; a clone that fails leaves it
+ *       ephemeral.
  *   G4  A name is replaced in one step; at no time is it missing.
  *
  *   G5  The listener is called with the changes of a name in their order, with

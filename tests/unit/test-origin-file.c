@@ -756,6 +756,41 @@ test_auto_destroy (void **state)
   registry_close (f->r, d);
 }
 
+/* A clone that failed has not made its source stay, in the file either. */
+static void
+test_failed_clone (void **state)
+{
+  static const struct registry_clone clones[] = {
+    { "failed", "new" }, { "failed", "clone" }
+  };
+  const struct disk_options o = { .quota = TREE_NO_QUOTA };
+  struct fixture *f = *state;
+  size_t bad;
+  int status;
+  pid_t pid;
+
+  end (f);
+  fflush (NULL);
+  pid = fork ();
+  assert_true (pid >= 0);
+  if (pid == 0) {
+    start (f, false);
+    if (registry_open (f->r, "cloned") == NULL ||
+        registry_open (f->r, "failed") == NULL ||
+        registry_clone (f->r, "cloned", "clone", &o, IF_EXISTS_ERROR,
+                        NULL) == -1 ||
+        registry_clone_all (f->r, clones, 2, &o, IF_EXISTS_ERROR, &bad) == 0)
+      _exit (1);
+    _exit (0);
+  }
+  assert_int_equal (pid, waitpid (pid, &status, 0));
+  assert_int_equal (0, status);
+  start (f, false);
+  assert_int_equal (2, f->recovery.disks);
+  assert_int_equal (1, f->recovery.ephemeral);
+  assert_true (registry_exists (f->r, "cloned"));
+}
+
 /* A client is there when the process ends in order: it may come back. */
 static void
 test_auto_destroy_ends (void **state)
@@ -849,6 +884,7 @@ main (void)
     TEST (test_the_last_disk),
     TEST (test_parents),
     TEST (test_auto_destroy),
+    TEST (test_failed_clone),
     TEST (test_auto_destroy_ends),
     TEST (test_auto_destroy_stays),
     TEST (test_long_uri),

@@ -274,6 +274,118 @@ test_clone_and_replace (void **state)
   registry_close (f->r, c);
 }
 
+static const struct disk_options clone_options = {
+  .quota = TREE_NO_QUOTA, .if_open = IF_OPEN_ERROR
+};
+
+/* Each way in which a clone can fail leaves its source as it was (G3). */
+static void
+test_failed_clone_keeps_nothing (void **state)
+{
+  static const struct registry_clone missing[] = {
+    { "src", "new" }, { "none", "new-2" }
+  }, taken[] = {
+    { "src", "new" }, { "src", "b" }
+  };
+  struct fixture *f = *state;
+  struct named_disk *src, *open;
+  size_t bad;
+
+  assert_int_equal (0, create (f->r, "b", 0, 1, false));
+  src = registry_open (f->r, "src");
+  open = registry_open (f->r, "b");
+  assert_errno (EBUSY, registry_clone (f->r, "src", "b", &clone_options,
+                                       IF_EXISTS_REPLACE, NULL));
+  assert_errno (ENOENT, registry_clone_all (f->r, missing, 2, &clone_options,
+                                            IF_EXISTS_ERROR, &bad));
+  assert_errno (EEXIST, registry_clone_all (f->r, taken, 2, &clone_options,
+                                            IF_EXISTS_ERROR, &bad));
+  registry_leave (f->r, open, false);
+  assert_int_equal (0, create (f->r, "c", 0, 1, false));
+  assert_int_equal (0, create (f->r, "d", 0, 1, false));
+  assert_errno (ENFILE, registry_clone (f->r, "src", "e", &clone_options,
+                                        IF_EXISTS_ERROR, NULL));
+  assert_int_equal (4, registry_count (f->r));
+  assert_true (registry_is_ephemeral (f->r, src));
+  registry_leave (f->r, src, false);
+  assert_int_equal (3, registry_count (f->r));
+  assert_false (registry_exists (f->r, "src"));
+}
+
+/* A clone that succeeds makes it stay, also if another one then fails; and so
+ * does a write.
+ */
+static void
+test_cloned_stays (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *src = registry_open (f->r, "src");
+
+  assert_int_equal (0, make_clone (f->r, "src", "b", false, IF_EXISTS_ERROR));
+  assert_errno (EEXIST, make_clone (f->r, "src", "b", false, IF_EXISTS_ERROR));
+  assert_false (registry_is_ephemeral (f->r, src));
+  registry_leave (f->r, src, false);
+  assert_true (registry_exists (f->r, "src"));
+
+  src = registry_open (f->r, "written");
+  assert_errno (EEXIST, make_clone (f->r, "written", "b", false,
+                                    IF_EXISTS_ERROR));
+  assert_int_equal (0, disk_write (src->disk, "x", 1, 0));
+  registry_leave (f->r, src, false);
+  assert_true (registry_exists (f->r, "written"));
+}
+
+struct cloning {
+  struct fixture *f;
+  const char *to;
+  int err;
+};
+
+static void *
+clone_it (void *opaque)
+{
+  struct cloning *c = opaque;
+
+  c->err = registry_clone (c->f->r, "src", c->to, &clone_options,
+                           IF_EXISTS_REPLACE, NULL) == -1 ? errno : 0;
+  return NULL;
+}
+
+/* The last client of an ephemeral disk leaves while it is being cloned: its
+ * name stays until it is known whether there is a clone.
+ */
+static void
+test_left_while_cloned (void **state)
+{
+  struct fixture *f = *state;
+  struct cloning c = { .f = f };
+  struct named_disk *src, *open;
+  pthread_t thread;
+  uint32_t cloning;
+  unsigned i;
+
+  assert_int_equal (0, create (f->r, "b", 0, 1, false));
+  open = registry_open (f->r, "b");
+  for (i = 0; i < 2; i++) {
+    c.to = i == 0 ? "b" : "new";
+    src = registry_open (f->r, "src");
+    mutex_lock (&src->disk->tree.lock);
+    assert_int_equal (0, pthread_create (&thread, NULL, clone_it, &c));
+    do {
+      mutex_lock (&f->r->lock);
+      cloning = registry_entry (src)->cloning;
+      mutex_unlock (&f->r->lock);
+    } while (cloning == 0);
+    registry_leave (f->r, src, false);
+    assert_true (registry_exists (f->r, "src"));
+    mutex_unlock (&src->disk->tree.lock);
+    pthread_join (thread, NULL);
+    assert_int_equal (i == 0 ? EBUSY : 0, c.err);
+    assert_int_equal (i == 1, registry_exists (f->r, "src"));
+  }
+  registry_leave (f->r, open, false);
+}
+
 static int
 collect (void *opaque, const struct named_disk *d)
 {
@@ -974,6 +1086,9 @@ main (void)
                                      setup_no_auto_create, teardown),
     TEST (test_destroy_while_open),
     TEST (test_clone_and_replace),
+    TEST (test_failed_clone_keeps_nothing),
+    TEST (test_cloned_stays),
+    TEST (test_left_while_cloned),
     TEST (test_list_is_sorted),
     TEST (test_no_events_without_name),
     TEST (test_rename),
