@@ -107,8 +107,10 @@ check_leaves (struct recoverer *r, page_t page, unsigned level)
   }
   *kind |= KIND_CHECKED | (bad ? KIND_BAD : 0);
   r->below[page] = (struct below) { n, nodes };
+  /* A bad leaf may be another disk's data. */
   if (level == 1)
-    atomic_store_explicit (&r->p->a.owner_generation[page], prefetch_hint,
+    atomic_store_explicit (&r->p->a.owner_generation[page],
+                           bad ? PAGE_HOLE : prefetch_hint,
                            memory_order_relaxed);
   return !bad;
 }
@@ -286,7 +288,19 @@ count_damaged (const struct recoverer *r)
   return n;
 }
 
-/* What pages were taken for, and their counts. */
+static void
+forget_counts (struct recoverer *r)
+{
+  uint64_t page;
+
+  for (page = 0; page < r->pages; page++)
+    atomic_store_explicit (&r->p->a.refs[page], 0, memory_order_relaxed);
+  r->used = 0;
+}
+
+/* What pages were taken for, and their counts.  Also the prefetch hints: for a
+ * page that is data after all, that would be the generation of its owner (T7).
+ */
 static void
 forget (struct recoverer *r)
 {
@@ -295,16 +309,17 @@ forget (struct recoverer *r)
   for (page = 0; page < r->pages; page++) {
     if (r->kind[page] != KIND_RECORDS)
       r->kind[page] = 0;
-    atomic_store_explicit (&r->p->a.refs[page], 0, memory_order_relaxed);
+    atomic_store_explicit (&r->p->a.owner_generation[page], 0,
+                           memory_order_relaxed);
   }
-  r->used = 0;
+  forget_counts (r);
 }
 
 /* Some that were not damaged have been given up since. */
 void
 recover_count_again (struct recoverer *r)
 {
-  forget (r);
+  forget_counts (r);
   each_tree (r, count);
 }
 

@@ -44,6 +44,7 @@ unit_tests = \
 	tests/unit/test-mnbd-witness \
 	tests/unit/test-quota \
 	tests/unit/test-ranges \
+	tests/unit/test-recover \
 	tests/unit/test-registry \
 	tests/unit/test-remote \
 	tests/unit/test-same \
@@ -132,6 +133,11 @@ tests_unit_test_mnbd_wire_SOURCES = tests/unit/test-mnbd-wire.c
 tests_unit_test_mnbd_wire_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_mnbd_wire_LDADD = libmblock-nbd.la libmblock-bdev.la \
 	libmblock-base.la $(CMOCKA_LIBS)
+
+tests_unit_test_recover_SOURCES = tests/unit/test-recover.c \
+	tests/unit/origin-bdev.c tests/unit/origin-bdev.h
+tests_unit_test_recover_CFLAGS = $(unit_cflags)
+tests_unit_test_recover_LDADD = $(unit_ldadd)
 
 tests_unit_test_registry_SOURCES = tests/unit/test-registry.c
 tests_unit_test_registry_CFLAGS = $(unit_cflags)
