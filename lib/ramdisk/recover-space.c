@@ -22,11 +22,15 @@
 int
 recover_take_maps (struct recoverer *r, char **error)
 {
+  unsigned unit = r->p->file->unit;
   uint32_t g;
 
+  /* A huge page is asked for from its start on: the map of group 0 is not
+   * there, and two would be taken.
+   */
   for (g = 0; g * LAYOUT_GROUP_CHUNKS < r->chunks; g++)
-    if (arena_file_allocate (r->p, 0, layout_map_page (g),
-                             r->p->file->unit) == -1)
+    if (arena_file_allocate (r->p, 0, unit > 1 ? g * LAYOUT_GROUP_PAGES
+                             : layout_map_page (g), unit) == -1)
       return recover_fail (error, "cannot take space in it: %s",
                            strerror (errno));
   return 0;

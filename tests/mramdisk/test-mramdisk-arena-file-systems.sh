@@ -54,6 +54,14 @@ if [ -n "$pages" ] && mount -t hugetlbfs -o pagesize=2M none m 2>/dev/null; then
   { echo $((pages + 24)) >/proc/sys/vm/nr_hugepages; } 2>/dev/null || :
   at_exit eval "echo $pages >/proc/sys/vm/nr_hugepages"
   if [ "$(awk '/HugePages_Free/ { print $2 }' /proc/meminfo)" -ge 16 ]; then
+    # Recovery takes no huge page that the file does not have.
+    step "an arena of one huge page"
+    start_server s "$mramdisk" arena=m/a max-memory=4M
+    kill_server s
+    start_server s "$mramdisk" arena=m/a max-memory=4M
+    check "KiB in use" "$(du -k m/a | cut -f1)" 2048
+    stop_server s
+    rm m/a
     survive hugetlbfs
     tested=$((tested + 1))
   fi
