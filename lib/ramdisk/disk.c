@@ -787,7 +787,8 @@ disk_settle (struct disk *d)
   page = tree_find (&d->tree, index, &span);
   if (page >= PAGE_FIRST)
     page = leaf_load (node_at (d->tree.arena, page), index);
-  if (tree_ends_at (&d->tree, size_in_pages (size)) &&
+  if (tree_ends_at (d->tree.arena, root_load (&d->tree),
+                    size_in_pages (size)) &&
       (size % PAGE_BYTES == 0 || page < PAGE_FIRST ||
        is_zero ((char *) arena_addr (d->tree.arena, page) + size % PAGE_BYTES,
                 PAGE_BYTES - size % PAGE_BYTES)))

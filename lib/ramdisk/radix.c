@@ -130,9 +130,8 @@ tree_restore (struct tree *t, struct layout_record *record, int64_t mapped)
 }
 
 bool
-tree_ends_at (const struct tree *t, uint64_t pages)
+tree_ends_at (const struct arena *a, uint64_t root, uint64_t pages)
 {
-  uint64_t root = root_load (t);
   unsigned level = root_height (root), i;
   page_t page = root_page (root);
 
@@ -141,7 +140,7 @@ tree_ends_at (const struct tree *t, uint64_t pages)
   if (pages == height_span (level))
     return true;
   for (; page >= PAGE_FIRST && level > 0; level--) {
-    struct node *node = node_at (t->arena, page);
+    struct node *node = node_at (a, page);
 
     for (i = slot_index (pages, level) + 1; i < NODE_SLOTS; i++)
       if (slot_load (node, i) != PAGE_HOLE)

@@ -174,10 +174,10 @@ void tree_init (struct tree *t, struct arena *a, uint64_t pages);
 void tree_restore (struct tree *t, struct layout_record *record,
                    int64_t mapped);
 
-/* Whether the tree has the height for a disk of this many pages, and nothing
- * beyond its end.
+/* Whether the tree of this root word has the height for a disk of this many
+ * pages, and nothing beyond its end.
  */
-bool tree_ends_at (const struct tree *t, uint64_t pages);
+bool tree_ends_at (const struct arena *a, uint64_t root, uint64_t pages);
 
 /* Free everything that the tree holds.  It must not be in use. */
 void tree_destroy (struct tree *t);

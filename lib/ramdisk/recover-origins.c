@@ -136,12 +136,54 @@ has_hole (const struct recoverer *r, page_t page, unsigned level,
   return false;
 }
 
+/* How many pages of shared trees may be walked because shrinks were cut short,
+ * in multiples of all pages.  Few are in flight at a time, but a file could be
+ * made in which each record is one, of the same tree.
+ */
+#define MOST_UNFINISHED 16
+
+/* What is walked for each record, and not once for all: the caches of origins,
+ * which share no page (O3), and what is beyond the end of a disk
+ * (disk_settle).  Those that would be walked more than that are damaged.
+ */
+static void
+check_shared (struct recoverer *r)
+{
+  uint64_t caches = 0, unfinished = 0, pages;
+  size_t i;
+
+  for (i = 0; i < r->nfound; i++) {
+    struct found *d = &r->found[i];
+    uint64_t root = atomic_load (&d->record->root);
+
+    if (d->damaged || root_page (root) < PAGE_FIRST)
+      continue;
+    pages = (uint64_t) r->below[root_page (root)].data +
+      r->below[root_page (root)].nodes;
+    if (recover_is_origin (d)) {
+      if (caches + pages > r->pages)
+        recover_damage (d, "it shares pages with another origin");
+      else
+        caches += pages;
+    }
+    else if (!tree_ends_at (&r->p->a, root,
+                            (atomic_load (&d->record->size) + PAGE_BYTES - 1)
+                            >> PAGE_SHIFT)) {
+      if (unfinished + pages > MOST_UNFINISHED * r->pages)
+        recover_damage (d, "too much is beyond its end, and that of others");
+      else
+        unfinished += pages;
+    }
+  }
+}
+
 /* Where all was fetched, nothing is missing (P9). */
 void
 recover_check_complete (struct recoverer *r)
 {
   size_t i;
 
+  check_shared (r);
   for (i = 0; i < r->nfound; i++) {
     struct found *o = &r->found[i];
     uint64_t root = atomic_load (&o->record->root);

@@ -8,7 +8,9 @@
  *
  * It walks each node once, however many trees share it, and looks at no data
  * page: the time it takes grows with the nodes, and with the pages that one bit
- * and one count each stand for.
+ * and one count each stand for.  Only the caches of origins, which share
+ * nothing, and trees with something beyond the end of their disk are walked
+ * once more for each record.  How much that may be is limited.
  *
  * How it tells whose the damage is.  If that walk finds anything wrong the
  * nodes are walked again, more slowly.  Nodes are looked at first, from the

@@ -291,7 +291,7 @@ test_grow_without_credit (void **state)
     left++;
   arena_unreserve (f->a, 1);
   assert_errno (ENOSPC, disk_resize (d, DISK_MAX_SIZE));
-  assert_true (tree_ends_at (&d->tree, LEAF / P));
+  assert_true (tree_ends_at (d->tree.arena, root_load (&d->tree), LEAF / P));
   assert_int_equal (LEAF, disk_size (d));
   assert_int_equal (0, disk_resize (d, LEAF));
   assert_int_equal (0, disk_resize (d, 2 * LEAF));
