@@ -83,10 +83,10 @@
  *       The success of one flush could hide the failure of another that is
  *       under way at the same time.  So two are never sent at once, and a flush
  *       counts only when the writes with FUA that were under way have ended.
- *       A write with FUA that succeeds is sent again if a flush has failed, or
- *       was lost with its connection, meanwhile.  For that it awaits the answer to a flush that is under way;
- *       but not other writes with FUA, so it may be acknowledged just before
- *       one of them is found to have failed.
+ *       A write with FUA that succeeds is sent again if a flush has failed
+ *       meanwhile, or was lost with its connection.  For that it awaits the
+ *       answer to a flush that is under way; but not other writes with FUA, so
+ *       it may be acknowledged just before one of them is found to have failed.
  *   M9  M1 and M5 hold whether or not clients are there.  The log stays when
  *       the last client has left.  A loss is remembered for clients that have
  *       left, and told to those that come later.  `departed` counts clients
