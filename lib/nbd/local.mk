@@ -14,6 +14,8 @@ libmblock_nbd_la_SOURCES = \
 	lib/nbd/connection.h \
 	lib/nbd/cover.c \
 	lib/nbd/cover.h \
+	lib/nbd/debts.c \
+	lib/nbd/debts.h \
 	lib/nbd/leader-followers.c \
 	lib/nbd/leader-followers.h \
 	lib/nbd/ending.h \

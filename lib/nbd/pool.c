@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/cond.h"
 #include "base/printable.h"
+#include "nbd/debts.h"
 #include "nbd/pool-private.h"
 #include "nbd/pool.h"
 
@@ -365,9 +366,10 @@ void
 pool_disconnect (struct pool *p)
 {
   mutex_lock (&p->lock);
-  if (p->clients == 0 && p->state == POOL_UP && p->in_flight == 0 &&
-      !pool_dirty_locked (p)) {
-    pool_retire (p);
+  if (p->clients == 0 && (p->state == POOL_UP || p->state == POOL_DOWN) &&
+      p->in_flight == 0 && !pool_dirty_locked (p)) {
+    if (p->state == POOL_UP)
+      pool_retire (p);
     /* No other thread connects, or closes these, in the meantime. */
     p->state = POOL_CONNECTING;
     mutex_unlock (&p->lock);
@@ -378,17 +380,6 @@ pool_disconnect (struct pool *p)
     pthread_cond_broadcast (&p->changed);
   }
   mutex_unlock (&p->lock);
-}
-
-bool
-pool_is_needed (struct pool *p)
-{
-  bool r;
-
-  mutex_lock (&p->lock);
-  r = p->owed || pool_dirty_locked (p);
-  mutex_unlock (&p->lock);
-  return r;
 }
 
 uint64_t
@@ -463,22 +454,12 @@ pool_description (const struct pool *p)
 
 /* ------------------------------------------------------------- clients */
 
-/* FNV-1a. */
-static uint64_t
-hash_of (const char *name)
-{
-  uint64_t h = UINT64_C (0xcbf29ce484222325);
-
-  for (; *name; name++)
-    h = (h ^ (unsigned char) *name) * UINT64_C (0x100000001b3);
-  return h;
-}
-
 void
 pool_client_init (struct pool *p, struct pool_client *client,
                   const struct pool_legacy *legacy)
 {
-  bool inherits = legacy && legacy->export_name == hash_of (p->o.export_name);
+  bool inherits = legacy &&
+    legacy->export_name == debts_hash (p->o.export_name);
   bool owed = inherits && legacy->owed;
 
   mutex_lock (&p->lock);
@@ -504,7 +485,7 @@ pool_client_end (struct pool *p, struct pool_client *client,
   /* If the pool fails fast, its user knows of each loss. */
   wrote = wrote && !p->o.fail_fast && !p->forsaken;
   *legacy = (struct pool_legacy) {
-    .export_name = hash_of (p->o.export_name),
+    .export_name = debts_hash (p->o.export_name),
     .dirty = wrote && pool_dirty_locked (p),
     .owed = wrote && client->losses != p->losses,
   };

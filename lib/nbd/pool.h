@@ -115,7 +115,8 @@
  * taken inside it, never the other way round.
  *
  * Lifetime.  Whoever owns the pool keeps it while there are clients, and longer
- * if pool_is_needed (M9).
+ * if pool_is_dirty.  What it owes then (pool_owed) goes to the next pool of the
+ * export (M9).
  *
  * Thread-safety: all may be called from any thread, and take the lock inside;
  * but pool_new and pool_free want to be alone with the pool.
@@ -330,13 +331,10 @@ void pool_accept_changed (struct pool *p, bool accept);
 /* Would pool_keep have something to do? */
 bool pool_wants_keeper (struct pool *p);
 
-/* Without clients: close the connections until pool_open makes new ones. */
-void pool_disconnect (struct pool *p);
-
-/* Does the pool know what would be lost with it (M9): writes that were not
- * flushed, or a loss of which a client has yet to be told?
+/* Without clients: close the connections until pool_open makes new ones.  After
+ * that the server does nothing more of what was interrupted (M7).
  */
-bool pool_is_needed (struct pool *p);
+void pool_disconnect (struct pool *p);
 
 /* How many losses are to be told to clients to come (M9); and take over those
  * of another pool of the same export, which is freed.

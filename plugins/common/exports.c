@@ -23,14 +23,15 @@
 #include "exports.h"
 #include "log.h"
 #include "nbd/bdev-nbd.h"
+#include "nbd/debts.h"
 #include "nbdkit-ending.h"
 #include "upstream-parameters.h"
 
 /* -D mnbd.stats=1: log the statistics even without -v. */
 NBDKIT_DLL_PUBLIC int mnbd_debug_stats = 0;
 
-/* How many pools may stay without clients, and the total size of their logs, in
- * units of replay-buffer=.
+/* While as many pools without clients have unflushed writes, or their logs have
+ * that total size in units of replay-buffer=, no other export is opened.
  */
 #define MOST_LEFT 1000
 #define MOST_LEFT_BUFFERS 4
@@ -42,6 +43,7 @@ struct entry {
   unsigned users;
   bool kept;                    /* there is a keeper */
   bool final_flushed;           /* by exports_end */
+  bool orphan;                  /* its pool owes one loss of another export */
   struct pool_options o;
   struct pool *pool;
 };
@@ -50,6 +52,8 @@ static struct mutex entries_lock = MUTEX_INITIALIZER;
 static struct entry *entries GUARDED_BY (entries_lock);
 static struct entry *shared_entry;
 static bool ended GUARDED_BY (entries_lock); /* by exports_end */
+/* Of the exports without an entry. */
+static struct debts debts GUARDED_BY (entries_lock);
 
 /* What the last client of this thread left (exports.h); and whether a request
  * of the thread failed in order to report a loss, and none has succeeded since.
@@ -125,8 +129,40 @@ export_options (const char *name)
   return o;
 }
 
+/* A new pool owes what is owed to the export's clients, or else an orphan, of
+ * which anybody may be told.
+ */
+static void
+take_debts (struct entry *e) REQUIRES (&entries_lock)
+{
+  uint64_t owed = debts_take (&debts, e->name);
+
+  if (owed == 0 && debts.orphans) {
+    e->orphan = true;
+    debts.orphans--;
+    owed = 1;
+  }
+  pool_owe (e->pool, owed);
+}
+
+/* An orphan of which nobody was told waits for another export's clients.  But
+ * if the pool had a loss of its own, a client that left may count for both:
+ * then this export's next client is told.  Returns what else the pool owes.
+ */
+static uint64_t
+return_orphan (struct entry *e) REQUIRES (&entries_lock)
+{
+  uint64_t owed = pool_owed (e->pool);
+
+  if (!e->orphan || owed == 0 || pool_losses (e->pool) > 0)
+    return owed;
+  e->orphan = false;
+  debts.orphans++;
+  return owed - 1;
+}
+
 static struct entry *
-new_entry (const char *name)
+new_entry (const char *name) REQUIRES (&entries_lock)
 {
   struct entry *e = calloc (1, sizeof *e);
 
@@ -141,6 +177,7 @@ new_entry (const char *name)
     free (e);
     return NULL;
   }
+  take_debts (e);
   return e;
 }
 
@@ -149,21 +186,30 @@ static void
 release (struct entry *e)
 {
   struct entry **p;
+  bool room;
 
   mutex_lock (&entries_lock);
-  if (e->users == 1 && !ended && pool_is_needed (e->pool)) {
+  /* The pool was in an outage.  The export gets no other pool while the server
+   * may still do what was interrupted.
+   */
+  if (e->users == 1 && !ended && pool_owed (e->pool)) {
     mutex_unlock (&entries_lock);
     pool_disconnect (e->pool);
     mutex_lock (&entries_lock);
   }
-  if (--e->users > 0 || (pool_is_needed (e->pool) && !ended)) {
+  if (--e->users > 0 || (pool_is_dirty (e->pool) && !ended)) {
     mutex_unlock (&entries_lock);
     return;
   }
   for (p = &entries; *p != e; p = &(*p)->next)
     ;
   *p = e->next;
+  room = debts_add (&debts, e->name, return_orphan (e));
   mutex_unlock (&entries_lock);
+  if (!room)
+    log_error_line ("too many exports have lost writes of clients that have "
+                    "left: the flush of a client of another export will fail "
+                    "in place of the oldest");
   log_stats (e->name, e->pool);
   pool_free (e->pool);
   free (e->name);
@@ -216,7 +262,9 @@ entry_put (struct entry *e)
   release (e);
 }
 
-/* May one more export be opened, given how many pools have no clients? */
+/* May one more export be opened?  Pools without clients that still have an
+ * entry have unflushed writes.
+ */
 static bool
 is_room (void) REQUIRES (&entries_lock)
 {
@@ -355,8 +403,11 @@ exports_forsake (const char *name)
   mutex_lock (&entries_lock);
   for (e = entries; e && strcmp (e->name, name) != 0; e = e->next)
     ;
-  if (e)
+  if (e) {
+    return_orphan (e);
     pool_forsake (e->pool);
+  }
+  debts_take (&debts, name);
   mutex_unlock (&entries_lock);
 }
 

@@ -3,16 +3,15 @@
  * their pools, their list, and their log messages.
  *
  * There is one pool for each export of the server that clients use.  It goes
- * with its last client; with shared=true it stays.  It also stays while
- * something would be lost with it (pool.h, M9):
+ * with its last client; with shared=true it stays.  It also stays while it has
+ * writes that were acknowledged but not flushed.  A separate thread, the
+ * keeper, flushes them, however long the upstream is away.  If a client has yet
+ * to be told of a loss (pool.h, M9), the export's next pool gets that debt
+ * (debts.h).
  *
- *   - writes that were acknowledged but not flushed.  A separate thread, the
- *     keeper, flushes them, however long the upstream is away;
- *   - a loss that a client has yet to be told about.  Then the pool has no
- *     connections.
- *
- * Pools without clients are limited in number and memory (MOST_LEFT).  Beyond
- * the limit no other export is opened, because it could add to them.
+ * Beyond a number of pools without clients, or a size of their logs
+ * (MOST_LEFT), no other export is opened, because it could add to them.  Those
+ * that are open can do so all the same: each can add its log.
  *
  * A filter above that reopens (nbdkit-retry-filter) closes one client and opens
  * the next in the same thread, and nbdkit uses a thread for one connection
@@ -22,7 +21,7 @@
  * on.
  *
  * Lifetime.  `users` counts what holds an entry: clients, shared=true, the
- * keeper, exports_end.  An entry without users goes, unless its pool is needed.
+ * keeper, exports_end.  An entry without users goes, unless its pool is dirty.
  *
  * Thread-safety: exports_start and exports_end are called by nbdkit's main
  * thread; any thread may call the rest, which take a lock inside.

@@ -242,6 +242,28 @@ END
 stop_server s
 kill_child u
 
+step "exports that owe the report of a loss are in nobody's way"
+fault_server u
+tell u exports "other$(printf ',e%d' {1..1001})"
+start_forwarder socket="$tmp/u.sock" reconnect=30 replay-buffer=0 \
+  dynamic-export=true
+loss <<'END'
+before = threads()
+for i in range(1, 1002):
+    h = connect("e%d" % i)
+    h.pwrite(b"1", 0)
+    tell("drop")
+    h.pread(1, 0)
+    h.shutdown()
+leave(before)
+check("another export", flushes(connect("other")), "ok")
+for i in 1, 500, 1001:
+    check("who comes to e%d next" % i, flushes(connect("e%d" % i)), "EIO")
+    check("and then", flushes(connect("e%d" % i)), "ok")
+END
+stop_server s
+end_fault_server u
+
 step "what waits for the upstream is limited, and none of it is lost"
 rm -f u.img
 upstream

@@ -33,6 +33,7 @@ unit_tests = \
 	tests/unit/test-mnbd-block-size \
 	tests/unit/test-mnbd-cache \
 	tests/unit/test-mnbd-pool \
+	tests/unit/test-mnbd-debts \
 	tests/unit/test-mnbd-replay \
 	tests/unit/test-mnbd-socket \
 	tests/unit/test-mnbd-watchdog \
@@ -98,6 +99,11 @@ tests_unit_test_disk_extents_LDADD = $(unit_ldadd)
 tests_unit_test_memlimit_SOURCES = tests/unit/test-memlimit.c
 tests_unit_test_memlimit_CFLAGS = $(unit_cflags)
 tests_unit_test_memlimit_LDADD = $(unit_ldadd)
+
+tests_unit_test_mnbd_debts_SOURCES = tests/unit/test-mnbd-debts.c
+tests_unit_test_mnbd_debts_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_mnbd_debts_LDADD = libmblock-nbd.la libmblock-bdev.la \
+	libmblock-base.la $(CMOCKA_LIBS)
 
 tests_unit_test_mnbd_replay_SOURCES = tests/unit/test-mnbd-replay.c
 tests_unit_test_mnbd_replay_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
