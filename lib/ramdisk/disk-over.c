@@ -309,7 +309,7 @@ own_locked (struct tree_op *op, struct disk *d, char *content,
   leaf = tree_leaf_locked (&d->tree, op, index);
   if (leaf == NULL)
     return -1;
-  if (memcmp (content, disk_zero_page, PAGE_BYTES) == 0) {
+  if (is_zero_page (content)) {
     leaf_swap (leaf, index, PAGE_HOLE, PAGE_ZERO);
     return 0;
   }
@@ -336,33 +336,39 @@ own_locked (struct tree_op *op, struct disk *d, char *content,
 
 /* The page of offset is about to change in part. */
 static int
-own_page (struct tree_op *op, struct disk *d, uint64_t offset)
+fetch_edge (struct disk *d, uint64_t offset, struct edges *e)
 {
-  char content[PAGE_BYTES];
-  int r;
-
   offset &= ~(uint64_t) (PAGE_BYTES - 1);
-  if (!is_origins (d, offset))
+  if ((e->n > 0 && e->offset[0] == offset) || !is_origins (d, offset))
     return 0;
-  if (origin_read (d->origin, content, PAGE_BYTES, offset, 0) == -1)
+  if (origin_read (d->origin, e->content[e->n], PAGE_BYTES, offset, 0) == -1)
     return -1;
-  tree_lock (&d->tree);
-  r = own_locked (op, d, content, offset);
-  tree_unlock (&d->tree);
-  return r;
+  e->data += !is_zero_page (e->content[e->n]);
+  e->offset[e->n++] = offset;
+  return 0;
 }
 
 int
-disk_own_edges (struct tree_op *op, struct disk *d, uint64_t count,
-                uint64_t offset)
+disk_fetch_edges (struct disk *d, uint64_t count, uint64_t offset,
+                  struct edges *e)
 {
   uint64_t end = offset + count;
 
-  if (d->origin == NULL)
-    return 0;
-  if (offset % PAGE_BYTES && own_page (op, d, offset) == -1)
+  e->n = e->data = 0;
+  if (offset % PAGE_BYTES && fetch_edge (d, offset, e) == -1)
     return -1;
-  if (end % PAGE_BYTES && own_page (op, d, end - 1) == -1)
-    return -1;
-  return 0;
+  return end % PAGE_BYTES ? fetch_edge (d, end - 1, e) : 0;
+}
+
+int
+disk_own_edges (struct tree_op *op, struct disk *d, struct edges *e)
+{
+  unsigned i;
+  int r = 0;
+
+  tree_lock (&d->tree);
+  for (i = 0; i < e->n && r == 0; i++)
+    r = own_locked (op, d, e->content[i], e->offset[i]);
+  tree_unlock (&d->tree);
+  return r;
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/mutex.h"
 #include "ramdisk/arena.h"
@@ -23,6 +24,12 @@
 
 /* A page of zeros, to write and to compare with. */
 extern const char disk_zero_page[PAGE_BYTES];
+
+static inline bool
+is_zero_page (const char *buf)
+{
+  return memcmp (buf, disk_zero_page, PAGE_BYTES) == 0;
+}
 
 static inline uint64_t
 min (uint64_t a, uint64_t b)
@@ -169,12 +176,36 @@ void disk_leave_origin (struct disk *d, bool stays);
 int disk_read_over (struct disk *d, char *buf, uint64_t count,
                     uint64_t offset);
 
-/* Pages of which only a part is about to change cease to be holes that mean the
- * origin's content, which they hold then.  Does nothing to other disks.
- * Returns 0, or -1 with errno EIO, or as disk_write_bytes.
+/* The first and the last page of a request, if it changes only a part of them
+ * and they are holes that mean the origin's content; and that content.  For D4,
+ * a request first has it fetched, then reserves all that it needs, and only
+ * then changes anything.  This is large: functions that other disks go through
+ * do not have it on their stack.
  */
-int disk_own_edges (struct tree_op *op, struct disk *d, uint64_t count,
-                    uint64_t offset);
+struct edges {
+  unsigned n;
+  unsigned data;                /* pages of them that are not all zeros */
+  uint64_t offset[2];           /* bytes, of the page */
+  char content[2][PAGE_BYTES];
+};
+
+/* Changes nothing.  Returns 0, or -1 with errno EIO or ENOMEM. */
+int disk_fetch_edges (struct disk *d, uint64_t count, uint64_t offset,
+                      struct edges *e);
+
+/* These pages cease to be holes, and hold that content then.  Needs quota and
+ * memory for them as a write of them does.  Returns 0, or -1 with errno ENOSPC
+ * or EDQUOT.
+ */
+int disk_own_edges (struct tree_op *op, struct disk *d, struct edges *e);
+
+/* Does a request change a page in part that may be a hole of that kind? */
+static inline bool
+has_edges (const struct disk *d, uint64_t count, uint64_t offset)
+{
+  return __builtin_expect (d->origin != NULL, false) &&
+    (offset | count) % PAGE_BYTES;
+}
 
 /* Write bytes, for an operation that has begun and is not empty.  Returns 0; or
  * -1 with errno ENOSPC or EDQUOT, and then nothing has changed, except as D4

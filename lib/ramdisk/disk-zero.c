@@ -264,35 +264,47 @@ fill_cost (struct disk *d, uint64_t count, uint64_t offset, page_t with,
      ? tree_fill_cost (&d->tree, last, with, end % PAGE_BYTES, most) : 0);
 }
 
-/* Where memory is full, a range that is filled already needs nothing. */
+/* Where memory is full, a range that is filled already needs nothing.  more:
+ * pages besides.
+ */
 static int
 reserve_fill (struct tree_op *op, struct disk *d, uint64_t count,
-              uint64_t offset, page_t with)
+              uint64_t offset, page_t with, uint64_t more)
 {
-  return tree_op_reserve (op, fill_cost (d, count, offset, with, true)) == -1
-    ? tree_op_reserve (op, fill_cost (d, count, offset, with, false)) : 0;
+  uint64_t cost = fill_cost (d, count, offset, with, true) + more;
+
+  if (tree_op_reserve (op, cost) == 0)
+    return 0;
+  cost = fill_cost (d, count, offset, with, false) + more;
+  return tree_op_reserve (op, cost);
 }
 
-int
-disk_zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
-                 uint64_t offset, page_t with)
+/* At the end of the disk, the last page counts as whole (fill_locked). */
+static bool
+ends_whole (const struct disk *d, uint64_t count, uint64_t offset)
+{
+  return min (-offset % PAGE_BYTES, count) == count ||
+    offset + count == disk_size (d);
+}
+
+/* edges: what disk_fetch_edges has found, or NULL. */
+static int
+zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
+            uint64_t offset, page_t with, struct edges *edges)
 {
   size_t head = min (-offset % PAGE_BYTES, count);
   size_t tail = (offset + count) % PAGE_BYTES;
-  /* At the end of the disk, the last page counts as whole (fill_locked). */
-  bool whole = head == count || offset + count == disk_size (d), tail_done;
-  uint64_t owed;
+  bool whole = ends_whole (d, count, offset), tail_done;
+  uint64_t more = edges ? edges->data : 0, owed;
   struct fill f;
 
   /* For D4: all that can be refused comes before the first change. */
-  if (d->origin &&
-      disk_own_edges (op, d, head < count && whole ? count - tail : count,
-                      offset) == -1)
-    return -1;
-  owed = part_is_owed (d, head, offset) +
+  owed = more + part_is_owed (d, head, offset) +
     (whole ? 0 : part_is_owed (d, tail, offset + count - tail));
   if ((owed && tree_op_reserve_quota (op, &d->tree, owed) == -1) ||
-      reserve_fill (op, d, count, offset, with) == -1)
+      reserve_fill (op, d, count, offset, with, more) == -1)
+    return -1;
+  if (edges && disk_own_edges (op, d, edges) == -1)
     return -1;
   if (zero_part (op, d, head, offset, with) == -1)
     return -1;
@@ -302,6 +314,29 @@ disk_zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
   if (fill_range (op, d, &f, &tail_done) == -1)
     return -1;
   return tail_done ? 0 : zero_part (op, d, tail, f.end - tail, with);
+}
+
+static int __attribute__ ((noinline))
+zero_edges (struct tree_op *op, struct disk *d, uint64_t count,
+            uint64_t offset, page_t with)
+{
+  size_t head = min (-offset % PAGE_BYTES, count);
+  size_t tail = (offset + count) % PAGE_BYTES;
+  struct edges edges;
+
+  if (disk_fetch_edges (d, head < count && ends_whole (d, count, offset)
+                        ? count - tail : count, offset, &edges) == -1)
+    return -1;
+  return zero_bytes (op, d, count, offset, with, edges.n ? &edges : NULL);
+}
+
+int
+disk_zero_bytes (struct tree_op *op, struct disk *d, uint64_t count,
+                 uint64_t offset, page_t with)
+{
+  return has_edges (d, count, offset)
+    ? zero_edges (op, d, count, offset, with)
+    : zero_bytes (op, d, count, offset, with, NULL);
 }
 
 int
@@ -327,7 +362,7 @@ disk_trim (struct disk *d, uint64_t count, uint64_t offset)
   if (r != 1)
     return r;
   fill_init (&f, count, offset, d->zeros);
-  r = reserve_fill (&op, d, count, offset, d->zeros);
+  r = reserve_fill (&op, d, count, offset, d->zeros, 0);
   if (r == -1)
     r = 0;      /* the range is shared: trimming would take memory and free
                  * none.  Only a hint */
@@ -345,12 +380,6 @@ disk_trim (struct disk *d, uint64_t count, uint64_t offset)
 }
 
 /* -------------------------------------------------------- detect zeroes */
-
-static bool
-is_zero_page (const char *buf)
-{
-  return memcmp (buf, disk_zero_page, PAGE_BYTES) == 0;
-}
 
 /* How much of the start of a request consists of pages of zeros (*zero), or of
  * other pages.
@@ -400,30 +429,53 @@ detect_cost (struct disk *d, const char *buf, uint64_t count, uint64_t offset,
   return cost;
 }
 
+/* edges: what disk_fetch_edges has found, or NULL. */
+static int
+write_detect (struct tree_op *op, struct disk *d, const char *buf,
+              uint64_t count, uint64_t offset, struct edges *edges)
+{
+  uint64_t cost, owed, i, n;
+  bool zero;
+  int r;
+
+  /* For D4: the whole request, before the first change. */
+  cost = detect_cost (d, buf, count, offset, true, &owed);
+  r = tree_op_reserve_quota (op, &d->tree, owed);
+  if (r == 0 && tree_op_reserve (op, cost) == -1)
+    r = tree_op_reserve (op, detect_cost (d, buf, count, offset, false,
+                                          &owed));
+  if (r == 0 && edges)
+    r = disk_own_edges (op, d, edges);
+  for (i = 0; i < count && r == 0; i += n) {
+    n = zero_run (buf + i, count - i, offset + i, &zero);
+    r = zero ? disk_zero_bytes (op, d, n, offset + i, d->zeros)
+      : disk_write_bytes (op, d, buf + i, n, offset + i);
+  }
+  return r;
+}
+
+static int __attribute__ ((noinline))
+write_detect_edges (struct tree_op *op, struct disk *d, const char *buf,
+                    uint64_t count, uint64_t offset)
+{
+  struct edges edges;
+
+  if (disk_fetch_edges (d, count, offset, &edges) == -1)
+    return -1;
+  return write_detect (op, d, buf, count, offset, edges.n ? &edges : NULL);
+}
+
 int
-disk_write_detect (struct disk *d, const void *vbuf, uint64_t count,
+disk_write_detect (struct disk *d, const void *buf, uint64_t count,
                    uint64_t offset)
 {
-  const char *buf = vbuf;
-  uint64_t cost, owed, i, n;
   struct tree_op op;
-  bool zero;
   int r = change_begin (d, &op, count, offset, false);
 
   if (r != 1)
     return r;
-  if (disk_own_edges (&op, d, count, offset) == -1)
-    return change_end (d, &op, -1);
-  /* For D4: the whole request, before the first change. */
-  cost = detect_cost (d, buf, count, offset, true, &owed);
-  r = tree_op_reserve_quota (&op, &d->tree, owed);
-  if (r == 0 && tree_op_reserve (&op, cost) == -1)
-    r = tree_op_reserve (&op, detect_cost (d, buf, count, offset, false,
-                                           &owed));
-  for (i = 0; i < count && r == 0; i += n) {
-    n = zero_run (buf + i, count - i, offset + i, &zero);
-    r = zero ? disk_zero_bytes (&op, d, n, offset + i, d->zeros)
-      : disk_write_bytes (&op, d, buf + i, n, offset + i);
-  }
+  r = has_edges (d, count, offset)
+    ? write_detect_edges (&op, d, buf, count, offset)
+    : write_detect (&op, d, buf, count, offset, NULL);
   return change_end (d, &op, r);
 }

@@ -594,20 +594,19 @@ write_section (struct tree_op *op, struct disk *d, const char *buf, size_t len,
   return 0;
 }
 
-int
-disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
-                  uint64_t count, uint64_t offset)
+/* edges: what disk_fetch_edges has found, or NULL. */
+static int
+write_bytes (struct tree_op *op, struct disk *d, const char *buf,
+             uint64_t count, uint64_t offset, struct edges *edges)
 {
   uint64_t first = offset >> PAGE_SHIFT;
   uint64_t last = (offset + count - 1) >> PAGE_SHIFT;
   uint64_t owed = 0, cost = 0, less, same;
 
-  if (d->origin && disk_own_edges (op, d, count, offset) == -1)
-    return -1;
   if (disk_quota (d) != TREE_NO_QUOTA)
     owed = tree_not_owned (&d->tree, first, last);
-  /* For D4.  One page alone cannot be done by halves. */
-  if (last > first)
+  /* For D4.  One page alone cannot be done by halves, unless it is an edge. */
+  if (last > first || edges)
     cost = tree_cost (&d->tree, first, last);
   /* What changes nothing needs neither quota nor memory. */
   if ((owed || cost) && d->detect_same &&
@@ -617,7 +616,8 @@ disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
     buf += same;
     count -= same;
     offset += same;
-    return disk_write_bytes (op, d, buf, count, offset);
+    /* Edges are not among them: these are holes. */
+    return write_bytes (op, d, buf, count, offset, edges);
   }
   if (owed && tree_op_reserve_quota (op, &d->tree, owed) == -1)
     return -1;
@@ -628,6 +628,8 @@ disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
       return -1;
     cost = less;
   }
+  if (edges && disk_own_edges (op, d, edges) == -1)
+    return -1;
   while (count > 0) {
     size_t len = section_len (offset, count);
 
@@ -638,6 +640,26 @@ disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
     offset += len;
   }
   return 0;
+}
+
+static int __attribute__ ((noinline))
+write_edges (struct tree_op *op, struct disk *d, const char *buf,
+             uint64_t count, uint64_t offset)
+{
+  struct edges edges;
+
+  if (disk_fetch_edges (d, count, offset, &edges) == -1)
+    return -1;
+  return write_bytes (op, d, buf, count, offset, edges.n ? &edges : NULL);
+}
+
+int
+disk_write_bytes (struct tree_op *op, struct disk *d, const char *buf,
+                  uint64_t count, uint64_t offset)
+{
+  return has_edges (d, count, offset)
+    ? write_edges (op, d, buf, count, offset)
+    : write_bytes (op, d, buf, count, offset, NULL);
 }
 
 int

@@ -346,6 +346,132 @@ test_quota (void **state)
   assert_int_equal (P, disk_owned (f->disk[0]));
 }
 
+/* A request that begins and ends within pages of which the origin has data. */
+#define EDGES (704 * P + 100)
+#define EDGES_COUNT (2 * P)
+
+enum edges_request { EDGES_WRITE, EDGES_ZERO, EDGES_DETECT, EDGES_REQUESTS };
+
+static int
+request_edges (struct fixture *f, enum edges_request request)
+{
+  memset (f->buf, 'e', EDGES_COUNT);
+  switch (request) {
+  case EDGES_WRITE:
+    return disk_write (f->disk[0], f->buf, EDGES_COUNT, EDGES);
+  case EDGES_DETECT:
+    memset (f->buf + P - 100, 0, P);
+    return disk_write_detect (f->disk[0], f->buf, EDGES_COUNT, EDGES);
+  default:
+    return disk_zero (f->disk[0], EDGES_COUNT, EDGES, true);
+  }
+}
+
+static void
+want_edges (struct fixture *f, enum edges_request request)
+{
+  memset (f->want + EDGES, request == EDGES_ZERO ? 0 : 'e', EDGES_COUNT);
+  if (request == EDGES_DETECT)
+    memset (f->want + 705 * P, 0, P);
+}
+
+/* Nothing has changed, not even what the request would have owned at its ends
+ * (D4).
+ */
+static void
+assert_no_edges (struct fixture *f)
+{
+  assert_int_equal (0, disk_owned (f->disk[0]));
+  assert_int_equal (0, disk_mapped (f->disk[0]));
+  assert_reads (f, f->disk[0], 703 * P, 5 * P);
+}
+
+/* The request is refused until there is quota for all of it. */
+static void
+test_quota_for_edges (void **state)
+{
+  struct fixture *f = *state;
+  uint64_t pages, owned;
+  unsigned i;
+
+  for (i = 0; i < EDGES_REQUESTS; i++) {
+    owned = i == EDGES_WRITE ? 3 : 2;
+    want_origin (f);
+    for (pages = 0; pages < owned; pages++) {
+      disk_set_quota (f->disk[0], pages * P);
+      assert_errno (EDQUOT, request_edges (f, i));
+      assert_no_edges (f);
+    }
+    disk_set_quota (f->disk[0], owned * P);
+    assert_int_equal (0, request_edges (f, i));
+    assert_int_equal (owned * P, disk_owned (f->disk[0]));
+    want_edges (f, i);
+    assert_reads (f, f->disk[0], 0, SIZE);
+    disk_free (f->disk[0]);
+    f->disk[0] = disk_new_over (f->a, SIZE, 1, f->o);
+  }
+}
+
+/* An end that has only zeros needs none. */
+static void
+test_quota_for_zero_edge (void **state)
+{
+  struct fixture *f = *state;
+
+  want_origin (f);
+  disk_set_quota (f->disk[0], P);
+  assert_int_equal (0, disk_zero (f->disk[0], 2 * P, 701 * P + 100, true));
+  memset (f->want + 701 * P + 100, 0, 2 * P);
+  assert_int_equal (P, disk_owned (f->disk[0]));
+  assert_reads (f, f->disk[0], 0, SIZE);
+}
+
+/* The same of memory, page by page. */
+static void
+test_memory_for_edges (void **state)
+{
+  struct fixture *f = *state;
+  uint64_t filled, freed, pages = 20000;
+  unsigned i;
+
+  f->disk[1] = disk_new (f->a, pages * P, 1);
+  for (i = 0; i < EDGES_REQUESTS; i++) {
+    want_origin (f);
+    memset (f->buf, 'f', P);
+    for (filled = 0; disk_write (f->disk[1], f->buf, P, filled * P) == 0; )
+      filled++;
+    assert_true (filled < pages);
+    for (freed = 0; request_edges (f, i) == -1; freed++) {
+      assert_int_equal (ENOSPC, errno);
+      assert_true (freed < 32);
+      assert_no_edges (f);
+      assert_int_equal (0, disk_trim (f->disk[1], P, freed * P));
+    }
+    want_edges (f, i);
+    assert_reads (f, f->disk[0], 0, SIZE);
+    disk_free (f->disk[0]);
+    f->disk[0] = disk_new_over (f->a, SIZE, 1, f->o);
+    assert_int_equal (0, disk_trim (f->disk[1], pages * P, 0));
+  }
+}
+
+/* If one of the two ends cannot be read, the other has not changed either. */
+static void
+test_bad_edge (void **state)
+{
+  struct fixture *f = *state;
+  unsigned i;
+
+  want_origin (f);
+  f->b->bad = 706;
+  for (i = 0; i < EDGES_REQUESTS; i++) {
+    assert_errno (EIO, request_edges (f, i));
+    assert_int_equal (0, disk_mapped (f->disk[0]));
+  }
+  f->b->bad = UINT64_MAX;
+  assert_no_edges (f);
+}
+
 static void
 test_clones (void **state)
 {
@@ -756,6 +882,10 @@ main (void)
     TEST (test_changes_fetch_nothing),
     TEST (test_parts_of_pages),
     TEST (test_quota),
+    TEST (test_quota_for_edges),
+    TEST (test_quota_for_zero_edge),
+    TEST (test_memory_for_edges),
+    TEST (test_bad_edge),
     TEST (test_clones),
     TEST (test_sizes),
     TEST (test_block_status),
