@@ -349,6 +349,7 @@ size=8m
 iodepth=16
 verify=crc32c
 verify_fatal=1
+serialize_overlap=1
 time_based
 runtime=$seconds
 exec_prerun=true

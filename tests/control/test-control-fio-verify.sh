@@ -68,6 +68,7 @@ def client(name, options):
             ["fio", "--name=" + name, "--ioengine=nbd", "--size=%d" % FIO,
              "--uri=nbd+unix:///%s?socket=%s" % (name, os.environ["sock"]),
              "--iodepth=8", "--verify=crc32c", "--verify_fatal=1",
+             "--serialize_overlap=1",
              "--verify_backlog=64", "--randseed=%d" % (runs[name] + 1),
              *("--" + o for o in options.split())],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -16,6 +16,7 @@ size=8m
 iodepth=16
 verify=crc32c
 verify_fatal=1
+serialize_overlap=1
 [small]
 rw=randrw
 bs=4k
