@@ -137,10 +137,11 @@ has_hole (const struct recoverer *r, page_t page, unsigned level,
 }
 
 /* How many pages of shared trees may be walked because shrinks were cut short,
- * in multiples of all pages.  Few are in flight at a time, but a file could be
- * made in which each record is one, of the same tree.
+ * in multiples of all pages: so many shrinks of clones may be in flight at a
+ * time, each for a control client.  But a file could be made in which each
+ * record is one, of the same tree.
  */
-#define MOST_UNFINISHED 16
+#define MOST_UNFINISHED 256
 
 /* What is walked for each record, and not once for all: the caches of origins,
  * which share no page (O3), and what is beyond the end of a disk
