@@ -80,6 +80,7 @@ open_files (struct load *l)
 {
   size_t i;
 
+  saved_want_fds (2 * l->saved.nfiles);
   l->file = calloc (l->saved.nfiles + 1, sizeof *l->file);
   for (i = 0; l->file && i < l->saved.nfiles; i++)
     l->file[i].fd = l->file[i].sums = -1;
