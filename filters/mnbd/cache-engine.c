@@ -281,6 +281,10 @@ empty_cache (struct cached *e)
   bdev_nbd_accept_changed (e->instance->upstream, true);
   r = cache_flush (e->cache, &client, e->instance->local);
   err = errno;
+  /* An error may tell of a loss that is not this client's (pass_losses_on). */
+  cache_stats (e->cache, &stats);
+  if (stats.dirty_bytes == 0 && !bdev_nbd_dirty (e->instance->upstream))
+    r = 0;
   bdev_nbd_accept_changed (e->instance->upstream, false);
   cache_client_destroy (&client);
   errno = err;

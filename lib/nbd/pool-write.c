@@ -61,7 +61,6 @@ static void
 flush_failed (struct pool *p, const struct pool_request *r, unsigned own,
               struct pool_client *client) REQUIRES (&p->lock)
 {
-  p->flush_failures++;
   witness_lost (&p->witness);
   if (!is_at_risk (p, r, own))
     return;
@@ -143,7 +142,7 @@ send_flush (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   acks = p->witness.acks;
   answered = pool_send_and_await (p, r);
   p->flush_awaited = 0;
-  p->flush_failures += !answered;       /* for all we know */
+  p->flush_failures += !answered || r->c.error; /* for all we know */
   pthread_cond_broadcast (&p->changed);
   if (answered && r->c.error == 0)
     answered = await_fua_writes (p, r);
@@ -423,6 +422,7 @@ admit_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   if (!r->op.fua || (r->c.error != EIO && r->c.error != ENOSPC))
     return false;
   if (!is_at_risk (p, r, 1) || !pool_may_go (p, r)) {
+    p->flush_failures++;
     witness_lost (&p->witness);
     return false;
   }
@@ -439,8 +439,10 @@ note_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   bool refused = r->c.error == r->refused;
 
   r->c.error = r->refused;
-  if (!refused)
-    flush_failed (p, r, 1, NULL);
+  if (refused)
+    return;
+  p->flush_failures++;
+  flush_failed (p, r, 1, NULL);
 }
 
 /* A write with FUA was answered, and succeeded.  Is it safe?  Not if a flush

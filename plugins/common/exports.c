@@ -404,7 +404,8 @@ exports_forsake (const char *name)
   for (e = entries; e && strcmp (e->name, name) != 0; e = e->next)
     ;
   if (e) {
-    return_orphan (e);
+    debts.orphans += e->orphan && pool_owed (e->pool) > 0;
+    e->orphan = false;
     pool_forsake (e->pool);
   }
   debts_take (&debts, name);
