@@ -9,6 +9,8 @@ libmblock_base_la_SOURCES = \
 	lib/base/clock.h \
 	lib/base/cond.h \
 	lib/base/copy-stream.h \
+	lib/base/descriptors.c \
+	lib/base/descriptors.h \
 	lib/base/list.h \
 	lib/base/message.c \
 	lib/base/message.h \

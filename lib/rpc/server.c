@@ -12,12 +12,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/descriptors.h"
 #include "base/message.h"
 #include "base/thread.h"
 #include "rpc/clients.h"
@@ -36,9 +36,6 @@
 
 /* Refused clients are logged at most this often. */
 #define REFUSED_LOG_MS 1000
-
-/* Descriptors that are needed besides those of clients: for NBD connections. */
-#define OTHER_FDS 1024
 
 struct control {
   struct control_options o;
@@ -275,20 +272,10 @@ control_start (struct control *c)
 static void
 want_fds (struct control *c)
 {
-  struct rlimit rl;
-  rlim_t want = (rlim_t) c->o.max_clients + OTHER_FDS;
+  uint64_t limit = descriptors_want (c->o.max_clients);
 
-  if (getrlimit (RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur == RLIM_INFINITY ||
-      rl.rlim_cur >= want)
-    return;
-  if (rl.rlim_max == RLIM_INFINITY || rl.rlim_max >= want)
-    rl.rlim_cur = want;
-  else
-    rl.rlim_cur = rl.rlim_max;
-  if (setrlimit (RLIMIT_NOFILE, &rl) == -1)
-    getrlimit (RLIMIT_NOFILE, &rl);
-  if (rl.rlim_cur < want && c->o.max_clients > rl.rlim_cur / 2)
-    c->o.max_clients = rl.rlim_cur / 2;
+  if (c->o.max_clients > limit / 2)
+    c->o.max_clients = limit / 2;
 }
 
 static char *

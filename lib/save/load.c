@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/printable.h"
 #include "save/load.h"
 
@@ -80,7 +81,7 @@ open_files (struct load *l)
 {
   size_t i;
 
-  saved_want_fds (2 * l->saved.nfiles);
+  descriptors_want (2 * l->saved.nfiles);
   l->file = calloc (l->saved.nfiles + 1, sizeof *l->file);
   for (i = 0; l->file && i < l->saved.nfiles; i++)
     l->file[i].fd = l->file[i].sums = -1;

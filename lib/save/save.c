@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/printable.h"
 #include "base/utf8.h"
 #include "ramdisk/disk-origin.h"
@@ -375,7 +376,7 @@ open_old (struct save *s)
   char name[40];
   size_t i;
 
-  saved_want_fds (2 * s->base.nfiles);
+  descriptors_want (2 * s->base.nfiles);
   s->old = calloc (s->base.nfiles + 1, sizeof *s->old);
   if (s->old == NULL || choose_files (s, &choice) == -1)
     return -1;

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -259,23 +258,6 @@ int
 saved_open_file (int dir, const char *name)
 {
   return openat (dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-}
-
-/* Descriptors that the rest of the server has use for. */
-#define OTHER_FDS 1024
-
-void
-saved_want_fds (size_t n)
-{
-  struct rlimit limit;
-  rlim_t want = n + OTHER_FDS;
-
-  if (getrlimit (RLIMIT_NOFILE, &limit) == -1 ||
-      limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= want)
-    return;
-  limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= want
-    ? want : limit.rlim_max;
-  setrlimit (RLIMIT_NOFILE, &limit);    /* opening one tells if it failed */
 }
 
 char *

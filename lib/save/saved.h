@@ -127,11 +127,6 @@ const char *saved_name (const char *kind, uint32_t number, char buf[40]);
  */
 int saved_open_file (int dir, const char *name);
 
-/* So many files are about to be opened for long: raise the soft limit of
- * descriptors (RLIMIT_NOFILE), if it is lower and may be raised.
- */
-void saved_want_fds (size_t n);
-
 /* Read a whole file of at most so many bytes, to be freed.  NULL with errno:
  * EFBIG if it is larger, or no regular file.
  */
