@@ -85,7 +85,7 @@ mirror_suits (struct mirror *m, char why[MIRROR_WHY])
 
 /* Is nobody waiting for the answer any more? */
 static bool
-is_over (struct mirror *m)
+has_stopped (struct mirror *m)
 {
   bool r;
 
@@ -128,7 +128,7 @@ check_holes (struct job *j)
 
   for (offset = 0; offset < m->size; offset += length) {
     length = least (REGION, m->size - offset);
-    if (is_over (m) ||
+    if (has_stopped (m) ||
         mirror_map (m->secondary, offset, length, &j->their_map) == -1)
       return -1;
     /* If it fails, the copying will find that out. */
@@ -185,7 +185,7 @@ check_samples (struct job *j)
     mutex_unlock (&m->lock);
     if (g == to)
       continue;
-    r = is_over (m) ? -1 : differs (j, g);
+    r = has_stopped (m) ? -1 : differs (j, g);
     if (r == -1)
       return -1;
     if (r == 1) {

@@ -411,6 +411,14 @@ admit_next_piece (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   return true;
 }
 
+/* The server failed to flush for a write with FUA, for all we know. */
+static void
+fua_failed (struct pool *p, const struct pool_request *r) REQUIRES (&p->lock)
+{
+  p->flush_failures++;
+  flush_failed (p, r, 1, NULL);
+}
+
 /* A write with FUA was refused.  Did the server fail to flush, and so may have
  * dropped what others wrote (M8)?  If it refuses the write without FUA as well,
  * with the same error, it had not come to flush.  Returns true if this was
@@ -422,8 +430,7 @@ admit_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   if (!r->op.fua || (r->c.error != EIO && r->c.error != ENOSPC))
     return false;
   if (!is_at_risk (p, r, 1) || !pool_may_go (p, r)) {
-    p->flush_failures++;
-    witness_lost (&p->witness);
+    fua_failed (p, r);
     return false;
   }
   r->refused = r->c.error;
@@ -439,10 +446,8 @@ note_without_fua (struct pool *p, struct pool_request *r) REQUIRES (&p->lock)
   bool refused = r->c.error == r->refused;
 
   r->c.error = r->refused;
-  if (refused)
-    return;
-  p->flush_failures++;
-  flush_failed (p, r, 1, NULL);
+  if (!refused)
+    fua_failed (p, r);
 }
 
 /* A write with FUA was answered, and succeeded.  Is it safe?  Not if a flush
@@ -508,21 +513,18 @@ static bool
 has_ended (struct pool *p, struct pool_request *r, bool answered,
            int *error) REQUIRES (&p->lock)
 {
-  if (answered && r->refused) {
+  if (answered && r->refused)
     note_without_fua (p, r);
+  else if (answered && r->c.error && admit_without_fua (p, r))
+    return false;
+  if (answered && r->c.error) {
     *error = r->c.error;
     return true;
   }
-  if (answered && r->c.error == 0 && r->done + r->c.count < r->op.count) {
+  if (answered && r->done + r->c.count < r->op.count) {
     if (admit_next_piece (p, r))
       return false;
     pool_lost_request (r);
-  }
-  else if (answered && r->c.error) {
-    if (admit_without_fua (p, r))
-      return false;
-    *error = r->c.error;
-    return true;
   }
   else if (answered) {
     if (r->op.fua ? fua_is_safe (p, r)
