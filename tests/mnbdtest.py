@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import threading
 import time
 
 import nbd
@@ -34,6 +35,17 @@ def power_cut(server="u"):
         os.kill(int(f.read()), signal.SIGUSR1)
     while losses() == before:
         time.sleep(0.01)
+
+
+def under_way(log, request, fn, *args, **kw):
+    """Call it in a thread, which is returned when the fault server has this
+    request, the first since then in the log."""
+    log()
+    thread = threading.Thread(target=fn, args=args, kwargs=kw)
+    thread.start()
+    while log() != [request]:
+        time.sleep(0.01)
+    return thread
 
 
 def until_back(fn):

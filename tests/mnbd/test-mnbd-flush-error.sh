@@ -71,17 +71,12 @@ done
 step "a flush does not count until writes with FUA have ended"
 tell u clear
 python <<'END'
-import threading
 log = Log().new
 a, b = connect(), connect()
 a.pwrite(pattern(4096, 1), 0)
 tell("fault on=write,do=error,ms=1500,flag=fua,times=1")
-writer = threading.Thread(target=refused, args=(
-    "with FUA", errno.EIO, b.pwrite, pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA))
-log()
-writer.start()
-while log() != [("write", 8192, 4096)]:
-    time.sleep(0.01)
+writer = under_way(log, ("write", 8192, 4096), refused, "with FUA", errno.EIO,
+                   b.pwrite, pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA)
 a.flush()
 writer.join()
 check("what the server got", log(),
@@ -95,18 +90,13 @@ fua_after_flush ()
 {
   tell u clear
   gets=$1 python <<'END'
-import threading
 log = Log().new
 a, b = connect(), connect()
 a.pwrite(pattern(4096, 1), 0)
 tell("fault on=write,do=slow,ms=1500,flag=fua,times=1")
 tell("fault on=flush,do=error,times=1")
-writer = threading.Thread(target=b.pwrite,
-                          args=(pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA))
-log()
-writer.start()
-while log() != [("write", 8192, 4096)]:
-    time.sleep(0.01)
+writer = under_way(log, ("write", 8192, 4096), b.pwrite, pattern(4096, 2),
+                   8192, nbd.CMD_FLAG_FUA)
 refused("the flush", errno.EIO, a.flush)
 writer.join()
 check("what the server got", log(), eval(os.environ["gets"]))
@@ -119,15 +109,12 @@ fua_after_flush '[("flush", 0, 0), ("write", 0, 4096), ("write", 8192, 4096)]'
 step "and it may have dropped a write that was not answered yet"
 tell u clear
 python <<'END'
-import threading
 log = Log().new
 a, b = connect(), connect()
 tell("fault on=write,do=slow,ms=1500,times=1")
 tell("fault on=flush,do=error,times=1")
-writer = threading.Thread(target=a.pwrite, args=(pattern(4096, 3), 4096))
-writer.start()
-while log() != [("write", 4096, 4096)]:
-    time.sleep(0.01)
+writer = under_way(log, ("write", 4096, 4096), a.pwrite, pattern(4096, 3),
+                   4096)
 refused("the flush", errno.EIO, b.flush)
 writer.join()
 log()
@@ -159,18 +146,13 @@ stop_server s
 start_forwarder socket="$tmp/u.sock" request-timeout=3
 tell u clear
 python <<'END'
-import threading
 log = Log().new
 a, b = connect(), connect()
 a.pwrite(pattern(4096, 1), 0)
 tell("fault on=write,do=slow,ms=500,flag=fua,times=1")
 tell("fault on=flush,do=never,times=1")
-writer = threading.Thread(target=b.pwrite,
-                          args=(pattern(4096, 2), 8192, nbd.CMD_FLAG_FUA))
-log()
-writer.start()
-while log() != [("write", 8192, 4096)]:
-    time.sleep(0.01)
+writer = under_way(log, ("write", 8192, 4096), b.pwrite, pattern(4096, 2),
+                   8192, nbd.CMD_FLAG_FUA)
 a.flush()
 writer.join()
 check("what the server got", log(),

@@ -713,15 +713,12 @@ test_parents (void **state)
   assert_parent (f, "newer", "a");
 }
 
-/* Their clients are gone, and so are they, when another one has used them. */
+/* Another process does this with the file and then ends, as if it was killed.
+ */
 static void
-test_auto_destroy (void **state)
+do_and_end (struct fixture *f, bool auto_destroy,
+            bool (*fn) (struct registry *r))
 {
-  struct fixture *f = *state;
-  struct named_disk *d;
-  struct disk_options o = {
-    .size = P, .sector_size = 1, .quota = TREE_NO_QUOTA
-  };
   int status;
   pid_t pid;
 
@@ -730,19 +727,36 @@ test_auto_destroy (void **state)
   pid = fork ();
   assert_true (pid >= 0);
   if (pid == 0) {
-    start (f, true);
-    d = registry_open (f->r, "auto");
-    if (disk_write (d->disk, "x", 1, 0) == -1)
-      _exit (1);
-    d = registry_open (f->r, "kept");
-    if (disk_write (d->disk, "x", 1, 0) == -1 ||
-        registry_create (f->r, "kept", &o, IF_EXISTS_IGNORE, NULL) == -1)
-      _exit (1);
-    _exit (0);
+    start (f, auto_destroy);
+    _exit (fn (f->r) ? 0 : 1);
   }
   assert_int_equal (pid, waitpid (pid, &status, 0));
   assert_int_equal (0, status);
-  start (f, true);
+  start (f, auto_destroy);
+}
+
+static bool
+use_and_keep (struct registry *r)
+{
+  struct disk_options o = {
+    .size = P, .sector_size = 1, .quota = TREE_NO_QUOTA
+  };
+  struct named_disk *used = registry_open (r, "auto");
+  struct named_disk *kept = registry_open (r, "kept");
+
+  return disk_write (used->disk, "x", 1, 0) == 0 &&
+    disk_write (kept->disk, "x", 1, 0) == 0 &&
+    registry_create (r, "kept", &o, IF_EXISTS_IGNORE, NULL) == 0;
+}
+
+/* Their clients are gone, and so are they, when another one has used them. */
+static void
+test_auto_destroy (void **state)
+{
+  struct fixture *f = *state;
+  struct named_disk *d;
+
+  do_and_end (f, true, use_and_keep);
   assert_int_equal (2, f->recovery.disks);
   assert_int_equal (0, f->recovery.ephemeral);
   be_client (f->r, registry_open (f->r, "auto"), 0);       /* it only looks */
@@ -756,36 +770,27 @@ test_auto_destroy (void **state)
   registry_close (f->r, d);
 }
 
-/* A clone that failed has not made its source stay, in the file either. */
-static void
-test_failed_clone (void **state)
+static bool
+clone_and_fail (struct registry *r)
 {
   static const struct registry_clone clones[] = {
     { "failed", "new" }, { "failed", "clone" }
   };
   const struct disk_options o = { .quota = TREE_NO_QUOTA };
-  struct fixture *f = *state;
   size_t bad;
-  int status;
-  pid_t pid;
 
-  end (f);
-  fflush (NULL);
-  pid = fork ();
-  assert_true (pid >= 0);
-  if (pid == 0) {
-    start (f, false);
-    if (registry_open (f->r, "cloned") == NULL ||
-        registry_open (f->r, "failed") == NULL ||
-        registry_clone (f->r, "cloned", "clone", &o, IF_EXISTS_ERROR,
-                        NULL) == -1 ||
-        registry_clone_all (f->r, clones, 2, &o, IF_EXISTS_ERROR, &bad) == 0)
-      _exit (1);
-    _exit (0);
-  }
-  assert_int_equal (pid, waitpid (pid, &status, 0));
-  assert_int_equal (0, status);
-  start (f, false);
+  return registry_open (r, "cloned") && registry_open (r, "failed") &&
+    registry_clone (r, "cloned", "clone", &o, IF_EXISTS_ERROR, NULL) == 0 &&
+    registry_clone_all (r, clones, 2, &o, IF_EXISTS_ERROR, &bad) == -1;
+}
+
+/* A clone that failed has not made its source stay, in the file either. */
+static void
+test_failed_clone (void **state)
+{
+  struct fixture *f = *state;
+
+  do_and_end (f, false, clone_and_fail);
   assert_int_equal (2, f->recovery.disks);
   assert_int_equal (1, f->recovery.ephemeral);
   assert_true (registry_exists (f->r, "cloned"));
